@@ -1,0 +1,144 @@
+/**
+ * The one table of errors that somebody else can act on: code → HTTP status → sentence with the
+ * values and the remedy. Everything else is a bug (`assert`). `http/errors.ts` is the only translator.
+ */
+
+interface ErrorEntry<P> {
+  /** HTTP status, also what the command line's exit code derives from. */
+  status: number;
+  /** The request field at fault, in OpenAI's `param`. */
+  param?: (p: P) => string | null;
+  /** Seconds for `Retry-After`. */
+  retryAfter?: (p: P) => number;
+  text: (p: P) => string;
+}
+
+const entry = <P>(value: ErrorEntry<P>): ErrorEntry<P> => value;
+const list = (names: readonly string[]) => names.join(", ") || "none";
+
+export const errorTable = {
+  // requests
+  invalid_request: entry<{ param: string | null; problem: string }>({
+    status: 400,
+    param: (p) => p.param,
+    text: (p) => (p.param ? `Invalid '${p.param}': ${p.problem}.` : `Invalid request: ${p.problem}.`),
+  }),
+  invalid_json: entry<{ problem: string }>({
+    status: 400,
+    text: (p) => `The body is not valid JSON (${p.problem}). Send one JSON object, UTF-8 encoded.`,
+  }),
+  body_too_large: entry<{ limitBytes: number }>({
+    status: 413,
+    text: (p) =>
+      `The body is larger than ${p.limitBytes} bytes. Shorten it, or raise PLUMBLINE_BODY_BYTES_MAX.`,
+  }),
+  unsupported_media_type: entry<{ contentType: string }>({
+    status: 415,
+    text: (p) => `Content type '${p.contentType}' is not supported. Send application/json.`,
+  }),
+  route_not_found: entry<{ method: string; path: string }>({
+    status: 404,
+    text: (p) => `No route ${p.method} ${p.path}. GET /openapi.json lists them all.`,
+  }),
+  unauthorized: entry<Record<never, never>>({
+    status: 401,
+    text: () => "Missing or unknown API key. Send 'Authorization: Bearer <key>'.",
+  }),
+  model_not_found: entry<{ model: string; known: readonly string[] }>({
+    status: 404,
+    param: () => "model",
+    text: (p) => `The model '${p.model}' does not exist. Known models: ${list(p.known)}.`,
+  }),
+  strategy_not_found: entry<{ strategy: string; known: readonly string[] }>({
+    status: 400,
+    param: () => "alignment.strategy",
+    text: (p) => `Unknown strategy '${p.strategy}'. Known strategies: ${list(p.known)}.`,
+  }),
+  reward_not_found: entry<{ reward: string; known: readonly string[] }>({
+    status: 400,
+    param: () => "alignment.reward",
+    text: (p) => `Unknown reward '${p.reward}'. Known rewards: ${list(p.known)}.`,
+  }),
+  prompt_too_long: entry<{ tokens: number; limit: number }>({
+    status: 400,
+    param: () => "messages",
+    text: (p) =>
+      `The prompt has ${p.tokens} tokens; this model accepts ${p.limit}. Shorten it, or use a model with a longer context.`,
+  }),
+  // capacity
+  queue_full: entry<{ waiting: number; limit: number; retryAfterSeconds: number }>({
+    status: 429,
+    retryAfter: (p) => p.retryAfterSeconds,
+    text: (p) =>
+      `${p.waiting} sequences are waiting and the queue holds ${p.limit}. Retry in ${p.retryAfterSeconds} s, or raise PLUMBLINE_QUEUE_SEQUENCES_MAX.`,
+  }),
+  shutting_down: entry<Record<never, never>>({
+    status: 503,
+    retryAfter: () => 5,
+    text: () => "The server is shutting down. Retry on another instance or in a few seconds.",
+  }),
+  // the search
+  all_candidates_failed: entry<{ n: number; reasons: readonly string[] }>({
+    status: 502,
+    text: (p) => `None of the ${p.n} candidates got a usable reward: ${list(p.reasons)}.`,
+  }),
+  engine_failed: entry<{ problem: string }>({
+    status: 500,
+    text: (p) => `The engine failed (${p.problem}). The request was not answered; it can be retried.`,
+  }),
+  // files and start-up
+  checkpoint_invalid: entry<{ path: string; problem: string; remedy: string }>({
+    status: 500,
+    text: (p) => `Cannot load the checkpoint ${p.path}: ${p.problem}. ${p.remedy}`,
+  }),
+  architecture_unsupported: entry<{ path: string; architecture: string; known: readonly string[] }>({
+    status: 500,
+    text: (p) =>
+      `${p.path} declares the architecture '${p.architecture}'. Supported: ${list(p.known)}.`,
+  }),
+  provider_unavailable: entry<{ provider: string; problem: string; remedy: string }>({
+    status: 500,
+    text: (p) => `The execution provider '${p.provider}' cannot be used: ${p.problem}. ${p.remedy}`,
+  }),
+  runtime_failed: entry<{ call: string; problem: string }>({
+    status: 500,
+    text: (p) => `ONNX Runtime: ${p.call} failed: ${p.problem}`,
+  }),
+  config_invalid: entry<{ source: string; problem: string }>({
+    status: 500,
+    text: (p) => `Configuration (${p.source}): ${p.problem}`,
+  }),
+  store_locked: entry<{ folder: string; pid: number }>({
+    status: 500,
+    text: (p) =>
+      `The data folder ${p.folder} is in use by process ${p.pid}. Stop it, or set PLUMBLINE_DATA_DIR to another folder.`,
+  }),
+  store_failed: entry<{ folder: string; problem: string; remedy: string }>({
+    status: 503,
+    text: (p) => `The log in ${p.folder} cannot be written: ${p.problem}. ${p.remedy}`,
+  }),
+} as const;
+
+export type ErrorCode = keyof typeof errorTable;
+export type ErrorParams<C extends ErrorCode> = (typeof errorTable)[C] extends ErrorEntry<infer P>
+  ? P
+  : never;
+
+/** An error that the caller, the user or the operator can act on. */
+export class GatewayError<C extends ErrorCode = ErrorCode> extends Error {
+  override readonly name = "GatewayError";
+  readonly code: C;
+  readonly status: number;
+  readonly param: string | null;
+  readonly retryAfterSeconds: number | null;
+
+  constructor(code: C, params: ErrorParams<C>, options?: ErrorOptions) {
+    // The table is typed per code; one signature for all of them needs the widening.
+    const row = errorTable[code] as ErrorEntry<ErrorParams<C>>;
+    super(row.text(params), options);
+    this.code = code;
+    this.status = row.status;
+    this.param = row.param?.(params) ?? null;
+    this.retryAfterSeconds = row.retryAfter?.(params) ?? null;
+  }
+}
