@@ -21,7 +21,8 @@ export const errorTable = {
   invalid_request: entry<{ param: string | null; problem: string }>({
     status: 400,
     param: (p) => p.param,
-    text: (p) => (p.param ? `Invalid '${p.param}': ${p.problem}.` : `Invalid request: ${p.problem}.`),
+    text: (p) =>
+      p.param ? `Invalid '${p.param}': ${p.problem}.` : `Invalid request: ${p.problem}.`,
   }),
   invalid_json: entry<{ problem: string }>({
     status: 400,
@@ -84,18 +85,21 @@ export const errorTable = {
   }),
   engine_failed: entry<{ problem: string }>({
     status: 500,
-    text: (p) => `The engine failed (${p.problem}). The request was not answered; it can be retried.`,
+    text: (p) =>
+      `The engine failed (${p.problem}). The request was not answered; it can be retried.`,
   }),
   // files and start-up
   checkpoint_invalid: entry<{ path: string; problem: string; remedy: string }>({
     status: 500,
     text: (p) => `Cannot load the checkpoint ${p.path}: ${p.problem}. ${p.remedy}`,
   }),
-  architecture_unsupported: entry<{ path: string; architecture: string; known: readonly string[] }>({
-    status: 500,
-    text: (p) =>
-      `${p.path} declares the architecture '${p.architecture}'. Supported: ${list(p.known)}.`,
-  }),
+  architecture_unsupported: entry<{ path: string; architecture: string; known: readonly string[] }>(
+    {
+      status: 500,
+      text: (p) =>
+        `${p.path} declares the architecture '${p.architecture}'. Supported: ${list(p.known)}.`,
+    },
+  ),
   provider_unavailable: entry<{ provider: string; problem: string; remedy: string }>({
     status: 500,
     text: (p) => `The execution provider '${p.provider}' cannot be used: ${p.problem}. ${p.remedy}`,
@@ -120,9 +124,8 @@ export const errorTable = {
 } as const;
 
 export type ErrorCode = keyof typeof errorTable;
-export type ErrorParams<C extends ErrorCode> = (typeof errorTable)[C] extends ErrorEntry<infer P>
-  ? P
-  : never;
+export type ErrorParams<C extends ErrorCode> =
+  (typeof errorTable)[C] extends ErrorEntry<infer P> ? P : never;
 
 /** An error that the caller, the user or the operator can act on. */
 export class GatewayError<C extends ErrorCode = ErrorCode> extends Error {

@@ -1,0 +1,104 @@
+/**
+ * What the layers above see of the engine: token ids in, token ids out. The engine knows nothing of
+ * text; whoever needs text (stop strings, streams) watches the tokens.
+ */
+
+/** How the next token is drawn. Applied in this order: bias, penalties, temperature, top-k, top-p, min-p. */
+export interface Sampling {
+  /** 0 is greedy. */
+  readonly temperature: number;
+  /** Keep the k most likely tokens; 0 keeps all. */
+  readonly topK: number;
+  /** Keep the smallest set of most likely tokens whose probability reaches p; 1 keeps all. */
+  readonly topP: number;
+  /** Drop tokens less likely than minP times the most likely one; 0 keeps all. */
+  readonly minP: number;
+  /** OpenAI's: subtracted from a token's logit once per earlier occurrence in the completion. */
+  readonly frequencyPenalty: number;
+  /** OpenAI's: subtracted once if the token occurs in the completion. */
+  readonly presencePenalty: number;
+  /** Added to the logits of these ids. −100 and below bans, +100 and above forces. */
+  readonly logitBias: ReadonlyMap<number, number>;
+  /** Completion tokens at most; cut at the context's end as well. */
+  readonly maxTokens: number;
+  /** A completion ends when one of these is drawn (it is kept as its last token). */
+  readonly endTokens: ReadonlySet<number>;
+  /** Candidate i draws from the stream `splitSeed(seed, i)`, whatever else runs. */
+  readonly seed: number;
+  /** How many alternatives to report for each token, 0…20. */
+  readonly topLogprobs: number;
+}
+
+export interface TokenLogprob {
+  readonly id: number;
+  /** Natural log of the model's own probability: before temperature, filters, bias and penalties. */
+  readonly logprob: number;
+}
+
+export interface SampledToken extends TokenLogprob {
+  /** The most likely tokens, most likely first; empty unless asked for. */
+  readonly top: readonly TokenLogprob[];
+}
+
+export type FinishReason = "stop" | "length";
+
+export interface Completion {
+  readonly index: number;
+  readonly tokens: readonly SampledToken[];
+  readonly finishReason: FinishReason;
+}
+
+export interface SampleControl {
+  /** Aborting frees the sequences before the next step; the promise rejects with the signal's reason. */
+  readonly signal: AbortSignal;
+  /**
+   * Called for every token of every candidate as soon as it is drawn. Returning true ends that
+   * candidate here with the reason "stop" (stop strings, for instance).
+   */
+  readonly onToken?: (index: number, token: SampledToken) => boolean;
+  /** Called when a candidate is complete, so that scoring need not wait for the others. */
+  readonly onCompletion?: (completion: Completion) => void;
+}
+
+/** One policy revision behind continuous batching. */
+export interface Generator {
+  /** Identifies the weights: two generators with the same revision give the same tokens for the same seed. */
+  readonly revision: string;
+  /** Prompt and completion together. */
+  readonly contextTokens: number;
+  readonly vocabSize: number;
+  /**
+   * Draws n completions of one prompt in one batch; the prompt is computed once.
+   * @throws GatewayError queue_full when the bounded queue cannot take n more sequences,
+   *         prompt_too_long when no token would fit after the prompt.
+   */
+  sample(
+    prompt: readonly number[],
+    n: number,
+    sampling: Sampling,
+    control: SampleControl,
+  ): Promise<Completion[]>;
+  /** log π(completion[t] | prompt, completion[<t]) for every t, in nats. */
+  score(
+    prompt: readonly number[],
+    completion: readonly number[],
+    signal: AbortSignal,
+  ): Promise<Float32Array>;
+}
+
+/** One reward model revision: scalar rewards of whole completions. */
+export interface Scorer {
+  readonly revision: string;
+  readonly contextTokens: number;
+  /**
+   * Opens one prompt; its computation is shared by every completion scored on it.
+   * @throws GatewayError prompt_too_long
+   */
+  open(prompt: readonly number[], signal: AbortSignal): ScoringSession;
+}
+
+export interface ScoringSession {
+  /** The raw reward at the last token of prompt ++ completion, in the model's own unit. */
+  score(completion: readonly number[]): Promise<number>;
+  close(): void;
+}

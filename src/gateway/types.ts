@@ -1,0 +1,94 @@
+/**
+ * One request from wire-independent form to durable record. HTTP, WebSocket, batch and the command
+ * line all speak this.
+ */
+import type { SampledToken } from "../engine/types.ts";
+import type { Candidate, Conversation, Policy, TextSampling } from "../registry/types.ts";
+import type { ScoredCandidate } from "../strategies/define.ts";
+
+export interface AnswerRequest {
+  readonly id: string;
+  /** Route or command that asked, for the log. */
+  readonly route: string;
+  /** A policy's id, or a preset's ("tiny-chat/best-of-16"). */
+  readonly model: string;
+  readonly conversation: Conversation;
+  /** As asked for; null = the default. `maxTokens` null = what the context holds. */
+  readonly sampling: Partial<Omit<TextSampling, "maxTokens">> & {
+    readonly maxTokens: number | null;
+  };
+  readonly choices: number;
+  readonly alignment: AlignmentRequest | null;
+  /** False: nothing is logged, the answer does not wait for the disk. */
+  readonly store: boolean;
+  readonly user: string | null;
+  readonly metadata: Readonly<Record<string, string>> | null;
+  readonly signal: AbortSignal;
+}
+
+export interface AlignmentRequest {
+  readonly strategy: string;
+  /** Reward id; null = the configured default when the strategy needs one. */
+  readonly reward: string | null;
+  /** Strategy's own options, checked against its schema; unknown keys are refused. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export interface AnswerReport {
+  readonly strategy: string;
+  readonly n: number;
+  readonly chosen: number;
+  readonly reward: number | null;
+  readonly candidates: readonly ScoredCandidate[];
+  readonly kl: { readonly bound: number | null; readonly estimate: number | null };
+  readonly cost: { readonly tokens: number; readonly rewardCalls: number; readonly ms: number };
+  readonly revision: { readonly policy: string; readonly reward: string | null };
+  readonly seed: number;
+}
+
+export interface Answer {
+  readonly choices: readonly ScoredCandidate[];
+  readonly promptTokens: number;
+  /** Completion tokens of all candidates: what the search really cost. */
+  readonly completionTokens: number;
+  readonly report: AnswerReport;
+}
+
+export type AnswerEvent =
+  | { type: "started"; policy: Policy; promptTokens: number; seed: number }
+  | { type: "candidate-delta"; index: number; text: string }
+  | { type: "candidate-scored"; index: number; reward: number | null; candidate: Candidate }
+  | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
+  /** Comes only after the record is durable (or `store` is false). */
+  | { type: "done"; answer: Answer };
+
+export interface ModelCard {
+  readonly id: string;
+  readonly created: number;
+  readonly kind: "policy" | "preset" | "reward";
+  readonly revision: string;
+  readonly contextTokens: number | null;
+}
+
+export interface RewardScores {
+  readonly reward: string;
+  readonly revision: string;
+  /** In the order of the given texts; null where the source gave no judgement. */
+  readonly scores: readonly (number | null)[];
+}
+
+export interface Gateway {
+  models(): readonly ModelCard[];
+  /** The policy behind a model id (a preset's too). @throws GatewayError model_not_found */
+  policy(model: string): Policy;
+  answer(request: AnswerRequest): AsyncGenerator<AnswerEvent, void, void>;
+  /** Raw rewards of given texts. @throws GatewayError reward_not_found */
+  score(
+    reward: string | null,
+    messages: readonly { role: string; content: string }[],
+    texts: readonly string[],
+    signal: AbortSignal,
+  ): Promise<RewardScores>;
+  /** True once every model is loaded and warmed up and the log is writable. */
+  ready(): { ready: boolean; problems: readonly string[] };
+}
