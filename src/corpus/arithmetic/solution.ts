@@ -1,0 +1,91 @@
+/** Solutions of a word problem: the right one, and wrong ones with one slip that every later step carries on. */
+import type { Random } from "../../base/random.ts";
+import { pick, pickWeighted } from "../draw.ts";
+import type { ArithmeticFacts, ArithmeticFlaw, CorpusReply, Mixture, Step } from "../types.ts";
+import { compute } from "./problem.ts";
+
+export function makeSolution(
+  facts: ArithmeticFacts,
+  random: Random,
+  mixture: Mixture["arithmetic"],
+): CorpusReply {
+  return solveWith(facts, pickWeighted(random, mixture), random);
+}
+
+/** A problem that allows no slip of the asked kind gets one off by one, and says so. */
+export function solveWith(
+  facts: ArithmeticFacts,
+  flaw: ArithmeticFlaw | null,
+  random: Random,
+): CorpusReply {
+  if (flaw === null) return { text: writeSolution(facts.steps), flaws: [] };
+  if (flaw === "no-answer") return { text: writeSteps(facts.steps), flaws: [flaw] };
+  const slips = possibleSlips(facts, flaw);
+  if (slips.length > 0) return { text: writeSolution(pick(random, slips)), flaws: [flaw] };
+  return solveWith(facts, "off-by-one", random);
+}
+
+export function writeSolution(steps: readonly Step[]): string {
+  return `${writeSteps(steps)}\nAnswer: ${steps.at(-1)!.result}`;
+}
+
+function writeSteps(steps: readonly Step[]): string {
+  return steps.map(writeStep).join("\n");
+}
+
+function writeStep({ label, left, operation, right, result }: Step): string {
+  return `${label}: ${left.value} ${operation} ${right.value} = ${result}.`;
+}
+
+type Slip = Exclude<ArithmeticFlaw, "no-answer">;
+
+/** Every solution with one slip of the kind whose answer is wrong and whose numbers stay in [0, 150]. */
+function possibleSlips(facts: ArithmeticFacts, flaw: Slip): (readonly Step[])[] {
+  const numbers = facts.steps
+    .flatMap((step) => [step.left, step.right])
+    .filter((operand) => operand.step === null)
+    .map((operand) => operand.value);
+  return facts.steps
+    .flatMap((step, k) => slipped(step, flaw, numbers).map((slip) => carryOn(facts.steps, k, slip)))
+    .filter((steps) => steps.at(-1)!.result !== facts.answer)
+    .filter((steps) => steps.every(({ result }) => result >= 0 && result <= 150));
+}
+
+function slipped(step: Step, flaw: Slip, numbers: readonly number[]): Step[] {
+  switch (flaw) {
+    case "off-by-one":
+      return [-1, 1].map((by) => ({ ...step, result: step.result + by }));
+    case "off-by-ten":
+      return [-10, 10].map((by) => ({ ...step, result: step.result + by }));
+    case "wrong-operation":
+      return [recompute({ ...step, operation: step.operation === "+" ? "-" : "+" })];
+    case "miscopied-number":
+      return miscopied(step, numbers).map(recompute);
+  }
+}
+
+/** One number of the problem in this step replaced by another of its numbers or by a neighbour. */
+function miscopied(step: Step, numbers: readonly number[]): Step[] {
+  return (["left", "right"] as const).flatMap((side) => {
+    const { value, step: origin } = step[side];
+    if (origin !== null) return [];
+    return [...numbers, value - 1, value + 1]
+      .filter((other) => other !== value && other > 1)
+      .map((other) => ({ ...step, [side]: { value: other, step: null } }));
+  });
+}
+
+/** Puts the slip in place of step k and computes what follows from it, without another mistake. */
+function carryOn(steps: readonly Step[], k: number, slip: Step): Step[] {
+  const written = [...steps.slice(0, k), slip];
+  const renew = (operand: Step["left"]) =>
+    operand.step === null ? operand : { ...operand, value: written[operand.step]!.result };
+  for (const step of steps.slice(k + 1)) {
+    written.push(recompute({ ...step, left: renew(step.left), right: renew(step.right) }));
+  }
+  return written;
+}
+
+function recompute(step: Step): Step {
+  return { ...step, result: compute(step.left.value, step.operation, step.right.value) };
+}

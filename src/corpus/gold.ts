@@ -1,0 +1,9 @@
+/** The gold reward: exact, deterministic, defined for any text. Scales: `support/gold.ts`, `arithmetic/gold.ts`. */
+import { goldOfSolution } from "./arithmetic/gold.ts";
+import { goldOfReply } from "./support/gold.ts";
+import type { CorpusPrompt, GoldReward } from "./types.ts";
+
+export function goldReward(prompt: CorpusPrompt, reply: string): GoldReward {
+  const { facts } = prompt;
+  return facts.domain === "support" ? goldOfReply(facts, reply) : goldOfSolution(facts, reply);
+}

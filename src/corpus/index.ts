@@ -1,0 +1,16 @@
+/** The generated corpus of the embedded models: prompts, replies, an exact gold reward, preference pairs. */
+export { type SftExample, sftExamples } from "./examples.ts";
+export { goldReward } from "./gold.ts";
+export { flawless, sftMixture } from "./mixtures.ts";
+export {
+  heldoutPairs,
+  type LabelNoise,
+  labelPair,
+  noNoise,
+  type PreferencePair,
+  preferencePairs,
+  standardNoise,
+} from "./pairs.ts";
+export { makePrompt, makeReply, prompts } from "./prompts.ts";
+export { split } from "./split.ts";
+export * from "./types.ts";

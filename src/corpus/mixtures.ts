@@ -1,0 +1,41 @@
+/** Standard mixtures of flaws. */
+import type { Mixture } from "./types.ts";
+
+/** What the demonstrations for supervised training hold: 62 % of the arithmetic ones are right. */
+export const sftMixture: Mixture = {
+  support: {
+    "wrong-name": 0.25,
+    "wrong-order": 0.3,
+    "wrong-product": 0.25,
+    "wrong-remedy": 0.35,
+    curt: 0.2,
+    rude: 0.25,
+    rambling: 0.35,
+  },
+  arithmetic: {
+    "off-by-one": 0.13,
+    "off-by-ten": 0.06,
+    "wrong-operation": 0.07,
+    "miscopied-number": 0.08,
+    "no-answer": 0.04,
+  },
+};
+
+export const flawless: Mixture = {
+  support: {
+    "wrong-name": 0,
+    "wrong-order": 0,
+    "wrong-product": 0,
+    "wrong-remedy": 0,
+    curt: 0,
+    rude: 0,
+    rambling: 0,
+  },
+  arithmetic: {
+    "off-by-one": 0,
+    "off-by-ten": 0,
+    "wrong-operation": 0,
+    "miscopied-number": 0,
+    "no-answer": 0,
+  },
+};

@@ -1,0 +1,69 @@
+/** What the shop sells: singular nouns that take "my", "the" and "a new"; some have a part to go missing. */
+
+const partOf: Readonly<Record<string, string>> = {
+  kettle: "lid",
+  teapot: "lid",
+  blender: "jug",
+  toaster: "crumb tray",
+  "coffee grinder": "handle",
+  "frying pan": "handle",
+  "water bottle": "cap",
+  "lunch box": "lid",
+  "desk lamp": "bulb",
+  "night light": "plug",
+  "office chair": "armrest",
+  bookshelf: "top shelf",
+  "wall mirror": "hook",
+  "alarm clock": "battery cover",
+  "photo frame": "stand",
+  "table fan": "base",
+  "hair dryer": "nozzle",
+  "vacuum cleaner": "hose",
+  "garden hose": "nozzle",
+  "camping stove": "burner",
+  "bike helmet": "chin strap",
+  "board game": "dice set",
+  keyboard: "cable",
+  headset: "microphone",
+  speaker: "power cable",
+  tent: "ground sheet",
+};
+
+export const productsWithParts: readonly string[] = Object.keys(partOf);
+
+export const products: readonly string[] = [
+  ...productsWithParts,
+  "backpack",
+  "rain jacket",
+  "yoga mat",
+  "phone case",
+  "wool scarf",
+  "picnic blanket",
+  "travel pillow",
+  "beach towel",
+  "toolbox",
+  "sleeping bag",
+  "floor rug",
+  "laptop stand",
+  "umbrella",
+  "suitcase",
+  "flower vase",
+  "plant pot",
+  "cushion",
+  "sun hat",
+];
+
+export const colours: readonly string[] = [
+  "black",
+  "white",
+  "red",
+  "blue",
+  "green",
+  "grey",
+  "yellow",
+  "brown",
+];
+
+export function partName(product: string): string | undefined {
+  return partOf[product];
+}
