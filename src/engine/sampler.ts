@@ -1,0 +1,160 @@
+/**
+ * One row of the graph's output to the next token. What a token's probability is, `warpers.ts` and
+ * `support.ts` say; here is only who draws how, and what is reported about it.
+ */
+import { assert } from "../base/assert.ts";
+import { GatewayError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+import { type Cutoff, countCutoff } from "./selection.ts";
+import { Support } from "./support.ts";
+import type { SampledToken, Sampling, TokenLogprob } from "./types.ts";
+import { addBias, keepMinP, keepTopK, keepTopP, penalizeRepetition } from "./warpers.ts";
+
+/** The graph's output for one position. The arrays are views, read only during the call. */
+export interface LogitsRow {
+  /** [V], the model's own. */
+  readonly logits: Float32Array;
+  /** ln Σ exp(logits). */
+  readonly logSumExp: number;
+  /** [V] running sum of softmax(logits / temperature); needed for plain sampling only. */
+  readonly cdf: Float32Array | null;
+}
+
+/** Whether softmax(logits / temperature) is all that the options ask for, so that `cdf` suffices. */
+export function isPlain(sampling: Sampling): boolean {
+  return (
+    sampling.temperature > 0 &&
+    sampling.topK === 0 &&
+    sampling.topP >= 1 &&
+    sampling.minP === 0 &&
+    sampling.logitBias.size === 0 &&
+    !hasPenalties(sampling)
+  );
+}
+
+/** Draws the tokens of one completion, in order. */
+export class RowSampler {
+  readonly #sampling: Sampling;
+  readonly #random: Random;
+  readonly #support: Support;
+  readonly #plain: boolean;
+  readonly #penalized: boolean;
+  readonly #topHeap: Float64Array;
+  /** Token id → occurrences in the completion so far; kept only if penalties need it. */
+  readonly #occurrences = new Map<number, number>();
+
+  /**
+   * @param random one uniform per token is taken, whatever the options, so that streams agree.
+   * @param support scratch; samplers that share one keep 64 rows from holding 64 vocabularies.
+   */
+  constructor(sampling: Sampling, random: Random, support: Support = new Support()) {
+    assert(isInRange(sampling), "sampling options out of range");
+    this.#sampling = sampling;
+    this.#random = random;
+    this.#support = support;
+    this.#plain = isPlain(sampling);
+    this.#penalized = hasPenalties(sampling);
+    this.#topHeap = new Float64Array(sampling.topLogprobs);
+  }
+
+  /**
+   * @throws GatewayError engine_failed when the model's numbers are not a distribution;
+   *         invalid_request when the logit bias leaves no token.
+   */
+  sample(row: LogitsRow): SampledToken {
+    const u = this.#random.uniform();
+    const id =
+      this.#plain && isUsable(row.cdf) ? drawFromCdf(row.cdf, u) : this.#drawWarped(row.logits, u);
+    if (this.#penalized) this.#occurrences.set(id, (this.#occurrences.get(id) ?? 0) + 1);
+    return { id, logprob: logprobOf(row, id), top: this.#topLogprobs(row) };
+  }
+
+  #drawWarped(logits: Float32Array, u: number): number {
+    const { temperature, topK, topP, minP, logitBias } = this.#sampling;
+    const support = this.#support;
+    support.load(logits);
+    addBias(support, logitBias);
+    penalizeRepetition(support, this.#occurrences, this.#sampling);
+    const best = support.argmax();
+    const max = support.values[best]!;
+    if (max === -Infinity) throw nothingLeft(logits);
+    if (temperature === 0) return support.ids[best]!;
+    keepTopK(support, topK); // before the temperature, which changes no order: k exponentials, not V
+    support.weigh(max, temperature);
+    keepTopP(support, topP);
+    keepMinP(support, minP);
+    return support.draw(u);
+  }
+
+  /** Most likely first; ties: the lowest id. Impossible tokens are not reported. */
+  #topLogprobs(row: LogitsRow): TokenLogprob[] {
+    const k = this.#topHeap.length;
+    if (k === 0) return [];
+    const { logits } = row;
+    return idsAbove(logits, countCutoff(logits, logits.length, k, this.#topHeap))
+      .sort((a, b) => logits[b]! - logits[a]! || a - b)
+      .map((id) => ({ id, logprob: logprobOf(row, id) }));
+  }
+}
+
+/** What the boundary has checked; beyond it warpers would keep nothing, or nonsense. */
+function isInRange({ temperature, topK, topP, minP }: Sampling): boolean {
+  const areShares = topP >= 0 && topP <= 1 && minP >= 0 && minP <= 1;
+  return (
+    temperature >= 0 && temperature < Infinity && Number.isInteger(topK) && topK >= 0 && areShares
+  );
+}
+
+function hasPenalties({ frequencyPenalty, presencePenalty }: Sampling): boolean {
+  return frequencyPenalty !== 0 || presencePenalty !== 0;
+}
+
+/** A softmax over NaN or ±Infinity is NaN to its end; the exact path then decides what that means. */
+function isUsable(cdf: Float32Array | null): cdf is Float32Array {
+  return cdf !== null && Number.isFinite(cdf[cdf.length - 1]);
+}
+
+/**
+ * First index whose cdf exceeds u of the last one. Strictly exceeds: where float32 swallowed a
+ * probability the cdf does not rise, and such a token is never drawn.
+ */
+function drawFromCdf(cdf: Float32Array, u: number): number {
+  let low = 0;
+  let high = cdf.length - 1; // cdf[high] > target throughout
+  const target = u * cdf[high]!;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (cdf[middle]! > target) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** log p under the model's own distribution. Rounding in logSumExp must not make it positive. */
+function logprobOf({ logits, logSumExp }: LogitsRow, id: number): number {
+  if (Number.isFinite(logSumExp)) return Math.min(0, logits[id]! - logSumExp);
+  const certain = logits.reduce((n, logit) => n + (logit === Infinity ? 1 : 0), 0);
+  if (certain === 0) throw brokenModel(`the logits' log-sum-exp is ${logSumExp}`);
+  return logits[id] === Infinity ? -Math.log(certain) : -Infinity;
+}
+
+function idsAbove(logits: Float32Array, { value, ties }: Cutoff): number[] {
+  const ids: number[] = [];
+  let tiesLeft = ties;
+  for (let id = 0; id < logits.length; id++) {
+    const logit = logits[id]!;
+    if (logit < value || logit === -Infinity) continue;
+    if (logit > value || tiesLeft-- > 0) ids.push(id);
+  }
+  return ids;
+}
+
+function nothingLeft(logits: Float32Array): GatewayError {
+  if (logits.every((logit) => logit === -Infinity)) return brokenModel("every logit is −Infinity");
+  const problem = "it bans every token that the model could produce here";
+  return new GatewayError("invalid_request", { param: "logit_bias", problem });
+}
+
+function brokenModel(problem: string): GatewayError {
+  return new GatewayError("engine_failed", { problem });
+}

@@ -1,0 +1,137 @@
+/**
+ * The tokens that can still be drawn at one position, in the order of their ids, with one value
+ * each: adjusted logits at first, weights once `weigh` has run. Warpers edit it in place.
+ */
+import { GatewayError } from "../base/errors.ts";
+import type { Cutoff } from "./selection.ts";
+
+/** Entries of exp's table per factor of two; with it a cubic leaves a relative error of 6e-16. */
+const stepsPerOctave = 1024;
+const lnStep = Math.LN2 / stepsPerOctave;
+/** exp(−y) from here on is below 1e-300 and cannot change a draw. */
+const exponentMax = 690;
+
+/**
+ * One instance serves every sampler of an engine, for draws are synchronous and never overlap. Its
+ * arrays (20 bytes a token) grow to the largest vocabulary seen and are then reused.
+ */
+export class Support {
+  ids = new Int32Array(0);
+  values = new Float64Array(0);
+  /** For selections; no meaning between calls. */
+  spare = new Float64Array(0);
+  /** Only the first `count` entries of the arrays mean anything. */
+  count = 0;
+  /** 2^(−j/1024), and 2^−k: their product with a short series is exp, 3 times faster than Math.exp. */
+  readonly #fractions = Float64Array.from({ length: stepsPerOctave }, (_, j) => {
+    return 2 ** (-j / stepsPerOctave);
+  });
+  readonly #powers = Float64Array.from({ length: 1024 }, (_, k) => 2 ** -k);
+
+  /**
+   * Starts over with the whole vocabulary.
+   * @throws GatewayError engine_failed when a logit is NaN.
+   */
+  load(logits: Float32Array): void {
+    const count = logits.length;
+    if (this.ids.length < count) this.#grow(count);
+    const { ids, values } = this;
+    for (let id = 0; id < count; id++) {
+      const logit = logits[id]!;
+      if (Number.isNaN(logit)) {
+        throw new GatewayError("engine_failed", { problem: `the logit of token ${id} is NaN` });
+      }
+      ids[id] = id;
+      values[id] = logit;
+    }
+    this.count = count;
+  }
+
+  /** Position of the largest value; ties: the lowest id. */
+  argmax(): number {
+    const { values, count } = this;
+    let best = 0;
+    let most = values[0]!;
+    for (let i = 1; i < count; i++) {
+      if (values[i]! > most) {
+        most = values[i]!;
+        best = i;
+      }
+    }
+    return best;
+  }
+
+  /** Drops what is below the cutoff; of equals the lowest ids stay. */
+  keep({ value: least, ties }: Cutoff): void {
+    const { ids, values, count } = this;
+    let kept = 0;
+    let tiesLeft = ties;
+    for (let i = 0; i < count; i++) {
+      const value = values[i]!;
+      if (value > least || (value === least && tiesLeft-- > 0)) {
+        ids[kept] = ids[i]!;
+        values[kept++] = value;
+      }
+    }
+    this.count = kept;
+  }
+
+  /**
+   * Logits to weights in place: w = exp((logit − max) / temperature), so that the largest is 1.
+   * Relative error below 1e-15 · (1 + |ln w|). A logit of +Infinity is certain: those weigh 1, the
+   * others 0.
+   * @param max the largest of the logits, above −Infinity.
+   */
+  weigh(max: number, temperature: number): void {
+    const { values, count } = this;
+    if (max === Infinity) {
+      for (let i = 0; i < count; i++) values[i] = values[i] === Infinity ? 1 : 0;
+      return;
+    }
+    const fractions = this.#fractions;
+    const powers = this.#powers;
+    for (let i = 0; i < count; i++) {
+      const y = (max - values[i]!) / temperature;
+      if (y < exponentMax) {
+        // y = steps·lnStep − r, |r| ≤ lnStep/2; exp(−y) = 2^(−steps/1024) · exp(r)
+        const steps = (y / lnStep + 0.5) | 0;
+        const r = steps * lnStep - y;
+        const series = 1 + r * (1 + r * (0.5 + r / 6));
+        values[i] = fractions[steps & (stepsPerOctave - 1)]! * powers[steps >> 10]! * series;
+      } else {
+        values[i] = 0;
+      }
+    }
+  }
+
+  /** Sum of the values. */
+  total(): number {
+    const { values, count } = this;
+    let sum = 0;
+    for (let i = 0; i < count; i++) sum += values[i]!;
+    return sum;
+  }
+
+  /**
+   * The token at which the running sum of the weights first exceeds u of the whole: inverse CDF.
+   * A token of weight 0 is never drawn.
+   * @param u uniform in [0, 1).
+   */
+  draw(u: number): number {
+    const { ids, values, count } = this;
+    const target = u * this.total();
+    let sum = 0;
+    let i = 0;
+    for (; i < count - 1; i++) {
+      sum += values[i]!;
+      if (sum > target) break;
+    }
+    return ids[i]!;
+  }
+
+  #grow(count: number): void {
+    this.ids = new Int32Array(count);
+    this.values = new Float64Array(count);
+    this.spare = new Float64Array(count);
+  }
+}
