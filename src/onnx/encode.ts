@@ -1,0 +1,190 @@
+/** A graph as an ONNX model: opset 24, IR 10, loadable by any ONNX tool. */
+import { create, toBinary } from "@bufbuild/protobuf";
+import { type DType, dtypes, type TypedArray } from "./dtype.ts";
+import {
+  type AttributeProto,
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  AttributeProto_AttributeType as Kind,
+  ModelProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  type TensorProto,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from "./generated/onnx_pb.ts";
+import type { Graph, Initializer, Node, Value } from "./graph.ts";
+import type { Attributes, OpName } from "./ops.ts";
+
+export const OPSET = 24;
+const IR_VERSION = 10n;
+const MICROSOFT = "com.microsoft";
+const microsoftOps: ReadonlySet<OpName> = new Set(["FusedMatMul", "GroupQueryAttention"]);
+
+/**
+ * The model's bytes. Weights made with `Graph.weight` are declared as external data: the session
+ * must be given them by name.
+ */
+export function encode(g: Graph, name = "plumbline"): Uint8Array {
+  const tensors = g.initializers.map(encodeInitializer);
+  const nodes = g.nodes.map((node, i) => encodeNode(node, i, tensors));
+  const model = create(ModelProtoSchema, {
+    irVersion: IR_VERSION,
+    producerName: "plumbline",
+    opsetImport: [
+      { domain: "", version: BigInt(OPSET) },
+      { domain: MICROSOFT, version: 1n },
+    ],
+    graph: create(GraphProtoSchema, {
+      name,
+      node: nodes,
+      initializer: tensors,
+      input: g.inputs.map(valueInfo),
+      output: g.outputs.map(valueInfo),
+    }),
+  });
+  return toBinary(ModelProtoSchema, model);
+}
+
+function encodeNode(node: Node, index: number, tensors: TensorProto[]): NodeProto {
+  const { attributes, constants } = onnxForm(node);
+  const extra = constants.map((numbers, i) => {
+    const tensor = intTensor(`constant_${index}_${i}`, numbers);
+    tensors.push(tensor);
+    return tensor.name;
+  });
+  return create(NodeProtoSchema, {
+    name: `${node.op}_${index}`,
+    opType: node.op,
+    domain: microsoftOps.has(node.op) ? MICROSOFT : "",
+    input: [...node.inputs.map((value) => value.name), ...extra],
+    output: node.outputs.map((value) => value.name),
+    attribute: attributes,
+  });
+}
+
+/** What ONNX wants as attributes, and what it wants as further constant inputs (scalar or list). */
+function onnxForm(node: Node): {
+  attributes: AttributeProto[];
+  constants: (number | readonly number[])[];
+} {
+  const at = node.attributes as Partial<Attributes<"Slice" & "CumSum">> & Record<string, unknown>; // by name below
+  switch (node.op) {
+    case "ReduceSum":
+    case "ReduceMean":
+    case "ReduceMax":
+    case "ReduceLogSumExp":
+      return {
+        attributes: [attribute("keepdims", at["keepdims"])],
+        constants: [at["axes"] as readonly number[]],
+      };
+    case "Slice":
+      return {
+        attributes: [],
+        constants: [at["start"], at["end"], at["axis"]].map((n) => [n as number]),
+      };
+    case "CumSum":
+      return {
+        attributes: [attribute("reverse", at["reverse"])],
+        constants: [at["axis"] as number],
+      };
+    case "Cast":
+      return { attributes: [attribute("to", dtypes[at["to"] as DType].code)], constants: [] };
+    case "ConstantOfShape":
+      return {
+        attributes: [fillAttribute(at["dtype"] as DType, at["value"] as number)],
+        constants: [],
+      };
+    case "Reshape":
+    case "Expand":
+      return { attributes: [], constants: [] };
+    default:
+      return {
+        attributes: Object.entries(at).map(([key, value]) => attribute(key, value)),
+        constants: [],
+      };
+  }
+}
+
+const floatAttributes: ReadonlySet<string> = new Set(["alpha", "epsilon", "scale"]);
+
+function attribute(name: string, value: unknown): AttributeProto {
+  if (typeof value === "string") {
+    return create(AttributeProtoSchema, {
+      name,
+      type: Kind.STRING,
+      s: new TextEncoder().encode(value),
+    });
+  }
+  if (Array.isArray(value)) {
+    return create(AttributeProtoSchema, {
+      name,
+      type: Kind.INTS,
+      ints: value.map((n) => BigInt(n)),
+    });
+  }
+  const number = Number(value);
+  return floatAttributes.has(name)
+    ? create(AttributeProtoSchema, { name, type: Kind.FLOAT, f: number })
+    : create(AttributeProtoSchema, { name, type: Kind.INT, i: BigInt(number) });
+}
+
+function fillAttribute(dtype: DType, value: number): AttributeProto {
+  const data = new dtypes[dtype].array(1);
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[0] = BigInt(value);
+  else data[0] = value;
+  return create(AttributeProtoSchema, {
+    name: "value",
+    type: Kind.TENSOR,
+    t: tensor("", dtype, [1], data),
+  });
+}
+
+function encodeInitializer({ value, data }: Initializer): TensorProto {
+  const dims = value.shape.map(Number);
+  if (data) return tensor(value.name, value.dtype, dims, data);
+  return create(TensorProtoSchema, {
+    name: value.name,
+    dataType: dtypes[value.dtype].code,
+    dims: dims.map(BigInt),
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: [{ key: "location", value: "given-to-the-session" }],
+  });
+}
+
+function tensor(
+  name: string,
+  dtype: DType,
+  dims: readonly number[],
+  data: TypedArray,
+): TensorProto {
+  const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return create(TensorProtoSchema, {
+    name,
+    dataType: dtypes[dtype].code,
+    dims: dims.map(BigInt),
+    rawData,
+  });
+}
+
+function intTensor(name: string, numbers: number | readonly number[]): TensorProto {
+  const values = typeof numbers === "number" ? [numbers] : numbers;
+  const dims = typeof numbers === "number" ? [] : [values.length];
+  return tensor(name, "int64", dims, BigInt64Array.from(values, BigInt));
+}
+
+function valueInfo({ name, dtype, shape }: Value): ValueInfoProto {
+  const dim = shape.map((d) =>
+    typeof d === "number"
+      ? { value: { case: "dimValue" as const, value: BigInt(d) } }
+      : { value: { case: "dimParam" as const, value: d } },
+  );
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: {
+      value: { case: "tensorType", value: { elemType: dtypes[dtype].code, shape: { dim } } },
+    },
+  });
+}

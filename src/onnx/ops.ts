@@ -1,0 +1,85 @@
+/**
+ * The operators a graph may hold: inputs and attributes of each, in ONNX's own names (opset 24, and
+ * com.microsoft's where said). `shapes.ts`, `gradients.ts` and the operator tests are total over
+ * this table: an operator missing in one of them does not compile.
+ */
+import type { DType } from "./dtype.ts";
+import type { Value } from "./graph.ts";
+
+type None = Record<never, never>;
+type Elementwise = { in: [Value, Value]; at: None };
+type Unary = { in: [Value]; at: None };
+/** `axes` is an input in ONNX; it is always constant here, so the encoder turns it into one. */
+type Reduction = { in: [Value]; at: { axes: readonly number[]; keepdims: 0 | 1 } };
+
+export interface Ops {
+  Add: Elementwise;
+  Sub: Elementwise;
+  Mul: Elementwise;
+  Div: Elementwise;
+  Max: Elementwise;
+  Min: Elementwise;
+  Less: Elementwise;
+  LessOrEqual: Elementwise;
+  Equal: Elementwise;
+  And: Elementwise;
+  Neg: Unary;
+  Abs: Unary;
+  Exp: Unary;
+  Log: Unary;
+  Sqrt: Unary;
+  Reciprocal: Unary;
+  Sin: Unary;
+  Cos: Unary;
+  Tanh: Unary;
+  Sigmoid: Unary;
+  Softplus: Unary;
+  Identity: Unary;
+  Cast: { in: [Value]; at: { to: DType } };
+  Pow: Elementwise;
+  Where: { in: [Value, Value, Value]; at: None };
+  MatMul: Elementwise;
+  /** com.microsoft: alpha · op(A) · op(B), op = transposition of the last two axes. float32 only. */
+  FusedMatMul: { in: [Value, Value]; at: { transA: 0 | 1; transB: 0 | 1; alpha: number } };
+  Transpose: { in: [Value]; at: { perm: readonly number[] } };
+  Reshape: { in: [Value, Value]; at: { shape: readonly (number | string)[] } };
+  Expand: { in: [Value, Value]; at: { shape: readonly (number | string)[] } };
+  Concat: { in: readonly Value[]; at: { axis: number } };
+  Slice: { in: [Value]; at: { axis: number; start: number; end: number } };
+  Gather: { in: [Value, Value]; at: { axis: number } };
+  GatherElements: { in: [Value, Value]; at: { axis: number } };
+  ScatterElements: { in: [Value, Value, Value]; at: { axis: number; reduction: "none" | "add" } };
+  ScatterND: { in: [Value, Value, Value]; at: { reduction: "none" | "add" } };
+  ReduceSum: Reduction;
+  ReduceMean: Reduction;
+  ReduceMax: Reduction;
+  Softmax: { in: [Value]; at: { axis: number } };
+  LogSoftmax: { in: [Value]; at: { axis: number } };
+  CumSum: { in: [Value]; at: { axis: number; reverse: 0 | 1 } };
+  /** x / √(mean(x²) + ε) · scale over the last axis. */
+  RMSNormalization: { in: [Value, Value]; at: { epsilon: number } };
+  /** X [batch, heads, tokens, headDim], cos and sin [positions, headDim/2], ids [batch, tokens]; halves rotated. */
+  RotaryEmbedding: { in: [Value, Value, Value, Value]; at: None };
+  Shape: Unary;
+  Size: Unary;
+  ConstantOfShape: {
+    in: [Value];
+    at: { value: number; dtype: DType; shape: readonly (number | string)[] };
+  };
+  ReduceLogSumExp: Reduction;
+  /** com.microsoft, serving only: query, key, value, past key, past value, lengths − 1, total, cos, sin. */
+  GroupQueryAttention: {
+    in: [Value, Value, Value, Value, Value, Value, Value, Value, Value];
+    at: {
+      num_heads: number;
+      kv_num_heads: number;
+      do_rotary: 1;
+      rotary_interleaved: 0;
+      scale: number;
+    };
+  };
+}
+
+export type OpName = keyof Ops;
+export type Inputs<K extends OpName> = Ops[K]["in"];
+export type Attributes<K extends OpName> = Ops[K]["at"];

@@ -1,0 +1,55 @@
+/**
+ * What a loss is. A family is the shape of a batch (what the model is asked for); a loss is a formula
+ * over it. Losses build graph nodes and never see the model, the optimiser or the data.
+ */
+import type { Static, TObject } from "typebox";
+import type { Graph, Value } from "../../onnx/graph.ts";
+
+export interface LossTerms {
+  /** Scalar. */
+  readonly loss: Value;
+  /** Scalars to report. */
+  readonly metrics: Readonly<Record<string, Value>>;
+}
+
+/** Given completions: log π of each of their tokens. */
+export interface SupervisedTerms {
+  /** [tokens] nats. */
+  readonly logps: Value;
+  /** [tokens] how much each counts; 0 leaves it out. */
+  readonly weights: Value;
+}
+
+/** Pairs of answers to one prompt: the reward model's score of each. */
+export interface RewardPairTerms {
+  /** [pairs] */
+  readonly chosen: Value;
+  readonly rejected: Value;
+}
+
+interface Definition<F extends string, T, O extends TObject> {
+  readonly name: string;
+  readonly options: O;
+  readonly family: F;
+  build(g: Graph, terms: T, options: Static<O>): LossTerms;
+}
+
+export type SupervisedLoss<O extends TObject = TObject> = Definition<
+  "supervised",
+  SupervisedTerms,
+  O
+>;
+export type RewardLoss<O extends TObject = TObject> = Definition<"reward", RewardPairTerms, O>;
+export type Loss = SupervisedLoss | RewardLoss;
+
+export function defineSupervisedLoss<O extends TObject>(
+  loss: Omit<SupervisedLoss<O>, "family">,
+): SupervisedLoss<O> {
+  return { ...loss, family: "supervised" };
+}
+
+export function defineRewardLoss<O extends TObject>(
+  loss: Omit<RewardLoss<O>, "family">,
+): RewardLoss<O> {
+  return { ...loss, family: "reward" };
+}

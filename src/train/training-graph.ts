@@ -1,0 +1,110 @@
+/**
+ * Policy graph + loss + gradients + optimiser = one graph: (weights, moments, step, batch) →
+ * (weights', moments', metrics). Weights and moments are inputs and outputs, so that they stay in the
+ * runtime's memory between steps.
+ */
+import type { Static, TObject } from "typebox";
+import { backward } from "../onnx/backward.ts";
+import { Graph, type Value } from "../onnx/graph.ts";
+import { type AdamOptions, adamW } from "../onnx/optimizers.ts";
+import {
+  applyHead,
+  packedForward,
+  packedInputs,
+  type TransformerConfig,
+  type WeightSource,
+} from "../onnx/transformer.ts";
+import type { Loss, LossTerms } from "./losses/define.ts";
+
+export interface TrainedWeight {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+export interface TrainingGraph {
+  readonly graph: Graph;
+  /** In the order the model first uses them. */
+  readonly weights: readonly TrainedWeight[];
+  /** Names of the scalar outputs: `loss`, the loss's own, and (when training) gradient_norm, learning_rate. */
+  readonly metrics: readonly string[];
+}
+
+/** Names of a weight's inputs and outputs; the outputs carry `next.` in front. */
+export const momentNames = (name: string) => ({ first: `first.${name}`, second: `second.${name}` });
+export const nextName = (name: string) => `next.${name}`;
+
+/** @param optimizer null builds the forward pass and the loss alone, for evaluation and benchmarks. */
+export function trainingGraph(
+  config: TransformerConfig,
+  loss: Loss,
+  options: Static<TObject>,
+  optimizer: AdamOptions | null,
+): TrainingGraph {
+  const g = new Graph();
+  const weights = new Map<string, Value>();
+  const weight: WeightSource = (name, shape) => {
+    const value = weights.get(name) ?? g.input(name, "float32", shape);
+    weights.set(name, value);
+    return value;
+  };
+  const hidden = packedForward(g, config, weight, packedInputs(g));
+  const terms = familyTerms(g, config, weight, hidden, loss, options);
+  const scalars: Record<string, Value> = { loss: terms.loss, ...terms.metrics };
+  if (optimizer)
+    Object.assign(scalars, appendUpdate(g, terms.loss, [...weights.values()], optimizer));
+  for (const [name, value] of Object.entries(scalars)) g.output(name, value);
+  return {
+    graph: g,
+    weights: [...weights.values()].map(({ name, shape }) => ({ name, shape: shape.map(Number) })),
+    metrics: Object.keys(scalars),
+  };
+}
+
+/** What the family's batch asks of the model, and the loss over it. */
+function familyTerms(
+  g: Graph,
+  config: TransformerConfig,
+  weight: WeightSource,
+  hidden: Value,
+  loss: Loss,
+  options: Static<TObject>,
+): LossTerms {
+  switch (loss.family) {
+    case "supervised": {
+      const rows = g.input("rows", "int64", ["scored"]);
+      const labels = g.input("labels", "int64", ["scored"]);
+      const weights = g.input("weights", "float32", ["scored"]);
+      const logits = applyHead(g, config, weight, "logits", g.gather(hidden, rows));
+      const picked = g.gatherElements(g.logSoftmax(logits), g.reshape(labels, ["scored", 1]));
+      return loss.build(g, { logps: g.reshape(picked, ["scored"]), weights }, options);
+    }
+    case "reward": {
+      const score = (rows: Value) => applyHead(g, config, weight, "scalar", g.gather(hidden, rows));
+      const chosen = score(g.input("chosen_rows", "int64", ["pairs"]));
+      const rejected = score(g.input("rejected_rows", "int64", ["pairs"]));
+      return loss.build(g, { chosen, rejected }, options);
+    }
+  }
+}
+
+function appendUpdate(g: Graph, loss: Value, weights: readonly Value[], options: AdamOptions) {
+  const gradients = backward(g, loss, weights);
+  const parameters = weights.map((weight, i) => {
+    const { first, second } = momentNames(weight.name);
+    return {
+      weight,
+      gradient: gradients[i]!,
+      first: g.input(first, "float32", weight.shape),
+      second: g.input(second, "float32", weight.shape),
+      decay: weight.shape.length > 1 && weight.name !== "model.embed_tokens.weight",
+    };
+  });
+  const step = adamW(g, parameters, g.input("step", "float32", []), options);
+  step.updated.forEach((next, i) => {
+    const { first, second } = momentNames(weights[i]!.name);
+    g.output(nextName(weights[i]!.name), next.weight);
+    g.output(nextName(first), next.first);
+    g.output(nextName(second), next.second);
+  });
+  return { gradient_norm: step.gradientNorm, learning_rate: step.learningRate };
+}
