@@ -45,6 +45,15 @@ export const errorTable = {
     status: 401,
     text: () => "Missing or unknown API key. Send 'Authorization: Bearer <key>'.",
   }),
+  origin_refused: entry<{ origin: string; host: string }>({
+    status: 403,
+    text: (p) =>
+      `A page of ${p.origin} may not open a socket on ${p.host}. Serve the page from here, or connect without a browser.`,
+  }),
+  upgrade_required: entry<Record<never, never>>({
+    status: 426,
+    text: () => "This route speaks WebSocket only. Connect with 'Upgrade: websocket'.",
+  }),
   model_not_found: entry<{ model: string; known: readonly string[] }>({
     status: 404,
     param: () => "model",
@@ -72,6 +81,15 @@ export const errorTable = {
     retryAfter: (p) => p.retryAfterSeconds,
     text: (p) =>
       `${p.waiting} sequences are waiting and the queue holds ${p.limit}. Retry in ${p.retryAfterSeconds} s, or raise PLUMBLINE_QUEUE_SEQUENCES_MAX.`,
+  }),
+  socket_full: entry<{ running: number; limit: number }>({
+    status: 429,
+    text: (p) =>
+      `${p.running} answers are running on this socket and it takes ${p.limit}. Wait for one, open another socket, or raise PLUMBLINE_SOCKET_ANSWERS_MAX.`,
+  }),
+  client_gone: entry<Record<never, never>>({
+    status: 499,
+    text: () => "The client left, or cancelled, before the answer was complete.",
   }),
   shutting_down: entry<Record<never, never>>({
     status: 503,
@@ -120,6 +138,20 @@ export const errorTable = {
   store_failed: entry<{ folder: string; problem: string; remedy: string }>({
     status: 503,
     text: (p) => `The log in ${p.folder} cannot be written: ${p.problem}. ${p.remedy}`,
+  }),
+  store_busy: entry<{ waitingBytes: number; limitBytes: number }>({
+    status: 503,
+    retryAfter: () => 1,
+    text: (p) =>
+      `${p.waitingBytes} bytes wait to be written to the log and ${p.limitBytes} may. The disk is too slow for this load; retry in a second.`,
+  }),
+  log_corrupt: entry<{ file: string; offset: number; problem: string; remedy: string }>({
+    status: 500,
+    text: (p) => `The log file ${p.file} is damaged at byte ${p.offset}: ${p.problem}. ${p.remedy}`,
+  }),
+  database_failed: entry<{ folder: string; problem: string; remedy: string }>({
+    status: 503,
+    text: (p) => `The database in ${p.folder} cannot be used: ${p.problem}. ${p.remedy}`,
   }),
 } as const;
 

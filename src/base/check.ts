@@ -1,0 +1,106 @@
+/**
+ * Schema checks that a person can act on: one problem, with the field's path, instead of a list of
+ * keywords. Requests, settings and strategy options are all checked here; nothing is coerced,
+ * nothing is dropped.
+ */
+import type { TSchema } from "typebox";
+import { Compile } from "typebox/compile";
+import type { TLocalizedValidationError as CheckError } from "typebox/error";
+import { nearestName } from "./nearest.ts";
+
+export interface Problem {
+  /** Keys from the root to the field at fault: ["messages", "0", "role"]. */
+  readonly path: readonly string[];
+  /** Completes a sentence that names the field: "must be at most 2". */
+  readonly problem: string;
+}
+
+/** Compiles a schema into a check that returns the problem most worth telling, or null. */
+export function compileCheck(schema: TSchema): (value: unknown) => Problem | null {
+  const validator = Compile(schema);
+  return (value) => {
+    if (validator.Check(value)) return null;
+    return describe(mostTelling(validator.Errors(value)), schema);
+  };
+}
+
+/** OpenAI's way to name a nested field: "messages.0.role"; null for the whole value. */
+export const dottedPath = (path: readonly string[]): string | null => path.join(".") || null;
+
+/**
+ * The first error, unless it comes from a union: then the branch that got past the type speaks, and
+ * if none did, all the types are named together.
+ */
+function mostTelling(errors: readonly CheckError[]): CheckError {
+  const first = errors[0]!;
+  const union = /^(.*?)\/anyOf\/\d+/.exec(first.schemaPath)?.[1];
+  if (union === undefined) return first;
+  const types = new Set<string>();
+  for (const error of errors) {
+    if (!error.schemaPath.startsWith(`${union}/anyOf/`)) continue;
+    const isMismatch = error.keyword === "type" && error.instancePath === first.instancePath;
+    if (isMismatch) types.add(String(error.params.type));
+    else if (error.keyword !== "anyOf") return error;
+  }
+  return { ...first, keyword: "type", params: { type: [...types].join(" or ") } };
+}
+
+function describe(error: CheckError, schema: TSchema): Problem {
+  const path = pointerKeys(error.instancePath);
+  const at = (pointer: string) => recordOf(schemaAt(schema, pointer));
+  switch (error.keyword) {
+    case "required":
+      return { path: [...path, error.params.requiredProperties[0]!], problem: "is required" };
+    case "boolean": {
+      // The only `false` schema in use is `additionalProperties: false`.
+      const owner = at(error.schemaPath.replace(/\/additionalProperties$/, ""));
+      return {
+        path,
+        problem: unknownName(path.at(-1)!, Object.keys(recordOf(owner["properties"]))),
+      };
+    }
+    case "enum":
+      return { path, problem: oneOf(error.params.allowedValues) + refusal(at(error.schemaPath)) };
+    case "const":
+      return { path, problem: oneOf([error.params.allowedValue]) + refusal(at(error.schemaPath)) };
+    case "type":
+      return { path, problem: `must be of type ${String(error.params.type)}` };
+    case "minimum":
+      return { path, problem: `must be at least ${error.params.limit}` };
+    case "maximum":
+      return { path, problem: `must be at most ${error.params.limit}` };
+    default:
+      return { path, problem: error.message };
+  }
+}
+
+function unknownName(name: string, known: readonly string[]): string {
+  const nearest = nearestName(name, known);
+  return nearest ? `is not known; did you mean '${nearest}'?` : "is not known";
+}
+
+function oneOf(values: readonly unknown[]): string {
+  const names = values.map((value) => JSON.stringify(value)).join(", ");
+  return `must be ${values.length === 1 ? "" : "one of "}${names}`;
+}
+
+/** A schema may say why it accepts so little: its `refusal` is appended to the sentence. */
+const refusal = (schema: Readonly<Record<string, unknown>>) =>
+  typeof schema["refusal"] === "string" ? ` (${schema["refusal"]})` : "";
+
+/** The sub-schema that an error's path, "#/properties/messages/items", points to. */
+function schemaAt(schema: TSchema, pointer: string): unknown {
+  let node: unknown = schema;
+  for (const key of pointerKeys(pointer)) node = recordOf(node)[key];
+  return node;
+}
+
+const pointerKeys = (pointer: string) =>
+  pointer
+    .split("/")
+    .slice(1)
+    .map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~"));
+
+// A schema is plain data; its keywords are read by name.
+const recordOf = (value: unknown) =>
+  (typeof value === "object" && value !== null ? value : {}) as Readonly<Record<string, unknown>>;

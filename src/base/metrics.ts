@@ -1,0 +1,87 @@
+/** Every metric of the server, declared once. The only importer of prom-client; no module state. */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+/** Seconds; from one small step of the engine to a long search. */
+const latencyBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+const nanosecondsPerSecond = 1e9;
+
+/**
+ * The caller owns it: `close` stops the event-loop monitor.
+ */
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Counter({ name: `plumbline_${name}`, help, labelNames, registers });
+  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Histogram({
+      name: `plumbline_${name}`,
+      help,
+      labelNames,
+      registers,
+      buckets: latencyBuckets,
+    });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Gauge({ name: `plumbline_${name}`, help, labelNames, registers });
+
+  collectDefaultMetrics({ register: registry });
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  new Gauge({
+    name: "plumbline_event_loop_delay_seconds",
+    help: "Delay of the event loop since the last scrape, by quantile.",
+    labelNames: ["quantile"],
+    registers,
+    collect() {
+      for (const percent of [50, 99, 100]) {
+        const seconds = delay.percentile(percent) / nanosecondsPerSecond;
+        this.set({ quantile: String(percent / 100) }, seconds);
+      }
+      delay.reset();
+    },
+  });
+
+  return {
+    // http
+    requests: counter(
+      "requests_total",
+      "Requests answered, by outcome; status 499: the client left first.",
+      ["route", "status", "strategy"],
+    ),
+    requestSeconds: histogram(
+      "request_duration_seconds",
+      "From the request's headers to the last byte of its answer.",
+      ["route"],
+    ),
+    firstTokenSeconds: histogram(
+      "first_token_seconds",
+      "From the request's headers to the first final text of a streamed answer.",
+      ["strategy"],
+    ),
+    streams: gauge("open_streams", "Streams being written, by transport.", ["transport"]),
+    // answers
+    candidates: counter("candidates_total", "Candidates generated.", ["strategy"]),
+    rewardCalls: counter("reward_calls_total", "Evaluations of a reward.", ["strategy"]),
+    tokens: counter(
+      "tokens_total",
+      "Tokens of answered requests; kind: prompt, completion (of all candidates).",
+      ["kind"],
+    ),
+    // engine
+    queueSequences: gauge("queue_waiting_sequences", "Sequences waiting for the engine."),
+    queueRejections: counter("queue_rejections_total", "Requests refused with queue_full."),
+    runningSequences: gauge("running_sequences", "Sequences in the engine's batch."),
+    kvSlots: gauge("kv_slots", "Slots of the key-value cache, by state.", ["state"]),
+    // log
+    logWaitingBytes: gauge("log_waiting_bytes", "Bytes of the log not yet on disk."),
+    logFsyncSeconds: histogram("log_fsync_seconds", "Duration of one fsync of the log."),
+
+    contentType: registry.contentType,
+    /** Prometheus' text format. */
+    text: () => registry.metrics(),
+    close: () => delay.disable(),
+  };
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;

@@ -1,0 +1,136 @@
+/**
+ * Every setting: name, type, default, unit, check and documentation in one place. `config.ts` fills
+ * it from the file, the environment and the flags; docs/configuration.md is printed from it.
+ */
+import { type Static, Type } from "typebox";
+
+const MiB = 2 ** 20;
+
+/** A model id of its own for a strategy with its options, for clients that can send no extra field. */
+const presetSchema = Type.Object(
+  {
+    model: Type.String({ minLength: 1 }),
+    strategy: Type.String({ minLength: 1 }),
+    options: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    reward: Type.Optional(Type.String({ minLength: 1 })),
+  },
+  { additionalProperties: false },
+);
+
+export const settingsSchema = Type.Object(
+  {
+    host: Type.String({
+      default: "127.0.0.1",
+      minLength: 1,
+      description: "Address to listen on. Anything but loopback needs `apiKeys`.",
+    }),
+    port: Type.Integer({
+      default: 8080,
+      minimum: 0,
+      maximum: 65_535,
+      description: "Port to listen on; 0 takes a free one.",
+    }),
+    apiKeys: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description: "Accepted bearer keys. None: no key is asked for, and only loopback is served.",
+    }),
+    dataDir: Type.String({
+      default: "./data",
+      minLength: 1,
+      description: "Folder of the log, the store and trained revisions.",
+    }),
+    storeUrl: Type.String({
+      default: "",
+      description: "Empty: the store embedded in `dataDir`. `postgres://…` is not supported yet.",
+    }),
+    device: Type.Enum(["auto", "cpu", "webgpu", "cuda"], {
+      default: "auto",
+      description: "Execution provider; `auto` takes the fastest that this machine has.",
+    }),
+    threads: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 1_024,
+      description: "Threads of one model run; 0 takes one per physical core.",
+    }),
+    policyDir: Type.String({
+      default: "",
+      description: "Checkpoint folder of the policy. Empty: the embedded `tiny-chat`.",
+    }),
+    rewardDir: Type.String({
+      default: "",
+      description: "Checkpoint folder of the reward model. Empty: the embedded `tiny-reward`.",
+    }),
+    presets: Type.Record(Type.String({ minLength: 1 }), presetSchema, {
+      default: {},
+      description:
+        "Model ids that stand for a strategy: name → {model, strategy, options, reward}.",
+    }),
+    contextTokens: Type.Optional(
+      Type.Integer({
+        minimum: 16,
+        description: "Prompt and completion together, in tokens. Unset: what the model accepts.",
+      }),
+    ),
+    sequencesMax: Type.Integer({
+      default: 64,
+      minimum: 1,
+      maximum: 4_096,
+      description: "Sequences in one step of the engine.",
+    }),
+    queueSequencesMax: Type.Integer({
+      default: 1_024,
+      minimum: 1,
+      description: "Sequences waiting for the engine; beyond it a request gets `queue_full`.",
+    }),
+    requestCandidatesMax: Type.Integer({
+      default: 128,
+      minimum: 1,
+      description: "Candidates that one request may ask for.",
+    }),
+    bodyBytesMax: Type.Integer({
+      default: 4 * MiB,
+      minimum: 1_024,
+      description: "Size of a request body, and of a WebSocket message, in bytes.",
+    }),
+    socketAnswersMax: Type.Integer({
+      default: 64,
+      minimum: 1,
+      description: "Answers running at once on one WebSocket.",
+    }),
+    keepAliveMs: Type.Integer({
+      default: 15_000,
+      minimum: 1,
+      description: "A silent stream gets a comment this often, so that proxies keep it open.",
+    }),
+    stallMsMax: Type.Integer({
+      default: 30_000,
+      minimum: 1,
+      description: "A reader that takes nothing of a stream for this long is cut off.",
+    }),
+    drainMsMax: Type.Integer({
+      default: 30_000,
+      minimum: 1,
+      description: "Time that running answers get to finish when the server is told to stop.",
+    }),
+    logLevel: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"], {
+      default: "info",
+      description: "Least severe line that is written to standard error.",
+    }),
+  },
+  { additionalProperties: false },
+);
+
+export type Settings = Static<typeof settingsSchema>;
+export type SettingName = keyof Settings;
+
+/** In the schema's order. */
+export const settingNames = Object.keys(settingsSchema.properties) as readonly SettingName[]; // exactly its keys
+
+/** `dataDir` → `PLUMBLINE_DATA_DIR` */
+export const variableOf = (setting: string) =>
+  `PLUMBLINE_${setting.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+
+/** `dataDir` → `--data-dir` */
+export const flagOf = (setting: string) =>
+  `--${setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
