@@ -10,6 +10,7 @@
 
 import { assert } from "../base/assert.ts";
 import { byteCharacters } from "./byte-alphabet.ts";
+import { byteLevelStep, splitStep, wordPattern } from "./pre-tokenizer.ts";
 
 export interface BpeOptions {
   /** Tokens in all: special tokens + 256 bytes + merges. Fewer when the texts have no pair left to merge. */
@@ -72,10 +73,9 @@ export function trainByteLevelBpe(
   return tokenizerJson(vocabulary, merges, specialTokens);
 }
 
-// NOTE: Digits are split by `\p{N}` and words by GPT-2's pattern as `Split` steps, because the `Digits`
-// and `ByteLevel(use_regex)` steps mean other characters in JavaScript (`\d`, `\s`) than in Rust.
+// NOTE: digits and words are cut by `Split` steps, because the `Digits` and `ByteLevel(use_regex)` steps
+// mean other characters in JavaScript (`\d`, `\s`) than in Rust.
 const digitPattern = String.raw`\p{N}`;
-const wordPattern = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
 
 // The same in JavaScript, whose own \s counts U+FEFF and misses U+0085.
 const digitRegex = new RegExp(`(${digitPattern})`, "u");
@@ -306,10 +306,10 @@ function tokenizerJson(
     normalizer: null,
     pre_tokenizer: {
       type: "Sequence",
-      pretokenizers: [split(digitPattern), split(wordPattern), byteLevel(false)],
+      pretokenizers: [splitStep(digitPattern), splitStep(wordPattern), byteLevelStep()],
     },
     post_processor: null,
-    decoder: byteLevel(true),
+    decoder: { ...byteLevelStep(), use_regex: true },
     model: {
       type: "BPE",
       dropout: null,
@@ -323,12 +323,4 @@ function tokenizerJson(
       merges: merges.map(([left, right]) => `${tokens[left]} ${tokens[right]}`),
     },
   };
-}
-
-function split(pattern: string) {
-  return { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
-}
-
-function byteLevel(useRegex: boolean) {
-  return { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: useRegex };
 }

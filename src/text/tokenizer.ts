@@ -1,0 +1,249 @@
+/**
+ * Text ⇄ token ids for one vocabulary: the only file that calls `@huggingface/tokenizers`.
+ * It knows nothing of conversations and nothing of models.
+ *
+ * The library supplies the steps (normaliser, pre-tokenizer, BPE). Splitting at added tokens is done here,
+ * because the library always reads `<|im_end|>` in a text as the control token, and text that a user wrote
+ * must never become one. For the same reason the library's vocabulary is given without special tokens.
+ */
+
+import { Tokenizer as Library } from "@huggingface/tokenizers";
+import { assert } from "../base/assert.ts";
+import { GatewayError } from "../base/errors.ts";
+import { AddedTokenSplitter, type Section } from "./added-tokens.ts";
+import { portablePreTokenizer } from "./pre-tokenizer.ts";
+import { type TokenBytes, tokenBytes } from "./token-bytes.ts";
+import {
+  type AddedToken,
+  readTokenizerFiles,
+  type TokenizerConfig,
+  type TokenizerFiles,
+  tokenName,
+} from "./tokenizer-files.ts";
+
+export interface EncodeOptions {
+  /** Put the vocabulary's own begin and end tokens around the text, where its post-processor says so. */
+  addSpecial?: boolean;
+  /** How `<|im_end|>` in the text is read: as the characters it is made of, or as the control token. */
+  special?: "text" | "parse";
+  /** A string removed from the text after control tokens were found: put inside one, it stays text. */
+  mark?: string;
+}
+
+export class Tokenizer {
+  /** One more than the largest id. A model's embedding may have more rows, never fewer. */
+  readonly vocabSize: number;
+  /** Ids that `decode` leaves out. */
+  readonly specialIds: ReadonlySet<number>;
+  /** Ids that end an answer, from `eos_token`; empty when the vocabulary names none. */
+  readonly endIds: readonly number[];
+  /** Spaces that decoding takes off the start of a text: 1 for SentencePiece vocabularies, else 0. */
+  readonly leadingSpaces: number;
+  /** The texts of bos, eos, pad and unk as chat templates call them (`bos_token`); absent ones are absent. */
+  readonly namedTokens: Readonly<Record<string, string>>;
+  /** The texts of the special tokens. */
+  readonly specialTokens: readonly string[];
+
+  readonly #library: Library;
+  readonly #bytes: TokenBytes["bytes"];
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #splitters: Record<"text" | "parse", Splitters>;
+  readonly #around: { before: readonly number[]; after: readonly number[] };
+
+  /** @throws GatewayError checkpoint_invalid when a file is missing, corrupt or of a kind not supported. */
+  static async load(folder: string): Promise<Tokenizer> {
+    return new Tokenizer(await readTokenizerFiles(folder));
+  }
+
+  /** @throws GatewayError checkpoint_invalid when the files contradict themselves. */
+  constructor(files: TokenizerFiles) {
+    const added = files.tokenizer.added_tokens ?? [];
+    refuseSingleWord(added, files.path);
+    const { bytes, leadingSpaces } = tokenBytes(files);
+    const special = specialTokens(files);
+    this.vocabSize = bytes.length;
+    this.leadingSpaces = leadingSpaces;
+    this.specialTokens = [...special];
+    this.namedTokens = namedTokens(files.config);
+    this.#bytes = bytes;
+    this.#ids = new Map([
+      ...Object.entries(files.tokenizer.model.vocab),
+      ...added.map(({ content, id }) => [content, id] as const),
+    ]);
+    this.specialIds = new Set(this.specialTokens.flatMap((token) => this.idOf(token) ?? []));
+    this.endIds = endIds(files, this.#ids);
+    this.#library = library(files, special);
+    const ordinary = added.filter(({ content }) => !special.has(content));
+    this.#splitters = {
+      text: splitters(ordinary, this.#library),
+      parse: splitters(added, this.#library),
+    };
+    this.#around = this.#idsAround();
+  }
+
+  /**
+   * @returns token ids; by default the text alone, in which no special token can occur.
+   * Characters that the vocabulary cannot express are left out, or are its `unk_token`.
+   */
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const { addSpecial = false, special = "text", mark = "" } = options;
+    const ids: number[] = [];
+    if (addSpecial) ids.push(...this.#around.before);
+    this.#splitters[special].raw.split(text).forEach((section, index) => {
+      if (typeof section === "number") ids.push(section);
+      else
+        this.#encodeSection(mark ? section.replaceAll(mark, "") : section, { index, special, ids });
+    });
+    if (addSpecial) ids.push(...this.#around.after);
+    return ids;
+  }
+
+  /** Special tokens are left out; bytes that are not UTF-8 become U+FFFD, as the WHATWG decoder does. */
+  decode(ids: readonly number[]): string {
+    const bytes = ids.flatMap((id) => (this.specialIds.has(id) ? [] : [this.bytesOf(id)]));
+    return this.#withoutLeadingSpaces(
+      new TextDecoder("utf-8", keepBom).decode(Buffer.concat(bytes)),
+    );
+  }
+
+  /** The id of a token as the vocabulary spells it (`Ġthe`, `▁the`, `<|im_end|>`), or null. */
+  idOf(token: string): number | null {
+    return this.#ids.get(token) ?? null;
+  }
+
+  /** The bytes that a token stands for in a text; none for an id that the vocabulary lacks. */
+  bytesOf(id: number): Uint8Array {
+    return this.#bytes[id] ?? noBytes;
+  }
+
+  #encodeSection(
+    section: string,
+    { index, special, ids }: { index: number; special: "text" | "parse"; ids: number[] },
+  ): void {
+    const { normalizer, pre_tokenizer: preTokenizer, model } = this.#library;
+    assert(model !== null, "The library made a tokenizer without a model");
+    const text = normalizer ? normalizer(section) : section;
+    for (const part of this.#splitters[special].normalized.split(text)) {
+      if (typeof part === "number") ids.push(part);
+      else {
+        const words = preTokenizer ? preTokenizer(part, { section_index: index }) : [part];
+        for (const token of model(words)) ids.push(this.#ids.get(token)!);
+      }
+    }
+  }
+
+  #withoutLeadingSpaces(text: string): string {
+    let start = 0;
+    while (start < this.leadingSpaces && text[start] === " ") start++;
+    return text.slice(start);
+  }
+
+  /** What the post-processor puts before and after a text, seen from what it puts around a stand-in. */
+  #idsAround() {
+    const standIn = "\u{FDD0}";
+    const tokens = this.#library.post_processor?.([standIn], null, true).tokens ?? [standIn];
+    const at = tokens.indexOf(standIn);
+    const ids = (part: string[]) => part.flatMap((token) => this.idOf(token) ?? []);
+    return { before: ids(tokens.slice(0, at)), after: ids(tokens.slice(at + 1)) };
+  }
+}
+
+const noBytes = new Uint8Array(0);
+/** U+FEFF is text like any other: a token may begin with it. */
+const keepBom = { ignoreBOM: true };
+
+interface Splitters {
+  /** Tokens looked for in the text as it is. */
+  raw: { split(text: string): Section[] };
+  /** Tokens looked for after normalisation. */
+  normalized: { split(text: string): Section[] };
+}
+
+function splitters(tokens: readonly AddedToken[], { normalizer }: Library): Splitters {
+  const raw = new Map<string, AddedToken>();
+  const normalized = new Map<string, AddedToken>();
+  for (const token of tokens) {
+    const isNormalized = normalizer !== null && (token.normalized ?? !token.special);
+    if (isNormalized) normalized.set(normalizer(token.content), token);
+    else raw.set(token.content, token);
+  }
+  return { raw: new AddedTokenSplitter(raw), normalized: new AddedTokenSplitter(normalized) };
+}
+
+/** The library's tokenizer without any token that text must not become. `unk_token` stays: BPE needs it. */
+function library(
+  { path, tokenizer, config }: TokenizerFiles,
+  special: ReadonlySet<string>,
+): Library {
+  const { model } = tokenizer;
+  const isKept = (token: string) => !special.has(token) || token === model.unk_token;
+  const plain = {
+    normalizer: tokenizer.normalizer ?? null,
+    pre_tokenizer: portablePreTokenizer(tokenizer.pre_tokenizer, path),
+    post_processor: tokenizer.post_processor ?? null,
+    decoder: null, // decoding is done here, from the tokens' bytes
+    added_tokens: [],
+    model: {
+      ...model,
+      vocab: Object.fromEntries(Object.entries(model.vocab).filter(([token]) => isKept(token))),
+      merges: model.merges
+        .map((merge) => (typeof merge === "string" ? merge.split(" ") : merge))
+        .filter((merge) => isKept(merge.join(""))),
+    },
+  };
+  try {
+    return new Library(plain, config);
+  } catch (cause) {
+    throw new GatewayError(
+      "checkpoint_invalid",
+      {
+        path,
+        problem: String(cause),
+        remedy: "Export the tokenizer again with a current library.",
+      },
+      { cause },
+    );
+  }
+}
+
+function specialTokens({ tokenizer, config }: TokenizerFiles): Set<string> {
+  return new Set([
+    ...(tokenizer.added_tokens ?? [])
+      .filter((token) => token.special)
+      .map(({ content }) => content),
+    ...Object.values(namedTokens(config)),
+    ...(config.additional_special_tokens ?? []).flatMap((token) => tokenName(token) ?? []),
+  ]);
+}
+
+function namedTokens(config: TokenizerConfig): Record<string, string> {
+  const keys = ["bos_token", "eos_token", "pad_token", "unk_token"] as const;
+  return Object.fromEntries(
+    keys.flatMap((key) => {
+      const name = tokenName(config[key]);
+      return name === null ? [] : [[key, name]];
+    }),
+  );
+}
+
+function endIds({ path, config }: TokenizerFiles, ids: ReadonlyMap<string, number>): number[] {
+  const token = tokenName(config.eos_token);
+  if (token === null) return [];
+  const id = ids.get(token);
+  if (id !== undefined) return [id];
+  throw new GatewayError("checkpoint_invalid", {
+    path,
+    problem: `eos_token '${token}' of tokenizer_config.json is not in the vocabulary`,
+    remedy: "Copy both files from the same revision of the model.",
+  });
+}
+
+function refuseSingleWord(tokens: readonly AddedToken[], path: string): void {
+  const token = tokens.find(({ single_word: isSingleWord }) => isSingleWord);
+  if (!token) return;
+  throw new GatewayError("checkpoint_invalid", {
+    path,
+    problem: `added token '${token.content}' has 'single_word', which is not supported`,
+    remedy: "Set it to false.",
+  });
+}
