@@ -1,0 +1,48 @@
+/** What every native call needs: the library, the environment, CPU memory and the default allocator. */
+import type { Pointer } from "./functions.ts";
+import { type Library, loadLibrary } from "./library.ts";
+import { created, NativeObject, textAt } from "./native.ts";
+
+export interface Context {
+  readonly library: Library;
+  readonly env: NativeObject;
+  /** The OrtMemoryInfo of ordinary memory. */
+  readonly cpu: NativeObject;
+  /** For the names that ONNX Runtime hands out; the library owns it. */
+  readonly allocator: Pointer;
+}
+
+const logLevels = { verbose: 0, info: 1, warning: 2, error: 3, fatal: 4 } as const;
+export type LogLevel = keyof typeof logLevels;
+
+/** @throws GatewayError provider_unavailable when the library does not load. */
+export function openContext(logLevel: LogLevel): Context {
+  const library = loadLibrary();
+  const { call } = library;
+  const env = created((out) => call.CreateEnv(logLevels[logLevel], "plumbline", out));
+  call.DisableTelemetryEvents(env);
+  return {
+    library,
+    env: new NativeObject("the ONNX Runtime environment", env, call.ReleaseEnv),
+    cpu: createMemoryInfo(library, "Cpu", 0),
+    allocator: created((out) => call.GetAllocatorWithDefaultOptions(out)),
+  };
+}
+
+/** @param name ONNX Runtime's name of the memory: "Cpu", "Cuda", "WebGPU_Buffer". */
+export function createMemoryInfo(library: Library, name: string, device: number): NativeObject {
+  const { call } = library;
+  const deviceAllocator = 0; // OrtAllocatorType: no arena
+  const defaultMemory = 0; // OrtMemType
+  const pointer = created((out) =>
+    call.CreateMemoryInfo(name, deviceAllocator, device, defaultMemory, out),
+  );
+  return new NativeObject(`the description of ${name} memory`, pointer, call.ReleaseMemoryInfo);
+}
+
+/** A text that ONNX Runtime allocated for us: read, then given back. */
+export function takeText({ library, allocator }: Context, pointer: Pointer): string {
+  const text = textAt(pointer);
+  library.call.AllocatorFree(allocator, pointer);
+  return text;
+}

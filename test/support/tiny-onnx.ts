@@ -1,0 +1,79 @@
+/** Builds ONNX models of a few nodes, for tests that need a model but not our own graph builder. */
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { type DType, dtypes } from "../../src/onnx/dtype.ts";
+import {
+  type AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProtoSchema,
+  type TensorProtoSchema,
+  type ValueInfoProtoSchema,
+} from "../../src/onnx/generated/onnx_pb.ts";
+
+type Node = MessageInitShape<typeof NodeProtoSchema>;
+type ValueInfo = MessageInitShape<typeof ValueInfoProtoSchema>;
+type TensorProto = MessageInitShape<typeof TensorProtoSchema>;
+
+export interface TinyGraph {
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  readonly nodes: readonly Node[];
+  readonly initializers?: readonly TensorProto[];
+}
+
+/** The model's bytes, opset 21 at IR 10. */
+export function tinyModel(graph: TinyGraph): Uint8Array {
+  return toBinary(
+    ModelProtoSchema,
+    create(ModelProtoSchema, {
+      irVersion: 10n,
+      opsetImport: [{ domain: "", version: 21n }],
+      graph: tinyGraph(graph),
+    }),
+  );
+}
+
+/** A graph by itself, for the body of a Loop or an If. */
+export function tinyGraph({ inputs, outputs, nodes, initializers = [] }: TinyGraph) {
+  return create(GraphProtoSchema, {
+    name: "tiny",
+    input: [...inputs],
+    output: [...outputs],
+    node: [...nodes],
+    initializer: [...initializers],
+  });
+}
+
+/** A named tensor; a string in its shape is a size that a run decides. */
+export function value(name: string, dtype: DType, shape: readonly (number | string)[]): ValueInfo {
+  const dim = shape.map((size) => ({
+    value:
+      typeof size === "number"
+        ? { case: "dimValue" as const, value: BigInt(size) }
+        : { case: "dimParam" as const, value: size },
+  }));
+  return {
+    name,
+    type: {
+      value: { case: "tensorType", value: { elemType: dtypes[dtype].code, shape: { dim } } },
+    },
+  };
+}
+
+export function node(
+  opType: string,
+  input: readonly string[],
+  output: readonly string[],
+  attribute: readonly MessageInitShape<typeof AttributeProtoSchema>[] = [],
+): Node {
+  return { opType, input: [...input], output: [...output], attribute: [...attribute] };
+}
+
+export function floats(
+  name: string,
+  shape: readonly number[],
+  data: readonly number[],
+): TensorProto {
+  const rawData = new Uint8Array(Float32Array.from(data).buffer);
+  return { name, dataType: dtypes.float32.code, dims: shape.map(BigInt), rawData };
+}
