@@ -3,7 +3,7 @@
  * line all speak this.
  */
 import type { SampledToken } from "../engine/types.ts";
-import type { Candidate, Conversation, Policy, TextSampling } from "../registry/types.ts";
+import type { Conversation, Policy, TextSampling } from "../registry/types.ts";
 import type { ScoredCandidate } from "../strategies/define.ts";
 
 export interface AnswerRequest {
@@ -57,7 +57,7 @@ export interface Answer {
 export type AnswerEvent =
   | { type: "started"; policy: Policy; promptTokens: number; seed: number }
   | { type: "candidate-delta"; index: number; text: string }
-  | { type: "candidate-scored"; index: number; reward: number | null; candidate: Candidate }
+  | { type: "candidate-scored"; index: number; reward: number | null; candidate: ScoredCandidate }
   | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
   /** Comes only after the record is durable (or `store` is false). */
   | { type: "done"; answer: Answer };

@@ -41,7 +41,8 @@ export interface StrategyResult {
 export type StrategyEvent =
   /** Text of a candidate of a search: it may never become the answer. */
   | { type: "candidate-delta"; index: number; text: string }
-  | { type: "candidate-scored"; index: number; reward: number | null; candidate: Candidate }
+  /** Once for every candidate, when it is complete and judged, or complete and no reward was asked for. */
+  | { type: "candidate-scored"; index: number; reward: number | null; candidate: ScoredCandidate }
   /** Final text of choice number `choice`: whoever reads it may keep it. */
   | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
   | { type: "done"; result: StrategyResult };
