@@ -13,10 +13,11 @@ export const sftMixture: Mixture = {
     rambling: 0.35,
   },
   arithmetic: {
-    "off-by-one": 0.13,
+    "off-by-one": 0.12,
     "off-by-ten": 0.06,
-    "wrong-operation": 0.07,
-    "miscopied-number": 0.08,
+    "wild-result": 0.03,
+    "wrong-operation": 0.06,
+    "miscopied-number": 0.07,
     "no-answer": 0.04,
   },
 };
@@ -34,6 +35,7 @@ export const flawless: Mixture = {
   arithmetic: {
     "off-by-one": 0,
     "off-by-ten": 0,
+    "wild-result": 0,
     "wrong-operation": 0,
     "miscopied-number": 0,
     "no-answer": 0,

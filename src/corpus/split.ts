@@ -5,7 +5,7 @@ import type { Domain, Split } from "./types.ts";
 /** One prompt in ten is held out. */
 const heldoutOneIn = 10;
 
-export function contentHash(content: string): string {
+function contentHash(content: string): string {
   return createHash("sha256").update(content).digest("hex");
 }
 

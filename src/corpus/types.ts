@@ -91,6 +91,7 @@ export type SupportFlaw = (typeof supportFlaws)[number];
 export const arithmeticFlaws = [
   "off-by-one",
   "off-by-ten",
+  "wild-result",
   "wrong-operation",
   "miscopied-number",
   "no-answer",

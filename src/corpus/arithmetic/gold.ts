@@ -25,7 +25,7 @@ export function goldOfSolution(facts: ArithmeticFacts, text: string): GoldReward
   const parts = {
     answer: scoreAnswers(answers, facts.answer),
     steps: scoreSteps(facts.steps, written),
-    form: Math.max(-1, -0.25 * untidy),
+    form: Math.max(-1, 0 - 0.25 * untidy),
   };
   return { total: parts.answer + parts.steps + parts.form, parts, correct: parts.answer === 1 };
 }
@@ -64,18 +64,18 @@ function scoreAnswers(answers: readonly number[], right: number): number {
 
 /**
  * Each written step claims the first open expected step that it carries out on the results written so far
- * (sums and products in either order). One that claims none is wrong and takes the first open one's place,
- * so that what follows from it is not punished again.
+ * (sums and products in either order). One that claims none is wrong; its result stands in for that of the
+ * next expected step until a later line claims it, so that what follows from a mistake is not wrong again.
  */
 function scoreSteps(expected: readonly Step[], written: readonly WrittenStep[]): number {
   const results = expected.map(() => null as number | null); // as written, by expected step
+  const claimed = expected.map(() => false);
   let sum = 0;
   for (const step of written) {
-    const claimed = expected.findIndex(
-      (want, k) => results[k] === null && carriesOut(step, want, results),
-    );
-    const place = claimed >= 0 ? claimed : results.indexOf(null);
-    sum += claimed < 0 ? -1 : judge(step, expected[claimed]!);
+    const k = expected.findIndex((want, i) => !claimed[i] && carriesOut(step, want, results));
+    const place = k >= 0 ? k : results.indexOf(null);
+    sum += k < 0 ? -1 : judge(step, expected[k]!);
+    if (k >= 0) claimed[k] = true;
     if (place >= 0) results[place] = step.result;
   }
   return Math.max(-1, sum / expected.length);

@@ -8,7 +8,7 @@ import type { ArithmeticFacts, Operand, Operation, Step } from "../types.ts";
 import { type ProblemTemplate, templates } from "./templates.ts";
 
 /** Results lie in [2, resultMax], so every number has at most two digits. */
-export const resultMax = 99;
+const resultMax = 99;
 
 export function makeArithmeticPrompt(random: Random): { content: string; facts: ArithmeticFacts } {
   const template = pick(random, templates);
@@ -16,7 +16,7 @@ export function makeArithmeticPrompt(random: Random): { content: string; facts: 
   const numbers = drawNumbers(random, template, parsed);
   const steps = evaluate(parsed, numbers);
   const name = pick(random, names);
-  const isWoman = (women as readonly string[]).includes(name);
+  const isWoman = women.includes(name);
   const content = fill(template.text, {
     ...numbers,
     name,
@@ -50,13 +50,14 @@ function parseStep(text: string): ParsedStep {
   return { label: label!, left: left!, operation: operation as Operation, right: right! };
 }
 
-/** Factors are 2 to 9, other numbers 2 to 50, all different (a miscopied one is then always visible). */
+/** Factors and small numbers are 2 to 9, other numbers 2 to 50, all different (a miscopied one is then always visible). */
 function drawNumbers(random: Random, template: ProblemTemplate, parsed: readonly ParsedStep[]) {
   const letters = [...new Set(template.text.match(/\{[a-d]\}/g))].map((slot) => slot[1]!);
   const factors = factorSymbols(parsed);
+  const isSmall = (letter: string) => factors.has(letter) || template.small?.includes(letter);
   for (;;) {
     const numbers = Object.fromEntries(
-      letters.map((letter) => [letter, between(random, 2, factors.has(letter) ? 9 : 50)]),
+      letters.map((letter) => [letter, between(random, 2, isSmall(letter) ? 9 : 50)]),
     );
     const isDistinct = new Set(Object.values(numbers)).size === letters.length;
     const results = evaluate(parsed, numbers).map((step) => step.result);

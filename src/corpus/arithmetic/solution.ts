@@ -25,7 +25,7 @@ export function solveWith(
   return solveWith(facts, "off-by-one", random);
 }
 
-export function writeSolution(steps: readonly Step[]): string {
+function writeSolution(steps: readonly Step[]): string {
   return `${writeSteps(steps)}\nAnswer: ${steps.at(-1)!.result}`;
 }
 
@@ -54,14 +54,20 @@ function possibleSlips(facts: ArithmeticFacts, flaw: Slip): (readonly Step[])[] 
 function slipped(step: Step, flaw: Slip, numbers: readonly number[]): Step[] {
   switch (flaw) {
     case "off-by-one":
-      return [-1, 1].map((by) => ({ ...step, result: step.result + by }));
+      return offBy(step, [1]);
     case "off-by-ten":
-      return [-10, 10].map((by) => ({ ...step, result: step.result + by }));
+      return offBy(step, [10]);
+    case "wild-result":
+      return offBy(step, [2, 3, 4, 5, 6, 7, 8, 9]);
     case "wrong-operation":
       return [recompute({ ...step, operation: step.operation === "+" ? "-" : "+" })];
     case "miscopied-number":
       return miscopied(step, numbers).map(recompute);
   }
+}
+
+function offBy(step: Step, distances: readonly number[]): Step[] {
+  return distances.flatMap((by) => [-by, by]).map((by) => ({ ...step, result: step.result + by }));
 }
 
 /** One number of the problem in this step replaced by another of its numbers or by a neighbour. */

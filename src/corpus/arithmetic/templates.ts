@@ -7,6 +7,8 @@ export interface ProblemTemplate {
   readonly text: string;
   readonly items: readonly string[];
   readonly steps: readonly string[];
+  /** Letters of numbers that would sound odd above 9. Factors are small anyway. */
+  readonly small?: readonly string[];
 }
 
 export const templates: readonly ProblemTemplate[] = [
@@ -44,6 +46,7 @@ export const templates: readonly ProblemTemplate[] = [
     text: "{name} bakes {a} trays of {b} {items}. {She} sells {c} {items} and eats {d}. How many {items} are left?",
     items: ["muffins", "cookies", "rolls", "pies"],
     steps: ["Baked: a * b", "After selling: #1 - c", "Left: #2 - d"],
+    small: ["d"],
   },
   {
     text: "A garden has {a} rows of {b} {items} and {c} rows of {d} roses. How many flowers are there?",

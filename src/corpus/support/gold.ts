@@ -26,7 +26,7 @@ export function goldOfReply(facts: SupportFacts, text: string): GoldReward {
     product: scoreFact(mentions(sentences, "product"), facts.product, wordsOf(text, productWords)),
     tone: scoreTone(sentences),
     length: scoreLength(sentences),
-    form: Math.max(-1, -0.25 * sentences.filter(({ phrase }) => phrase === null).length),
+    form: Math.max(-1, 0 - 0.25 * sentences.filter(({ phrase }) => phrase === null).length),
   };
   const total = Object.values(parts).reduce((sum, part) => sum + part, 0);
   const correct =

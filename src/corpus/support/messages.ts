@@ -4,7 +4,7 @@ import { between, fill, pick, pickOther } from "../draw.ts";
 import { names } from "../names.ts";
 import type { Problem, SupportFacts } from "../types.ts";
 import { deliveryDaysMax, remedyFor, returnDaysMax } from "./policy.ts";
-import { colours, partName, products, productsWithParts } from "./products.ts";
+import { colours, partName, products, productsWithParts, softProducts } from "./products.ts";
 
 export function makeSupportPrompt(random: Random): { content: string; facts: SupportFacts } {
   const problem = pick(random, problems);
@@ -29,7 +29,7 @@ export function makeSupportPrompt(random: Random): { content: string; facts: Sup
   };
   const frame = pick(random, frames);
   const told = frame
-    .replace("{problem}", pick(random, complaints[problem]))
+    .replace("{problem}", pick(random, complaintsOf(problem, facts.product)))
     .replace("{plea}", pick(random, pleas));
   return { content: fill(told, slots), facts };
 }
@@ -74,6 +74,17 @@ const pleas: readonly string[] = [
   "How can we solve this?",
   "Could you look into it?",
   "What happens now?",
+];
+
+function complaintsOf(problem: Problem, product: string): readonly string[] {
+  return problem === "damaged" && softProducts.includes(product) ? torn : complaints[problem];
+}
+
+const torn: readonly string[] = [
+  "My {product} arrived torn. The order number is #{order}.",
+  "The {product} in order #{order} came with a large hole.",
+  "I opened order #{order} today and the {product} was ripped.",
+  "The {product} from order #{order} is torn on one side.",
 ];
 
 const complaints: Readonly<Record<Problem, readonly string[]>> = {

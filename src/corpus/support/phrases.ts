@@ -69,7 +69,7 @@ export const remedyPhrases: Readonly<Record<Remedy, readonly string[]>> = {
     "We will swap it for the right colour and collect the wrong one.",
     "The right colour ships today, and our courier picks up the wrong one.",
     "I have arranged an exchange for the right colour.",
-    "A {product} in the right colour is coming in exchange for the wrong one.",
+    "Your {product} in the right colour is coming in exchange for the wrong one.",
   ],
   refund: [
     "We have refunded the second payment to your card.",

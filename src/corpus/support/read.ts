@@ -50,10 +50,13 @@ interface PhrasePattern {
  * order, since "Look, {name}," must not be read as a customer called Look.
  */
 function patternsFor(text: string, at: number): readonly PhrasePattern[] {
-  const space = text.indexOf(" ", at);
-  const word = text.slice(at, space < 0 ? text.length : space).toLowerCase();
+  firstWord.lastIndex = at;
+  const word = firstWord.exec(text)?.[0].toLowerCase() ?? "";
   return [...(byFirstWord.get(word) ?? []), ...slotFirst];
 }
+
+// Bounded, so that a long text without spaces is read in linear time.
+const firstWord = /[^ ]{1,20}/y;
 
 const byFirstWord: ReadonlyMap<string, readonly PhrasePattern[]> = groupByFirstWord();
 const slotFirst: readonly PhrasePattern[] = byFirstWord.get("") ?? [];
