@@ -89,7 +89,11 @@ export const errorTable = {
   }),
   client_gone: entry<Record<never, never>>({
     status: 499,
-    text: () => "The client left, or cancelled, before the answer was complete.",
+    text: () => "The client left before the answer was complete.",
+  }),
+  cancelled: entry<Record<never, never>>({
+    status: 499,
+    text: () => "The client cancelled this answer.",
   }),
   shutting_down: entry<Record<never, never>>({
     status: 503,
