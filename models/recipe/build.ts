@@ -1,0 +1,102 @@
+/**
+ * `npm run models:build`: generates the corpus, trains the tokenizer, the policy `tiny-chat` and the
+ * reward model `tiny-reward`, and writes them to `models/`. Every part is seeded; a killed build goes on
+ * where it was when it is started again. `--restart` forgets what was done.
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { createRandom } from "../../src/base/random.ts";
+import type { ModelConfig } from "../../src/checkpoints/config.ts";
+import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
+import { preferencePairs, sftExamples } from "../../src/corpus/index.ts";
+import { cosineSchedule } from "../../src/onnx/optimizers.ts";
+import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
+import type { Tokenizer } from "../../src/text/tokenizer.ts";
+import { rewardPairStep, supervisedStep } from "../../src/train/batches.ts";
+import { initialWeights } from "../../src/train/initial-weights.ts";
+import { bradleyTerry } from "../../src/train/losses/reward/bradley-terry.ts";
+import { sft } from "../../src/train/losses/supervised/sft.ts";
+import { encodeExample, encodePair } from "./encode.ts";
+import { fillBatches } from "./fill-batches.ts";
+import { architecture, chatStage, rewardStage, type StageSettings } from "./settings.ts";
+import { runStage } from "./stage.ts";
+import { buildTokenizer } from "./tokenizer.ts";
+import { writeModel } from "./write-model.ts";
+
+const MODELS = join(import.meta.dirname, "..");
+const WORK = join(MODELS, "..", ".build", "models");
+
+async function main(): Promise<void> {
+  if (process.argv.includes("--restart")) await rm(WORK, { recursive: true, force: true });
+  await mkdir(WORK, { recursive: true });
+  const tokenizerFolder = join(WORK, "tokenizer");
+  const tokenizer = await buildTokenizer(tokenizerFolder);
+  const runtime = openRuntime();
+  const chatConfig = modelConfig(tokenizer, "LlamaForCausalLM");
+  const chat = await trainChat(runtime, tokenizer, chatConfig);
+  await writeModel(join(MODELS, "tiny-chat"), chatConfig, chat, tokenizerFolder);
+  const rewardConfig = modelConfig(tokenizer, "LlamaForSequenceClassification");
+  const reward = await trainReward(runtime, tokenizer, rewardConfig, chat);
+  await writeModel(join(MODELS, "tiny-reward"), rewardConfig, reward, tokenizerFolder);
+  console.log("models: done. `npm run plumbline -- eval embedded` measures them.");
+}
+
+/** Supervised training on demonstrations, flaws included: something is left to align. */
+function trainChat(runtime: Runtime, tokenizer: Tokenizer, config: ModelConfig) {
+  return runStage(runtime, {
+    name: "tiny-chat",
+    steps: chatStage.steps,
+    checkpoint: join(WORK, "tiny-chat.safetensors"),
+    trainer: { config, loss: sft, optimizer: optimizer(chatStage) },
+    initial: async () => initialWeights(weightShapes(config), config.layers, createRandom(chatStage.seed)),
+    batches: () =>
+      fillBatches({
+        source: sftExamples(chatStage.seed),
+        encode: (example) => encodeExample(tokenizer, example),
+        tokensOf: (example) => example.prompt.length + example.completion.length,
+        step: supervisedStep,
+        settings: chatStage,
+      }),
+  });
+}
+
+/** The policy's body with a scalar head, on pairs labelled by the gold reward with noise. */
+function trainReward(runtime: Runtime, tokenizer: Tokenizer, config: ModelConfig, body: ReadonlyMap<string, Float32Array>) {
+  return runStage(runtime, {
+    name: "tiny-reward",
+    steps: rewardStage.steps,
+    checkpoint: join(WORK, "tiny-reward.safetensors"),
+    trainer: { config, loss: bradleyTerry, lossOptions: { centering: 0.01 }, optimizer: optimizer(rewardStage) },
+    initial: async () => new Map([...body, ["score.weight", new Float32Array(config.hiddenSize)]]),
+    batches: () =>
+      fillBatches({
+        source: preferencePairs(rewardStage.seed),
+        encode: (pair) => encodePair(tokenizer, pair),
+        tokensOf: (pair) => pair.chosen.length + pair.rejected.length,
+        step: rewardPairStep,
+        settings: rewardStage,
+      }),
+  });
+}
+
+function optimizer({ learningRate, warmupSteps, steps, weightDecay }: StageSettings) {
+  return { schedule: cosineSchedule(learningRate, warmupSteps, steps), weightDecay };
+}
+
+function modelConfig(tokenizer: Tokenizer, kind: ModelConfig["architecture"]): ModelConfig {
+  return {
+    architecture: kind,
+    ...architecture,
+    vocabSize: tokenizer.vocabSize,
+    attentionBias: false,
+    mlpBias: false,
+    bosId: null,
+    eosIds: [...tokenizer.endIds],
+    padId: tokenizer.idOf("<|pad|>"),
+    ...(kind === "LlamaForSequenceClassification" ? { numLabels: 1 } : {}),
+    dtype: "float16",
+    sampling: {},
+  };
+}
+
+await main();

@@ -1,0 +1,153 @@
+/**
+ * The only training loop: one run of one graph a step. Weights and moments live in two sets of
+ * tensors; a step reads one and writes the other, so that no operator can see a half-updated weight.
+ */
+import type { Static, TObject } from "typebox";
+import { assert } from "../base/assert.ts";
+import { encode } from "../onnx/encode.ts";
+import type { AdamOptions } from "../onnx/optimizers.ts";
+import type { Binding, Runtime, Session, Tensor } from "../onnx/runtime/index.ts";
+import type { TransformerConfig } from "../onnx/transformer.ts";
+import type { StepData } from "./batches.ts";
+import type { Loss } from "./losses/define.ts";
+import { momentNames, nextName, type TrainedWeight, trainingGraph } from "./training-graph.ts";
+
+export interface TrainerOptions {
+  readonly config: TransformerConfig;
+  readonly loss: Loss;
+  readonly lossOptions?: Static<TObject>;
+  readonly optimizer: AdamOptions;
+  readonly threads?: number;
+}
+
+/** Values of weights, and of moments under `momentNames`, by name. */
+export type TrainingState = ReadonlyMap<string, Float32Array>;
+
+export class Trainer {
+  /** Steps taken. */
+  step: number;
+  readonly weights: readonly TrainedWeight[];
+  readonly #runtime: Runtime;
+  readonly #session: Session;
+  readonly #metrics: readonly string[];
+  /** Current and next values; they change places after every step. */
+  #current: Map<string, Tensor>;
+  #next: Map<string, Tensor>;
+
+  private constructor(parts: {
+    runtime: Runtime;
+    session: Session;
+    weights: readonly TrainedWeight[];
+    metrics: readonly string[];
+    state: TrainingState;
+    step: number;
+  }) {
+    this.#runtime = parts.runtime;
+    this.#session = parts.session;
+    this.weights = parts.weights;
+    this.#metrics = parts.metrics;
+    this.step = parts.step;
+    this.#current = this.#tensors((name) => parts.state.get(name));
+    this.#next = this.#tensors(() => undefined);
+  }
+
+  /**
+   * @param state weights by name; moments too when training goes on from a checkpoint (else zero).
+   * @throws InvariantError when a weight is missing or has another size.
+   */
+  static async create(
+    runtime: Runtime,
+    options: TrainerOptions,
+    state: TrainingState,
+    step = 0,
+  ): Promise<Trainer> {
+    const { config, loss, lossOptions = {}, optimizer, threads } = options;
+    const { graph, weights, metrics } = trainingGraph(config, loss, lossOptions, optimizer);
+    for (const { name } of weights)
+      assert(state.has(name), `the weight ${name} has no initial value`);
+    const session = await runtime.session(encode(graph), threads ? { threads } : {});
+    return new Trainer({ runtime, session, weights, metrics, state, step });
+  }
+
+  /**
+   * One update.
+   * @returns the loss, its metrics, gradient_norm (before clipping) and learning_rate.
+   * @throws InvariantError when the loss is not finite: the weights before the step are kept.
+   */
+  async run(data: StepData): Promise<Record<string, number>> {
+    const scalars = new Map(
+      this.#metrics.map((name) => [name, this.#runtime.tensor("float32", [])]),
+    );
+    const feeds = this.#feeds(data);
+    const binding = this.#bind(feeds, scalars);
+    try {
+      await this.#session.run(binding);
+      const metrics = Object.fromEntries(
+        [...scalars].map(([name, { data }]) => [name, Number(data[0])]),
+      );
+      assert(
+        Number.isFinite(metrics["loss"]),
+        `the loss of step ${this.step + 1} is ${metrics["loss"]}`,
+      );
+      [this.#current, this.#next] = [this.#next, this.#current];
+      this.step += 1;
+      return metrics;
+    } finally {
+      binding.dispose();
+      for (const tensor of [...scalars.values(), ...Object.values(feeds)]) tensor.dispose();
+    }
+  }
+
+  /** Copies of the weights and moments: what a checkpoint keeps. */
+  state(): Map<string, Float32Array> {
+    return new Map([...this.#current].map(([name, tensor]) => [name, floats(tensor).slice()]));
+  }
+
+  dispose(): void {
+    for (const tensor of [...this.#current.values(), ...this.#next.values()]) tensor.dispose();
+    this.#session.dispose();
+  }
+
+  #tensors(valueOf: (name: string) => Float32Array | undefined): Map<string, Tensor> {
+    const names = this.weights.flatMap(({ name, shape }) => {
+      const { first, second } = momentNames(name);
+      return [name, first, second].map((each) => ({ name: each, shape }));
+    });
+    return new Map(
+      names.map(({ name, shape }) => {
+        const tensor = this.#runtime.tensor("float32", shape);
+        const value = valueOf(name);
+        if (value) floats(tensor).set(value);
+        return [name, tensor];
+      }),
+    );
+  }
+
+  #feeds({ packed, int64, float32 }: StepData): Record<string, Tensor> {
+    const shape = [packed.rows, packed.tokensPerRow];
+    const feeds: Record<string, Tensor> = {
+      input_ids: this.#runtime.tensor("int64", shape, packed.ids),
+      position_ids: this.#runtime.tensor("int64", shape, packed.positions),
+      segment_ids: this.#runtime.tensor("int64", shape, packed.segments),
+      step: this.#runtime.tensor("float32", [], Float32Array.of(this.step + 1)),
+    };
+    for (const [name, data] of Object.entries(int64))
+      feeds[name] = this.#runtime.tensor("int64", [data.length], data);
+    for (const [name, data] of Object.entries(float32))
+      feeds[name] = this.#runtime.tensor("float32", [data.length], data);
+    return feeds;
+  }
+
+  #bind(feeds: Record<string, Tensor>, scalars: ReadonlyMap<string, Tensor>): Binding {
+    const next = [...this.#next].map(([name, tensor]) => [nextName(name), tensor] as const);
+    return this.#session.bind({
+      inputs: { ...feeds, ...Object.fromEntries(this.#current) },
+      outputs: Object.fromEntries([...scalars, ...next]),
+    });
+  }
+}
+
+function floats(tensor: Tensor): Float32Array {
+  assert(tensor.data instanceof Float32Array, `expected float32, not ${tensor.dtype}`);
+  return tensor.data;
+}
