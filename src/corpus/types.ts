@@ -98,7 +98,7 @@ export const arithmeticFlaws = [
 ] as const;
 export type ArithmeticFlaw = (typeof arithmeticFlaws)[number];
 
-export type Flaw = SupportFlaw | ArithmeticFlaw;
+type Flaw = SupportFlaw | ArithmeticFlaw;
 
 /**
  * Probability of each flaw. Support flaws are drawn independently, but that a reply is at most one of

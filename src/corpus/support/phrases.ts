@@ -5,7 +5,7 @@
 import { type Remedy, remedies } from "../types.ts";
 
 export type Tone = "polite" | "curt" | "rude";
-export type Role = "greeting" | "acknowledgement" | "remedy" | "filler" | "closing";
+type Role = "greeting" | "acknowledgement" | "remedy" | "filler" | "closing";
 
 /** One sentence with slots {name}, {order} and {product}. */
 export interface Phrase {
