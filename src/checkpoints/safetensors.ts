@@ -15,8 +15,9 @@ import { GatewayError } from "../base/errors.ts";
 import { isMissing, readOptionalCheckpointJson } from "../base/json-file.ts";
 import { float32FromBfloat16, float32FromFloat16 } from "./float16.ts";
 
-/** Bytes of one value. */
-const dtypeBytes = { F64: 8, I64: 8, F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1, BOOL: 1 } as const;
+/** Bytes of one value; in the order in which the reference implementation stores the types. */
+const dtypeBytes = { I64: 8, F64: 8, F32: 4, I32: 4, BF16: 2, F16: 2, U8: 1, BOOL: 1 } as const;
+const dtypes = Object.keys(dtypeBytes);
 export type Dtype = keyof typeof dtypeBytes;
 
 export interface StoredTensor {
@@ -78,7 +79,7 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const ordered = [...tensors].sort(([a, x], [b, y]) => {
-    return dtypeBytes[y.dtype] - dtypeBytes[x.dtype] || (a < b ? -1 : 1);
+    return dtypes.indexOf(x.dtype) - dtypes.indexOf(y.dtype) || (a < b ? -1 : 1);
   });
   const header: [string, unknown][] = [["__metadata__", metadata]];
   let offset = 0;
@@ -238,7 +239,7 @@ function entries(path: string, header: Header): CheckedEntry[] {
       throw new GatewayError("checkpoint_invalid", {
         path,
         problem: `'${name}' is of type ${dtype}`,
-        remedy: `Supported: ${Object.keys(dtypeBytes).join(", ")}. Convert the checkpoint.`,
+        remedy: `Supported: ${dtypes.join(", ")}. Convert the checkpoint.`,
       });
     }
     if (end - begin !== byteLength(dtype, shape)) {
