@@ -2,10 +2,12 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type DType, dtypes } from "../../src/onnx/dtype.ts";
 import {
+  AttributeProto_AttributeType,
   type AttributeProtoSchema,
   GraphProtoSchema,
   ModelProtoSchema,
   type NodeProtoSchema,
+  TensorProto_DataLocation,
   type TensorProtoSchema,
   type ValueInfoProtoSchema,
 } from "../../src/onnx/generated/onnx_pb.ts";
@@ -76,4 +78,59 @@ export function floats(
 ): TensorProto {
   const rawData = new Uint8Array(Float32Array.from(data).buffer);
   return { name, dataType: dtypes.float32.code, dims: shape.map(BigInt), rawData };
+}
+
+/** An initializer whose data is not in the model: a session gets it as a tensor. */
+export function absent(name: string, dtype: DType, shape: readonly number[]): TensorProto {
+  return {
+    name,
+    dataType: dtypes[dtype].code,
+    dims: shape.map(BigInt),
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: [{ key: "location", value: "absent" }],
+  };
+}
+
+/** c = a + b, vectors of any length. */
+export function addModel(): Uint8Array {
+  return tinyModel({
+    inputs: [value("a", "float32", ["n"]), value("b", "float32", ["n"])],
+    outputs: [value("c", "float32", ["n"])],
+    nodes: [node("Add", ["a", "b"], ["c"])],
+  });
+}
+
+/** y = x w, with w [inner, outer] absent from the model. */
+export function matMulModel(inner: number, outer: number): Uint8Array {
+  return tinyModel({
+    inputs: [value("x", "float32", ["n", inner])],
+    outputs: [value("y", "float32", ["n", outer])],
+    initializers: [absent("w", "float32", [inner, outer])],
+    nodes: [node("MatMul", ["x", "w"], ["y"])],
+  });
+}
+
+/**
+ * y = x + 1 + … + 1, `count` times, one operator after another: 10 million take several seconds, and a
+ * run can be ended between any two.
+ */
+export function slowModel(): Uint8Array {
+  const body = tinyGraph({
+    inputs: [value("i", "int64", []), value("go", "bool", []), value("x", "float32", [])],
+    outputs: [value("goOn", "bool", []), value("next", "float32", [])],
+    nodes: [node("Identity", ["go"], ["goOn"]), node("Add", ["x", "one"], ["next"])],
+    initializers: [floats("one", [], [1])],
+  });
+  return tinyModel({
+    inputs: [value("count", "int64", []), value("start", "float32", [])],
+    outputs: [value("y", "float32", [])],
+    nodes: [
+      node(
+        "Loop",
+        ["count", "", "start"],
+        ["y"],
+        [{ name: "body", type: AttributeProto_AttributeType.GRAPH, g: body }],
+      ),
+    ],
+  });
 }

@@ -6,7 +6,7 @@ import { created, NativeObject, textAt } from "./native.ts";
 export interface Context {
   readonly library: Library;
   readonly env: NativeObject;
-  /** The OrtMemoryInfo of ordinary memory. */
+  /** The OrtMemoryInfo of ordinary memory; lives as long as the environment. */
   readonly cpu: NativeObject;
   /** For the names that ONNX Runtime hands out; the library owns it. */
   readonly allocator: Pointer;
@@ -21,10 +21,14 @@ export function openContext(logLevel: LogLevel): Context {
   const { call } = library;
   const env = created((out) => call.CreateEnv(logLevels[logLevel], "plumbline", out));
   call.DisableTelemetryEvents(env);
+  const cpu = createMemoryInfo(library, "Cpu", 0);
   return {
     library,
-    env: new NativeObject("the ONNX Runtime environment", env, call.ReleaseEnv),
-    cpu: createMemoryInfo(library, "Cpu", 0),
+    env: new NativeObject("the ONNX Runtime environment", env, (released) => {
+      call.ReleaseEnv(released);
+      cpu.dispose();
+    }),
+    cpu,
     allocator: created((out) => call.GetAllocatorWithDefaultOptions(out)),
   };
 }

@@ -50,6 +50,7 @@ export const functions = {
   SetIntraOpNumThreads: [24, "status", "pointer", "int32"],
   AddSessionConfigEntry: [130, "status", "pointer", "string", "string"],
   AddInitializer: [150, "status", "pointer", "string", "pointer"],
+  AddExternalInitializers: [210, "status", "pointer", "strings", "pointer", "size"],
   ReleaseSessionOptions: [100, "void", "pointer"],
   CreatePrepackedWeightsContainer: [166, "status", "pointer"],
   ReleasePrepackedWeightsContainer: [167, "void", "pointer"],

@@ -64,7 +64,11 @@ export function loadLibrary(): Library {
   };
 }
 
-type Native = ReturnType<typeof koffi.decode> & { async: (...args: unknown[]) => void };
+/** A function as koffi makes it: untyped, its result by the signature's. */
+interface Native {
+  (...args: unknown[]): unknown;
+  async(...args: unknown[]): void;
+}
 type Check = (name: string, status: Pointer | null) => void;
 
 function libraryFolder(): string {
@@ -82,7 +86,7 @@ function openApi(path: string): { table: Pointer; version: string } {
     const problem = `onnxruntime-node has no library for ${process.platform}-${process.arch}`;
     throw unavailable(problem, "Use Linux or Windows on x64 or arm64, or macOS on arm64.");
   }
-  koffi.config({ async_stack_size: stackBytes, sync_stack_size: stackBytes });
+  enlargeStacks();
   const library = loadOrExplain(path);
   pin(library);
   // OrtApiBase is a struct of two functions: GetApi(version) and GetVersionString().
@@ -95,6 +99,12 @@ function openApi(path: string): { table: Pointer; version: string } {
     throw unavailable(problem, "Run 'npm ci' to install the version Plumbline was built for.");
   }
   return { table, version };
+}
+
+/** Koffi allows it only before the process's first library. */
+function enlargeStacks(): void {
+  if (koffi.config().async_stack_size === stackBytes) return;
+  koffi.config({ async_stack_size: stackBytes, sync_stack_size: stackBytes });
 }
 
 function loadOrExplain(path: string): LibraryHandle {
@@ -148,7 +158,7 @@ const koffiTypes: Readonly<Record<Result | Parameter, string>> = {
 
 function synchronous(name: keyof Functions, native: Native, check: Check) {
   if (functions[name][1] !== "status") return native;
-  return (...args: unknown[]) => check(name, native(...args));
+  return (...args: unknown[]) => check(name, native(...args) as Pointer | null); // a status
 }
 
 function asynchronous(name: keyof Functions, native: Native, check: Check) {

@@ -20,7 +20,7 @@ export const deviceMemoryNames: Readonly<Record<Provider, string | null>> = {
 
 /**
  * Adds the provider to session options; operators it lacks run on the CPU.
- * @param device index of the GPU, from 0.
+ * @param device index of the CUDA device, from 0; WebGPU takes the system's preferred adapter.
  * @throws GatewayError provider_unavailable when its files are missing or it refuses.
  */
 export function appendProvider(
@@ -31,26 +31,21 @@ export function appendProvider(
 ): void {
   if (provider === "cpu") return;
   try {
-    if (provider === "webgpu") appendWebGpu(library, options, device);
+    if (provider === "webgpu") appendWebGpu(library, options);
     else appendCuda(library, options, device);
   } catch (cause) {
     throw asUnavailable(provider, cause);
   }
 }
 
-/**
- * The error of a session's creation, told as the provider's when that is what failed: WebGPU looks for
- * an adapter, and CUDA for its device, only then.
- */
+/** A session's creation failed: CUDA looks for its device only then, and that is the provider's error. */
 export function explainCreation(provider: Provider, cause: unknown): unknown {
-  const problem = cause instanceof Error ? cause.message : String(cause);
-  const isDevice = /adapter|webgpu device|vulkan|dawn|cuda|cudnn|cublas/i.test(problem);
-  return provider !== "cpu" && isDevice ? asUnavailable(provider, cause) : cause;
+  const isDevice = provider === "cuda" && /cuda|cudnn|cublas/i.test(String(cause));
+  return isDevice ? asUnavailable(provider, cause) : cause;
 }
 
-function appendWebGpu({ call }: Library, options: Pointer, device: number): void {
-  const [keys, values] = device === 0 ? [[], []] : [["deviceId"], [String(device)]];
-  call.SessionOptionsAppendExecutionProvider(options, "WebGPU", keys, values, keys.length);
+function appendWebGpu({ call }: Library, options: Pointer): void {
+  call.SessionOptionsAppendExecutionProvider(options, "WebGPU", [], [], 0);
 }
 
 function appendCuda({ call, folder }: Library, options: Pointer, device: number): void {

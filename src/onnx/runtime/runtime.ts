@@ -77,6 +77,5 @@ export class Runtime {
   /** Ends the owner's use; sessions that are still open keep the environment until they end. */
   dispose(): void {
     this.#context.env.dispose();
-    this.#context.cpu.dispose();
   }
 }

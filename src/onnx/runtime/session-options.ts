@@ -1,7 +1,7 @@
 /** The settings of a session, as a native options object that its creation reads once. */
 import type { Context } from "./context.ts";
 import type { Pointer } from "./functions.ts";
-import { created, NativeObject } from "./native.ts";
+import { created, NativeObject, pointerArray } from "./native.ts";
 import { appendProvider, type Provider } from "./providers.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -10,16 +10,17 @@ const graphOptimizations = { none: 0, basic: 1, extended: 2, all: 99 } as const;
 export interface SessionOptions {
   /** Default "cpu". */
   readonly provider?: Provider;
-  /** Index of the GPU, from 0. */
+  /** Index of the CUDA device, from 0. WebGPU takes the system's preferred adapter. */
   readonly device?: number;
   /** Threads within one operator; default: one per physical core. */
   readonly threads?: number;
   /** Idle threads spin, waiting for work: faster runs, busy cores. Default true. */
   readonly spinning?: boolean;
   /**
-   * Tensors that stand for the model's initializers of the same names; the session shares their memory
-   * and keeps them alive. Writing to them later is seen only with prepacking off and where no constant
-   * was folded.
+   * Tensors in place of the model's initializers of the same names, which it must declare as external
+   * data (of any location: no file is read). The session keeps them alive. On the CPU it computes with
+   * their memory, shared by all sessions that were given it; what is written there later is seen where
+   * the weight was neither prepacked nor folded into another constant. A device gets a copy.
    */
   readonly initializers?: ReadonlyMap<string, Tensor>;
   /** Default "all". */
@@ -70,11 +71,12 @@ export function createSessionOptions(
   initializers: ReadonlyMap<string, NativeObject>,
 ): NativeObject {
   const { call } = library;
+  const { provider = "cpu" } = options;
   const pointer = created((out) => call.CreateSessionOptions(out));
   const native = new NativeObject("session options", pointer, call.ReleaseSessionOptions);
   try {
-    appendProvider(library, pointer, options.provider ?? "cpu", options.device ?? 0);
-    for (const [name, tensor] of initializers) call.AddInitializer(pointer, name, tensor.pointer);
+    appendProvider(library, pointer, provider, options.device ?? 0);
+    if (initializers.size > 0) shareInitializers(call, pointer, provider, initializers);
     for (const [key, value] of Object.entries(configEntries(options))) {
       call.AddSessionConfigEntry(pointer, key, value);
     }
@@ -84,6 +86,24 @@ export function createSessionOptions(
     native.dispose();
     throw problem;
   }
+}
+
+/**
+ * NOTE: neither call does alone. AddExternalInitializers gives the optimiser the values but copies them,
+ * which is right for a device. AddInitializer makes the session use the memory itself, but leaves the
+ * optimiser to look for the file that the model names.
+ */
+function shareInitializers(
+  call: Context["library"]["call"],
+  pointer: Pointer,
+  provider: Provider,
+  initializers: ReadonlyMap<string, NativeObject>,
+): void {
+  const names = [...initializers.keys()];
+  const values = [...initializers.values()].map((native) => native.pointer);
+  call.AddExternalInitializers(pointer, names, pointerArray(values), names.length);
+  if (provider !== "cpu") return;
+  for (const [name, native] of initializers) call.AddInitializer(pointer, name, native.pointer);
 }
 
 function configEntries({ spinning, prepacking, config }: SessionOptions): Record<string, string> {

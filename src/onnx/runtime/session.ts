@@ -190,16 +190,18 @@ async function load(
   };
   try {
     const settings = createSessionOptions(context, options, initializers);
-    const pointer = await create(context, model, settings, prepacked?.pointer ?? null).finally(() =>
-      settings.dispose(),
-    );
+    const pointer = await create(context, model, settings, prepacked?.pointer ?? null)
+      .catch((cause: unknown) => {
+        throw explainCreation(options.provider ?? "cpu", cause);
+      })
+      .finally(() => settings.dispose());
     return new NativeObject("a session", pointer, (session) => {
       context.library.call.ReleaseSession(session);
       dropAll();
     });
   } catch (problem) {
     dropAll();
-    throw explainCreation(options.provider ?? "cpu", problem);
+    throw problem;
   }
 }
 
