@@ -107,3 +107,14 @@ export async function writeTokenizerFiles(
 export function tokenName(token: TokenizerConfig["eos_token"]): string | null {
   return (typeof token === "object" ? token?.content : token) ?? null;
 }
+
+/** The texts of bos, eos, pad and unk, as chat templates call them (`bos_token`); absent ones are absent. */
+export function namedTokens(config: TokenizerConfig): Record<string, string> {
+  const keys = ["bos_token", "eos_token", "pad_token", "unk_token"] as const;
+  return Object.fromEntries(
+    keys.flatMap((key) => {
+      const name = tokenName(config[key]);
+      return name === null ? [] : [[key, name]];
+    }),
+  );
+}

@@ -15,8 +15,8 @@ import { portablePreTokenizer } from "./pre-tokenizer.ts";
 import { type TokenBytes, tokenBytes } from "./token-bytes.ts";
 import {
   type AddedToken,
+  namedTokens,
   readTokenizerFiles,
-  type TokenizerConfig,
   type TokenizerFiles,
   tokenName,
 } from "./tokenizer-files.ts";
@@ -26,7 +26,7 @@ export interface EncodeOptions {
   addSpecial?: boolean;
   /** How `<|im_end|>` in the text is read: as the characters it is made of, or as the control token. */
   special?: "text" | "parse";
-  /** A string removed from the text after control tokens were found: put inside one, it stays text. */
+  /** The string that `guard` put into the text; it leaves no trace in the ids. */
   mark?: string;
 }
 
@@ -39,11 +39,10 @@ export class Tokenizer {
   readonly endIds: readonly number[];
   /** Spaces that decoding takes off the start of a text: 1 for SentencePiece vocabularies, else 0. */
   readonly leadingSpaces: number;
-  /** The texts of bos, eos, pad and unk as chat templates call them (`bos_token`); absent ones are absent. */
-  readonly namedTokens: Readonly<Record<string, string>>;
-  /** The texts of the special tokens. */
-  readonly specialTokens: readonly string[];
 
+  readonly #special: readonly string[];
+  /** First characters of special tokens. */
+  readonly #specialStarts: ReadonlySet<string>;
   readonly #library: Library;
   readonly #bytes: TokenBytes["bytes"];
   readonly #ids: ReadonlyMap<string, number>;
@@ -57,23 +56,23 @@ export class Tokenizer {
 
   /** @throws GatewayError checkpoint_invalid when the files contradict themselves. */
   constructor(files: TokenizerFiles) {
-    const added = files.tokenizer.added_tokens ?? [];
-    refuseSingleWord(added, files.path);
     const { bytes, leadingSpaces } = tokenBytes(files);
     const special = specialTokens(files);
+    const added = addedTokens(files, special);
+    refuseUnsupported(added, files.path);
     this.vocabSize = bytes.length;
     this.leadingSpaces = leadingSpaces;
-    this.specialTokens = [...special];
-    this.namedTokens = namedTokens(files.config);
+    this.#special = [...special];
+    this.#specialStarts = new Set(this.#special.map((token) => token[0]!));
     this.#bytes = bytes;
     this.#ids = new Map([
       ...Object.entries(files.tokenizer.model.vocab),
       ...added.map(({ content, id }) => [content, id] as const),
     ]);
-    this.specialIds = new Set(this.specialTokens.flatMap((token) => this.idOf(token) ?? []));
+    this.specialIds = new Set(this.#special.flatMap((token) => this.idOf(token) ?? []));
     this.endIds = endIds(files, this.#ids);
     this.#library = library(files, special);
-    const ordinary = added.filter(({ content }) => !special.has(content));
+    const ordinary = added.filter((token) => !token.special);
     this.#splitters = {
       text: splitters(ordinary, this.#library),
       parse: splitters(added, this.#library),
@@ -104,6 +103,24 @@ export class Tokenizer {
     return this.#withoutLeadingSpaces(
       new TextDecoder("utf-8", keepBom).decode(Buffer.concat(bytes)),
     );
+  }
+
+  /**
+   * Puts the mark into every special token that the text spells, also into one that only begins at its
+   * end, so that the text can become part of a longer one, encoded with `special: "parse"`, as mere text.
+   * @param mark a string that does not occur in the text.
+   */
+  guard(text: string, mark: string): string {
+    let guarded = "";
+    for (let at = 0; at < text.length; at++) {
+      guarded += text[at]!;
+      if (!this.#specialStarts.has(text[at]!)) continue;
+      const isStart = this.#special.some((token) =>
+        token.startsWith(text.slice(at, at + token.length)),
+      );
+      if (isStart) guarded += mark;
+    }
+    return guarded;
   }
 
   /** The id of a token as the vocabulary spells it (`Ġthe`, `▁the`, `<|im_end|>`), or null. */
@@ -163,7 +180,8 @@ function splitters(tokens: readonly AddedToken[], { normalizer }: Library): Spli
   const raw = new Map<string, AddedToken>();
   const normalized = new Map<string, AddedToken>();
   for (const token of tokens) {
-    const isNormalized = normalizer !== null && (token.normalized ?? !token.special);
+    // Special tokens are always looked for in the raw text: there, a mark keeps text from being one.
+    const isNormalized = normalizer !== null && !token.special && (token.normalized ?? true);
     if (isNormalized) normalized.set(normalizer(token.content), token);
     else raw.set(token.content, token);
   }
@@ -216,16 +234,6 @@ function specialTokens({ tokenizer, config }: TokenizerFiles): Set<string> {
   ]);
 }
 
-function namedTokens(config: TokenizerConfig): Record<string, string> {
-  const keys = ["bos_token", "eos_token", "pad_token", "unk_token"] as const;
-  return Object.fromEntries(
-    keys.flatMap((key) => {
-      const name = tokenName(config[key]);
-      return name === null ? [] : [[key, name]];
-    }),
-  );
-}
-
 function endIds({ path, config }: TokenizerFiles, ids: ReadonlyMap<string, number>): number[] {
   const token = tokenName(config.eos_token);
   if (token === null) return [];
@@ -238,12 +246,29 @@ function endIds({ path, config }: TokenizerFiles, ids: ReadonlyMap<string, numbe
   });
 }
 
-function refuseSingleWord(tokens: readonly AddedToken[], path: string): void {
-  const token = tokens.find(({ single_word: isSingleWord }) => isSingleWord);
-  if (!token) return;
-  throw new GatewayError("checkpoint_invalid", {
-    path,
-    problem: `added token '${token.content}' has 'single_word', which is not supported`,
-    remedy: "Set it to false.",
+/** With `special` as decided here, and with special tokens that only `tokenizer_config.json` names. */
+function addedTokens({ tokenizer }: TokenizerFiles, special: ReadonlySet<string>): AddedToken[] {
+  const { added_tokens: listed = [], model } = tokenizer;
+  const contents = new Set(listed.map(({ content }) => content));
+  const unlisted = [...special].flatMap((content) => {
+    const id = contents.has(content) ? undefined : model.vocab[content];
+    return id === undefined ? [] : [{ id, content }];
   });
+  return [...listed, ...unlisted].map((token) => ({
+    ...token,
+    special: special.has(token.content),
+  }));
+}
+
+function refuseUnsupported(tokens: readonly AddedToken[], path: string): void {
+  for (const { content, special, single_word: isSingleWord } of tokens) {
+    if (!isSingleWord && !(special && content.length < 2)) continue;
+    throw new GatewayError("checkpoint_invalid", {
+      path,
+      problem: isSingleWord
+        ? `added token '${content}' has 'single_word', which is not supported`
+        : `special token '${content}' is a single character, which cannot be told from text`,
+      remedy: isSingleWord ? "Set it to false." : "Give it a longer name.",
+    });
+  }
 }

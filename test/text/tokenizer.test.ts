@@ -40,7 +40,6 @@ describe("a byte-level vocabulary", () => {
     expect(tokenizer.vocabSize).toBe(380);
     expect(tokenizer.endIds).toEqual([imEnd]);
     expect([...tokenizer.specialIds]).toEqual([0, 1, 2]);
-    expect(tokenizer.namedTokens).toEqual({ eos_token: "<|im_end|>", pad_token: "<|endoftext|>" });
     expect(tokenizer.idOf("Ġthe")).toBe(261);
     expect(tokenizer.idOf("no such token")).toBeNull();
   });
