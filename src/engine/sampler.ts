@@ -92,6 +92,7 @@ export class RowSampler {
     if (k === 0) return [];
     const { logits } = row;
     return idsAbove(logits, countCutoff(logits, logits.length, k, this.#topHeap))
+      .filter((id) => logits[id]! > -Infinity)
       .sort((a, b) => logits[b]! - logits[a]! || a - b)
       .map((id) => ({ id, logprob: logprobOf(row, id) }));
   }
@@ -143,7 +144,7 @@ function idsAbove(logits: Float32Array, { value, ties }: Cutoff): number[] {
   let tiesLeft = ties;
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
-    if (logit < value || logit === -Infinity) continue;
+    if (logit < value) continue;
     if (logit > value || tiesLeft-- > 0) ids.push(id);
   }
   return ids;

@@ -8,55 +8,59 @@ import type { Cutoff } from "./selection.ts";
 /** Entries of exp's table per factor of two; with it a cubic leaves a relative error of 6e-16. */
 const stepsPerOctave = 1024;
 const lnStep = Math.LN2 / stepsPerOctave;
-/** exp(−y) from here on is below 1e-300 and cannot change a draw. */
-const exponentMax = 690;
+const stepsPerNat = stepsPerOctave / Math.LN2;
+const sixth = 1 / 6;
+/** 2^−1000 and less count as 0: they cannot change a draw. */
+const octavesMax = 1000;
+const exponentMax = octavesMax * Math.LN2;
 
 /**
  * One instance serves every sampler of an engine, for draws are synchronous and never overlap. Its
- * arrays (20 bytes a token) grow to the largest vocabulary seen and are then reused.
+ * arrays (24 bytes a token) grow to the largest vocabulary seen and are then reused.
  */
 export class Support {
+  /** Ascending. */
   ids = new Int32Array(0);
   values = new Float64Array(0);
   /** For selections; no meaning between calls. */
   spare = new Float64Array(0);
   /** Only the first `count` entries of the arrays mean anything. */
   count = 0;
+  #everyId = new Int32Array(0);
+  #keptIds = new Int32Array(0);
   /** 2^(−j/1024), and 2^−k: their product with a short series is exp, 3 times faster than Math.exp. */
   readonly #fractions = Float64Array.from({ length: stepsPerOctave }, (_, j) => {
     return 2 ** (-j / stepsPerOctave);
   });
-  readonly #powers = Float64Array.from({ length: 1024 }, (_, k) => 2 ** -k);
+  readonly #powers = Float64Array.from({ length: octavesMax + 1 }, (_, k) => {
+    return k < octavesMax ? 2 ** -k : 0;
+  });
 
-  /**
-   * Starts over with the whole vocabulary.
-   * @throws GatewayError engine_failed when a logit is NaN.
-   */
+  /** Starts over with the whole vocabulary. */
   load(logits: Float32Array): void {
-    const count = logits.length;
-    if (this.ids.length < count) this.#grow(count);
-    const { ids, values } = this;
-    for (let id = 0; id < count; id++) {
-      const logit = logits[id]!;
-      if (Number.isNaN(logit)) {
-        throw new GatewayError("engine_failed", { problem: `the logit of token ${id} is NaN` });
-      }
-      ids[id] = id;
-      values[id] = logit;
-    }
-    this.count = count;
+    if (this.values.length < logits.length) this.#grow(logits.length);
+    this.values.set(logits);
+    this.ids = this.#everyId;
+    this.count = logits.length;
   }
 
-  /** Position of the largest value; ties: the lowest id. */
+  /**
+   * Position of the largest value; ties: the lowest id.
+   * @throws GatewayError engine_failed when a value is NaN: every draw looks for the largest first.
+   */
   argmax(): number {
     const { values, count } = this;
     let best = 0;
-    let most = values[0]!;
-    for (let i = 1; i < count; i++) {
-      if (values[i]! > most) {
-        most = values[i]!;
-        best = i;
+    let most = -Infinity;
+    for (let i = 0; i < count; i++) {
+      const value = values[i]!;
+      if (value <= most) continue;
+      if (Number.isNaN(value)) {
+        const problem = `the logit of token ${this.ids[i]} is NaN`;
+        throw new GatewayError("engine_failed", { problem });
       }
+      most = value;
+      best = i;
     }
     return best;
   }
@@ -64,15 +68,17 @@ export class Support {
   /** Drops what is below the cutoff; of equals the lowest ids stay. */
   keep({ value: least, ties }: Cutoff): void {
     const { ids, values, count } = this;
+    const keptIds = this.#keptIds; // may be `ids` itself; entries only move down
     let kept = 0;
     let tiesLeft = ties;
     for (let i = 0; i < count; i++) {
       const value = values[i]!;
       if (value > least || (value === least && tiesLeft-- > 0)) {
-        ids[kept] = ids[i]!;
+        keptIds[kept] = ids[i]!;
         values[kept++] = value;
       }
     }
+    this.ids = keptIds;
     this.count = kept;
   }
 
@@ -91,16 +97,13 @@ export class Support {
     const fractions = this.#fractions;
     const powers = this.#powers;
     for (let i = 0; i < count; i++) {
-      const y = (max - values[i]!) / temperature;
-      if (y < exponentMax) {
-        // y = steps·lnStep − r, |r| ≤ lnStep/2; exp(−y) = 2^(−steps/1024) · exp(r)
-        const steps = (y / lnStep + 0.5) | 0;
-        const r = steps * lnStep - y;
-        const series = 1 + r * (1 + r * (0.5 + r / 6));
-        values[i] = fractions[steps & (stepsPerOctave - 1)]! * powers[steps >> 10]! * series;
-      } else {
-        values[i] = 0;
-      }
+      let y = (max - values[i]!) / temperature;
+      if (y > exponentMax) y = exponentMax;
+      // y = steps·lnStep − r, |r| ≤ lnStep/2; exp(−y) = 2^(−steps/1024) · exp(r)
+      const steps = (y * stepsPerNat + 0.5) | 0;
+      const r = steps * lnStep - y;
+      const series = 1 + r * (1 + r * (0.5 + r * sixth));
+      values[i] = fractions[steps & (stepsPerOctave - 1)]! * powers[steps >> 10]! * series;
     }
   }
 
@@ -130,7 +133,8 @@ export class Support {
   }
 
   #grow(count: number): void {
-    this.ids = new Int32Array(count);
+    this.#everyId = Int32Array.from({ length: count }, (_, id) => id);
+    this.#keptIds = new Int32Array(count);
     this.values = new Float64Array(count);
     this.spare = new Float64Array(count);
   }

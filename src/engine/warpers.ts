@@ -59,7 +59,8 @@ export function keepTopK(support: Support, k: number): void {
  */
 export function keepTopP(support: Support, p: number): void {
   if (p >= 1) return;
-  support.keep(massCutoff(support.values, support.count, support.total(), p, support.spare));
+  const { values, count, spare } = support;
+  support.keep(massCutoff(values, count, support.total(), p, spare));
 }
 
 /**
