@@ -75,6 +75,11 @@ export const errorTable = {
     text: (p) =>
       `The prompt has ${p.tokens} tokens; this model accepts ${p.limit}. Shorten it, or use a model with a longer context.`,
   }),
+  answer_too_long: entry<{ reward: string; tokens: number; limit: number }>({
+    status: 400,
+    text: (p) =>
+      `The conversation with its answer has ${p.tokens} tokens; the reward '${p.reward}' accepts ${p.limit}. Shorten either, or lower max_tokens.`,
+  }),
   // capacity
   queue_full: entry<{ waiting: number; limit: number; retryAfterSeconds: number }>({
     status: 429,

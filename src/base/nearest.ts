@@ -1,11 +1,14 @@
 /** The name that was probably meant, for messages that refuse an unknown one. */
 
-/** @returns the known name fewest edits away, or null when none is nearer than half the name's length. */
+/**
+ * @returns the known name fewest edits away, whatever the case of its letters, or null when none is
+ * nearer than half the name's length.
+ */
 export function nearestName(name: string, known: Iterable<string>): string | null {
   let nearest: string | null = null;
   let fewest = Math.max(2, Math.ceil(name.length / 2)) + 1;
   for (const candidate of known) {
-    const edits = editDistance(name, candidate);
+    const edits = editDistance(name.toLowerCase(), candidate.toLowerCase());
     if (edits < fewest) [nearest, fewest] = [candidate, edits];
   }
   return nearest;

@@ -3,8 +3,10 @@
  * line all speak this.
  */
 import type { SampledToken } from "../engine/types.ts";
-import type { Conversation, Policy, TextSampling } from "../registry/types.ts";
+import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
 import type { ScoredCandidate } from "../strategies/define.ts";
+
+export type { ModelCard };
 
 export interface AnswerRequest {
   readonly id: string;
@@ -61,14 +63,6 @@ export type AnswerEvent =
   | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
   /** Comes only after the record is durable (or `store` is false). */
   | { type: "done"; answer: Answer };
-
-export interface ModelCard {
-  readonly id: string;
-  readonly created: number;
-  readonly kind: "policy" | "preset" | "reward";
-  readonly revision: string;
-  readonly contextTokens: number | null;
-}
 
 export interface RewardScores {
   readonly reward: string;

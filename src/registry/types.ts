@@ -1,11 +1,8 @@
 /** A loaded policy: an engine with its tokenizer and chat template. The text-aware face of `Generator`. */
 import type { FinishReason, SampledToken, Sampling } from "../engine/types.ts";
+import type { TemplateMessage as ChatMessage } from "../text/chat-template.ts";
 
-export interface ChatMessage {
-  readonly role: string;
-  readonly content: string;
-  readonly name?: string;
-}
+export type { ChatMessage };
 
 /** What is answered: a conversation, or a bare text to be continued. */
 export type Conversation =
@@ -19,10 +16,8 @@ export interface TextSampling extends Omit<Sampling, "endTokens"> {
   readonly stop: readonly string[];
 }
 
-export interface TextToken extends SampledToken {
-  /** The token's own bytes; a character may span several tokens. */
-  readonly bytes: Uint8Array;
-}
+/** What a request that says nothing gets: the model's own generation settings. */
+export type SamplingDefaults = Omit<TextSampling, "seed" | "maxTokens">;
 
 export interface Candidate {
   readonly index: number;
@@ -36,7 +31,10 @@ export interface Candidate {
 
 export interface GenerateControl {
   readonly signal: AbortSignal;
-  /** Text that is final for that candidate, as it becomes so, with the tokens drawn since the last call. */
+  /**
+   * Text that is final for that candidate, as it becomes so, with the tokens drawn since the last call;
+   * the last call may bring tokens alone. Joined they are the candidate's text and tokens.
+   */
   readonly onText?: (index: number, text: string, tokens: readonly SampledToken[]) => void;
   /** A finished candidate; called once each, in order of finishing. */
   readonly onCandidate?: (candidate: Candidate) => void;
@@ -50,6 +48,7 @@ export interface Policy {
   /** Unix seconds, for /v1/models. */
   readonly created: number;
   readonly vocabSize: number;
+  readonly defaults: SamplingDefaults;
   /** @throws GatewayError prompt_too_long, invalid_request (the template refuses the messages) */
   encode(conversation: Conversation): number[];
   /** The bytes a token stands for, and its text for display. */
@@ -66,4 +65,25 @@ export interface Policy {
     completion: readonly number[],
     signal: AbortSignal,
   ): Promise<Float32Array>;
+}
+
+/** A model id that stands for a strategy with its options, for clients that can send no extra field. */
+export interface Preset {
+  readonly id: string;
+  /** A policy's id. */
+  readonly model: string;
+  readonly strategy: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Null = the configured default when the strategy needs one. */
+  readonly reward: string | null;
+}
+
+export interface ModelCard {
+  readonly id: string;
+  /** Unix seconds. */
+  readonly created: number;
+  readonly kind: "policy" | "preset" | "reward";
+  /** A preset has its policy's. */
+  readonly revision: string;
+  readonly contextTokens: number | null;
 }

@@ -1,9 +1,9 @@
 /** What a reward is: a judge of finished texts. One file per source; `index.ts` lists the kinds. */
-import type { ChatMessage } from "../registry/types.ts";
+import type { TemplateMessage } from "../text/chat-template.ts";
 
 export interface RewardPrompt {
   /** The conversation the text answers; a bare text prompt is one user message. */
-  readonly messages: readonly ChatMessage[];
+  readonly messages: readonly TemplateMessage[];
 }
 
 export interface Reward {

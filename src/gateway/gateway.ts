@@ -1,0 +1,157 @@
+/**
+ * Answers requests: plans them, runs their strategy, logs what came of it, and only then says "done".
+ * It knows nothing of HTTP and nothing of how a strategy searches.
+ */
+import { assert } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import { GatewayError } from "../base/errors.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { ChatMessage } from "../registry/types.ts";
+import type { Reward } from "../rewards/define.ts";
+import type { Store } from "../store/store.ts";
+import type { ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
+import { createPlanner, type Plan } from "./plan.ts";
+import { type Outcome, requestRecord, tokensOf } from "./record.ts";
+import { createRecorder, type Recorder } from "./recorder.ts";
+import type { Answer, AnswerEvent, AnswerRequest, Gateway, RewardScores } from "./types.ts";
+
+export interface GatewayParts {
+  readonly registry: Registry;
+  readonly strategies: readonly Strategy[];
+  /** Null: nothing is logged. */
+  readonly store: Pick<Store, "append"> | null;
+  readonly clock: Clock;
+}
+
+/** @throws GatewayError when a preset names an unknown strategy, or options that do not fit it. */
+export function createGateway({ registry, strategies, store, clock }: GatewayParts): Gateway {
+  const plan = createPlanner(registry, strategies);
+  const recorder = createRecorder(store, clock);
+  return {
+    models: () => registry.models(),
+    policy: (model) => registry.model(model).policy,
+    answer: (request) => answer(request, { plan, recorder, clock }),
+    score: async (name, messages, texts, signal) =>
+      score(rewardNamed(registry, name), { messages, texts, signal }),
+    ready() {
+      const problem = recorder.problem();
+      return { ready: problem === null, problems: problem === null ? [] : [problem] };
+    },
+  };
+}
+
+interface AnswerParts {
+  readonly plan: (request: AnswerRequest) => Plan;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+}
+
+/**
+ * A refused request throws before "started" and leaves no record. One that was started leaves exactly
+ * one, whether it completed, failed or lost its reader; a log that does not take it fails the request.
+ */
+async function* answer(
+  request: AnswerRequest,
+  { plan: planFor, recorder, clock }: AnswerParts,
+): AsyncGenerator<AnswerEvent, void, void> {
+  const createdAt = clock.now();
+  const startedMs = clock.elapsedMs();
+  const plan = planFor(request);
+  const finished: ScoredCandidate[] = [];
+  let result: StrategyResult | null = null;
+  let outcome: Outcome = { kind: "cancelled", error: null }; // what a reader leaves that stops reading
+  let ms = 0;
+  try {
+    const { policy, prompt, sampling } = plan;
+    yield { type: "started", policy, promptTokens: prompt.length, seed: sampling.seed };
+    result = yield* search(request, plan, finished);
+    outcome = { kind: "completed", error: null };
+  } catch (cause) {
+    const kind = request.signal.aborted ? "cancelled" : "failed";
+    outcome = { kind, error: cause instanceof Error ? cause.message : String(cause) };
+    throw cause;
+  } finally {
+    ms = clock.elapsedMs() - startedMs;
+    const found = result ?? unfinished(finished, plan);
+    const record = requestRecord(request, plan, { ...found, outcome, createdAt, ms });
+    if (request.store) await recorder.append(record);
+  }
+  yield { type: "done", answer: answerOf(plan, result, ms) };
+}
+
+/** Runs the strategy, passes its events on, keeps what is finished, and returns its result. */
+async function* search(
+  { choices, signal }: AnswerRequest,
+  { policy, strategy, options, reward, prompt, rewardMessages, sampling }: Plan,
+  finished: ScoredCandidate[],
+): AsyncGenerator<AnswerEvent, StrategyResult, void> {
+  const rewardPrompt = { messages: rewardMessages };
+  const input = { policy, reward, prompt, rewardPrompt, sampling, choices, signal };
+  let result: StrategyResult | null = null;
+  for await (const event of strategy.run(input, options)) {
+    assert(result === null, `${strategy.name} went on after "done"`);
+    if (event.type === "candidate-scored") finished.push(event.candidate);
+    if (event.type === "done") result = event.result;
+    else yield event;
+  }
+  assert(result !== null, `${strategy.name} ended without "done"`);
+  return result;
+}
+
+/** What a search that ended early leaves to log: the candidates it had finished, none of them chosen. */
+function unfinished(finished: readonly ScoredCandidate[], { reward }: Plan) {
+  const candidates = finished.toSorted((a, b) => a.index - b.index);
+  return { candidates, chosen: [], rewardCalls: reward === null ? 0 : finished.length };
+}
+
+function answerOf(
+  { policy, strategy, reward, prompt, sampling }: Plan,
+  { candidates, chosen, kl, rewardCalls }: StrategyResult,
+  ms: number,
+): Answer {
+  const choices = chosen.map((index) => candidates[index]!);
+  const tokens = tokensOf(candidates);
+  return {
+    choices,
+    promptTokens: prompt.length,
+    completionTokens: tokens,
+    report: {
+      strategy: strategy.name,
+      n: candidates.length,
+      chosen: chosen[0]!,
+      reward: choices[0]!.reward,
+      candidates,
+      kl,
+      cost: { tokens, rewardCalls, ms },
+      revision: { policy: policy.revision, reward: reward?.revision ?? null },
+      seed: sampling.seed,
+    },
+  };
+}
+
+function rewardNamed(registry: Registry, name: string | null): Reward {
+  if (name !== null) return registry.reward(name);
+  if (registry.defaultReward) return registry.defaultReward;
+  const problem = "this server has no default reward; name one";
+  throw new GatewayError("invalid_request", { param: "reward", problem });
+}
+
+interface ScoreInput {
+  readonly messages: readonly ChatMessage[];
+  readonly texts: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+async function score(
+  reward: Reward,
+  { messages, texts, signal }: ScoreInput,
+): Promise<RewardScores> {
+  const session = reward.open({ messages }, signal);
+  try {
+    const raw = await Promise.all(texts.map((text) => session.score(text)));
+    const scores = raw.map((value) => (Number.isFinite(value) ? value : null));
+    return { reward: reward.id, revision: reward.revision, scores };
+  } finally {
+    session.close();
+  }
+}

@@ -1,0 +1,86 @@
+/** What a request asks for, decided before anything runs: every refusal of a request happens here. */
+import { GatewayError } from "../base/errors.ts";
+import { freshSeed } from "../base/random.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { ChatMessage, Conversation, Policy, TextSampling } from "../registry/types.ts";
+import type { Reward } from "../rewards/define.ts";
+import type { Strategy } from "../strategies/define.ts";
+import { strategyNamed } from "../strategies/index.ts";
+import { compileOptions } from "../strategies/options.ts";
+import type { AlignmentRequest, AnswerRequest } from "./types.ts";
+
+export interface Plan {
+  readonly policy: Policy;
+  readonly strategy: Strategy;
+  /** Checked, defaults filled in. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly reward: Reward | null;
+  readonly prompt: readonly number[];
+  readonly rewardMessages: readonly ChatMessage[];
+  readonly sampling: TextSampling;
+}
+
+const plainSampling: AlignmentRequest = { strategy: "sample", reward: null, options: {} };
+
+/**
+ * Makes the planner of these models and strategies. A request's own `alignment` takes the place of its
+ * preset's as a whole; without either the strategy is `sample`.
+ * @throws GatewayError invalid_request when a preset's options do not fit its strategy.
+ */
+export function createPlanner(registry: Registry, strategies: readonly Strategy[]) {
+  const readers = new Map(strategies.map((strategy) => [strategy, compileOptions(strategy)]));
+  for (const preset of registry.presets) readAlignment(preset);
+
+  function readAlignment({ strategy: name, options }: AlignmentRequest) {
+    const strategy = strategyNamed(name, strategies);
+    return { strategy, options: readers.get(strategy)!(options) };
+  }
+
+  /** @throws GatewayError when the request cannot be answered as asked; nothing has run by then. */
+  return (request: AnswerRequest): Plan => {
+    const { policy, preset } = registry.model(request.model);
+    const alignment = request.alignment ?? preset ?? plainSampling;
+    const { strategy, options } = readAlignment(alignment);
+    const reward = rewardOf(registry, alignment.reward, strategy);
+    const prompt = policy.encode(request.conversation);
+    const sampling = samplingOf(request, policy, policy.contextTokens - prompt.length);
+    const rewardMessages = messagesOf(request.conversation, policy);
+    return { policy, strategy, options, reward, prompt, rewardMessages, sampling };
+  };
+}
+
+function rewardOf(registry: Registry, name: string | null, strategy: Strategy): Reward | null {
+  if (name !== null) return registry.reward(name);
+  if (!strategy.needsReward) return null;
+  return registry.defaultReward ?? refuseWithoutReward(strategy.name);
+}
+
+function refuseWithoutReward(strategy: string): never {
+  const problem = `${strategy} needs a reward and this server has no default one; name a reward`;
+  throw new GatewayError("invalid_request", { param: "alignment.reward", problem });
+}
+
+/** What was asked over the policy's defaults; `room` is what the context holds after the prompt. */
+function samplingOf({ sampling }: AnswerRequest, { defaults }: Policy, room: number): TextSampling {
+  const { maxTokens, ...asked } = sampling;
+  return {
+    ...defaults,
+    ...asked,
+    seed: asked.seed ?? freshSeed(),
+    maxTokens: Math.min(maxTokens ?? room, room),
+  };
+}
+
+/** A bare text prompt is one user message: rewards judge conversations. */
+function messagesOf(conversation: Conversation, policy: Policy): readonly ChatMessage[] {
+  switch (conversation.kind) {
+    case "chat":
+      return conversation.messages;
+    case "text":
+      return [{ role: "user", content: conversation.text }];
+    case "tokens": {
+      const bytes = conversation.tokens.map((id) => policy.tokenText(id).bytes);
+      return [{ role: "user", content: Buffer.concat(bytes).toString("utf8") }];
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/** Makes a policy of its parts: token ids below, conversations and final text above. */
+import { GatewayError } from "../base/errors.ts";
+import type { Generator } from "../engine/types.ts";
+import { encodeChat } from "../text/chat-prompt.ts";
+import type { ChatTemplate } from "../text/chat-template.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { Transcript } from "./transcript.ts";
+import type { Candidate, Conversation, Policy, SamplingDefaults } from "./types.ts";
+
+export interface PolicyParts {
+  readonly id: string;
+  /** Unix seconds. */
+  readonly created: number;
+  readonly generator: Generator;
+  readonly tokenizer: Tokenizer;
+  /** Null: the model continues text, but cannot chat. */
+  readonly template: ChatTemplate | null;
+  /** The model's own settings; what they leave open is OpenAI's default. */
+  readonly defaults?: Partial<SamplingDefaults>;
+}
+
+const openAiDefaults: SamplingDefaults = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: new Map(),
+  topLogprobs: 0,
+  stop: [],
+};
+
+export function createPolicy(parts: PolicyParts): Policy {
+  const { id, created, generator, tokenizer } = parts;
+  const { revision, contextTokens, vocabSize } = generator;
+  const endTokens: ReadonlySet<number> = new Set(tokenizer.endIds);
+  return {
+    id,
+    revision,
+    contextTokens,
+    created,
+    vocabSize,
+    defaults: { ...openAiDefaults, ...parts.defaults },
+    encode(conversation) {
+      const prompt = encode(parts, conversation);
+      const limit = contextTokens - 1; // one token of answer must fit
+      if (prompt.length <= limit) return prompt;
+      throw new GatewayError("prompt_too_long", { tokens: prompt.length, limit });
+    },
+    tokenText(token) {
+      const bytes = tokenizer.bytesOf(token);
+      return { bytes, text: Buffer.from(bytes).toString("utf8") };
+    },
+    async generate(prompt, n, { stop, ...sampling }, { signal, onText, onCandidate }) {
+      const transcripts = Array.from({ length: n }, (_, index) => {
+        return new Transcript({
+          tokenizer,
+          stop,
+          endTokens,
+          onText: (text, tokens) => onText?.(index, text, tokens),
+        });
+      });
+      const candidates: Candidate[] = [];
+      await generator.sample(
+        prompt,
+        n,
+        { ...sampling, endTokens },
+        {
+          signal,
+          onToken: (index, token) => transcripts[index]!.push(token),
+          onCompletion(completion) {
+            const candidate = transcripts[completion.index]!.finish(completion);
+            candidates[completion.index] = candidate;
+            onCandidate?.(candidate);
+          },
+        },
+      );
+      return candidates;
+    },
+    score: (prompt, completion, signal) => generator.score(prompt, completion, signal),
+  };
+}
+
+function encode(parts: PolicyParts, conversation: Conversation): number[] {
+  const { id, generator, tokenizer, template } = parts;
+  switch (conversation.kind) {
+    case "chat": {
+      if (template === null) throw cannotChat(id);
+      const options = { addGenerationPrompt: true };
+      return encodeChat({ tokenizer, template }, conversation.messages, options);
+    }
+    case "text":
+      return tokenizer.encode(conversation.text, { addSpecial: true });
+    case "tokens": {
+      const isKnown = (token: number) =>
+        Number.isInteger(token) && token >= 0 && token < generator.vocabSize;
+      const unknown = conversation.tokens.find((token) => !isKnown(token));
+      if (unknown !== undefined) throw unknownToken(unknown, generator.vocabSize);
+      return [...conversation.tokens];
+    }
+  }
+}
+
+function cannotChat(id: string): GatewayError {
+  const problem = `the model '${id}' has no chat template; use /v1/completions`;
+  return new GatewayError("invalid_request", { param: "messages", problem });
+}
+
+function unknownToken(token: number, vocabSize: number): GatewayError {
+  const problem = `${token} is not a token id; they are integers from 0 to ${vocabSize - 1}`;
+  return new GatewayError("invalid_request", { param: "prompt", problem });
+}

@@ -1,0 +1,102 @@
+/** What is served, by public id: policies, presets on them, and rewards. Fixed once created. */
+import { GatewayError } from "../base/errors.ts";
+import type { Reward } from "../rewards/define.ts";
+import type { ModelCard, Policy, Preset } from "./types.ts";
+
+export interface RegistryParts {
+  readonly policies: readonly Policy[];
+  readonly rewards: readonly Reward[];
+  readonly presets: readonly Preset[];
+  /** The reward of strategies that need one when a request names none; null = there is none. */
+  readonly defaultReward: string | null;
+  /** Unix seconds, for what has no date of its own: rewards. */
+  readonly created: number;
+}
+
+export interface Registry {
+  /** Policies, then presets, then rewards, each in the order given. */
+  models(): readonly ModelCard[];
+  /** @throws GatewayError model_not_found when the id is neither a policy's nor a preset's. */
+  model(id: string): { readonly policy: Policy; readonly preset: Preset | null };
+  /** @throws GatewayError reward_not_found */
+  reward(id: string): Reward;
+  readonly presets: readonly Preset[];
+  readonly defaultReward: Reward | null;
+}
+
+/** @throws GatewayError config_invalid when an id is used twice, or a preset or the default names nothing. */
+export function createRegistry(parts: RegistryParts): Registry {
+  refuseDuplicates(parts);
+  const policies = new Map(parts.policies.map((policy) => [policy.id, policy]));
+  const presets = new Map(parts.presets.map((preset) => [preset.id, preset]));
+  const rewards = new Map(parts.rewards.map((reward) => [reward.id, reward]));
+  for (const { id, model, reward } of parts.presets) {
+    if (!policies.has(model)) throw unknownName(`preset '${id}'`, "model", model, policies);
+    if (reward !== null && !rewards.has(reward)) {
+      throw unknownName(`preset '${id}'`, "reward", reward, rewards);
+    }
+  }
+  const { defaultReward } = parts;
+  if (defaultReward !== null && !rewards.has(defaultReward)) {
+    throw unknownName("the default reward", "reward", defaultReward, rewards);
+  }
+  const cards = listCards(parts);
+  return {
+    models: () => cards,
+    model(id) {
+      const preset = presets.get(id) ?? null;
+      const policy = policies.get(preset?.model ?? id);
+      if (policy) return { policy, preset };
+      throw new GatewayError("model_not_found", {
+        model: id,
+        known: [...policies.keys(), ...presets.keys()],
+      });
+    },
+    reward(id) {
+      const reward = rewards.get(id);
+      if (reward) return reward;
+      throw new GatewayError("reward_not_found", { reward: id, known: [...rewards.keys()] });
+    },
+    presets: parts.presets,
+    defaultReward: defaultReward === null ? null : rewards.get(defaultReward)!,
+  };
+}
+
+function listCards({ policies, presets, rewards, created }: RegistryParts): ModelCard[] {
+  const ofPolicy = (policy: Policy): ModelCard => ({
+    id: policy.id,
+    created: policy.created,
+    kind: "policy",
+    revision: policy.revision,
+    contextTokens: policy.contextTokens,
+  });
+  const policyOf = ({ model }: Preset) => policies.find(({ id }) => id === model)!;
+  return [
+    ...policies.map(ofPolicy),
+    ...presets.map((preset): ModelCard => {
+      return { ...ofPolicy(policyOf(preset)), id: preset.id, kind: "preset" };
+    }),
+    ...rewards.map(({ id, revision }): ModelCard => {
+      return { id, created, kind: "reward", revision, contextTokens: null };
+    }),
+  ];
+}
+
+function refuseDuplicates({ policies, presets, rewards }: RegistryParts): void {
+  const ids = [...policies, ...presets, ...rewards].map(({ id }) => id);
+  const twice = ids.find((id, at) => ids.indexOf(id) !== at);
+  if (twice === undefined) return;
+  const problem = `the id '${twice}' is given twice; policies, presets and rewards need different ids.`;
+  throw new GatewayError("config_invalid", { source: "models", problem });
+}
+
+function unknownName(
+  source: string,
+  kind: "model" | "reward",
+  name: string,
+  known: ReadonlyMap<string, unknown>,
+): GatewayError {
+  const names = [...known.keys()].join(", ") || "none";
+  const problem = `the ${kind} '${name}' does not exist. Known ${kind}s: ${names}.`;
+  return new GatewayError("config_invalid", { source, problem });
+}

@@ -1,0 +1,66 @@
+/**
+ * A reward model's judgement: the scalar head at the last token of the whole conversation, rendered in
+ * the reward model's own chat template, the answer with its end of turn included; exactly what
+ * rendering the finished conversation gives, as in training.
+ * Unit: the model's own, unsquashed; only differences within one prompt mean anything (Bradley-Terry).
+ */
+import { GatewayError } from "../base/errors.ts";
+import type { Scorer } from "../engine/types.ts";
+import { encodeChat } from "../text/chat-prompt.ts";
+import type { ChatTemplate, TemplateMessage } from "../text/chat-template.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type { Reward } from "./define.ts";
+
+export interface RewardModelParts {
+  readonly id: string;
+  readonly scorer: Scorer;
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+}
+
+export function createRewardModel({ id, scorer, tokenizer, template }: RewardModelParts): Reward {
+  const encode = (messages: readonly TemplateMessage[], addGenerationPrompt: boolean) =>
+    encodeChat({ tokenizer, template }, messages, { addGenerationPrompt });
+  return {
+    id,
+    revision: scorer.revision,
+    open({ messages }, signal) {
+      const prefix = encode(messages, true);
+      const session = scorer.open(prefix, signal);
+      return {
+        async score(text) {
+          const whole = encode([...messages, { role: "assistant", content: text }], false);
+          refuseTooLong(id, whole.length, scorer.contextTokens);
+          if (startsWith(whole, prefix)) return session.score(whole.slice(prefix.length));
+          return scoreApart(scorer, whole, signal);
+        },
+        close: () => session.close(),
+      };
+    },
+  };
+}
+
+/**
+ * For answers whose first characters merge with the template's last ones into other tokens, and for
+ * templates that render an answer otherwise than they announce it: nothing can be shared.
+ */
+async function scoreApart(
+  scorer: Scorer,
+  whole: readonly number[],
+  signal: AbortSignal,
+): Promise<number> {
+  const session = scorer.open(whole.slice(0, -1), signal);
+  try {
+    return await session.score(whole.slice(-1));
+  } finally {
+    session.close();
+  }
+}
+
+function startsWith(whole: readonly number[], prefix: readonly number[]): boolean {
+  return whole.length > prefix.length && prefix.every((id, at) => whole[at] === id);
+}
+
+function refuseTooLong(reward: string, tokens: number, limit: number): void {
+  if (tokens > limit) throw new GatewayError("answer_too_long", { reward, tokens, limit });
+}

@@ -1,0 +1,41 @@
+/** A reward that is a function of the text, and remembers what was asked of it. */
+import type { Reward, RewardPrompt } from "../../src/rewards/define.ts";
+
+export interface CannedReward extends Reward {
+  readonly texts: readonly string[];
+  readonly prompts: readonly RewardPrompt[];
+  /** Sessions opened and not yet closed. */
+  openSessions(): number;
+}
+
+/** @param score may throw or reject, as a failing source does. */
+export function cannedReward(
+  score: (text: string, signal: AbortSignal) => number | Promise<number>,
+  id = "canned",
+): CannedReward {
+  const texts: string[] = [];
+  const prompts: RewardPrompt[] = [];
+  let open = 0;
+  return {
+    id,
+    revision: `${id}-1`,
+    texts,
+    prompts,
+    openSessions: () => open,
+    open(prompt, signal) {
+      prompts.push(prompt);
+      open++;
+      let isOpen = true;
+      return {
+        async score(text) {
+          texts.push(text);
+          return score(text, signal);
+        },
+        close() {
+          if (isOpen) open--;
+          isOpen = false;
+        },
+      };
+    },
+  };
+}
