@@ -52,6 +52,8 @@ export function* lines(bytes: Buffer): Generator<Buffer> {
 export interface TailCheck {
   /** Length of the leading part in which every line is whole. */
   goodBytes: number;
+  /** Length of the part of it that is known to be on the disk. */
+  durableBytes: number;
   /** Length of the file. */
   bytes: number;
   /** Offset of a line that is broken although it had been on the disk: damage, not a torn write. */
@@ -62,6 +64,7 @@ export interface TailCheck {
 export function createTailChecker(): { add(piece: Buffer): void; result(): TailCheck } {
   let rest: Buffer = Buffer.alloc(0);
   let offset = 0; // of the first byte of `rest`
+  let durableBytes = 0;
   let brokenAt: number | null = null;
   let damaged = false;
   return {
@@ -71,7 +74,8 @@ export function createTailChecker(): { add(piece: Buffer): void; result(): TailC
       for (const line of lines(bytes)) {
         const frame = decodeFrame(line);
         if (frame === null) brokenAt ??= offset + used;
-        else if (brokenAt !== null && frame.durable > brokenAt) damaged = true;
+        else if (brokenAt === null) durableBytes = frame.durable;
+        else if (frame.durable > brokenAt) damaged = true;
         used += line.length + 1;
       }
       rest = bytes.subarray(used);
@@ -79,6 +83,7 @@ export function createTailChecker(): { add(piece: Buffer): void; result(): TailC
     },
     result: () => ({
       goodBytes: brokenAt ?? offset,
+      durableBytes,
       bytes: offset + rest.length,
       damagedAt: damaged ? brokenAt : null,
     }),

@@ -18,10 +18,10 @@ const batchBytesMax = 1 << 20;
 const insertRequests = `
   with batch as (
     select distinct on (id) *
-    from rows from (jsonb_to_recordset($1::jsonb) as (
+    from rows from (json_to_recordset($1::json) as (
       id text, "createdAt" float8, route text, model text, "policyRevision" text, "rewardRevision" text,
       strategy text, "strategyOptions" jsonb, sampling jsonb, seed bigint, messages jsonb,
-      "promptTokens" int[], candidates jsonb, outcome text, error text, cost jsonb, "user" text, metadata jsonb
+      "promptTokens" int[], candidates json, outcome text, error text, cost jsonb, "user" text, metadata jsonb
     )) with ordinality as record
     order by id, ordinality
   ), added as (
@@ -35,7 +35,7 @@ const insertRequests = `
   )
   insert into candidates
   select batch.id, candidate.*
-  from added join batch using (id), jsonb_to_recordset(batch.candidates) as candidate (
+  from added join batch using (id), json_to_recordset(batch.candidates) as candidate (
     index int, tokens int[], logprobs float8[], text text, "finishReason" text, rewards jsonb, chosen boolean)`;
 
 const savePosition = `

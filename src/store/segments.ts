@@ -126,12 +126,12 @@ async function settleTail(place: LogFolder, path: string): Promise<number> {
     checker.add(piece);
     if (piece.length < pieceBytes) break;
   }
-  const { goodBytes, bytes, damagedAt } = checker.result();
+  const { goodBytes, durableBytes, bytes, damagedAt } = checker.result();
   if (damagedAt !== null) {
     throw damagedTail(path, damagedAt, "a record there is broken, and records after it are whole");
   }
   if (goodBytes < bytes) logCut(place, path, goodBytes, bytes);
-  await settleAt(place, path, goodBytes);
+  await settleAt(place, path, durableBytes, goodBytes);
   return goodBytes;
 }
 
@@ -140,18 +140,23 @@ async function settleSealed(place: LogFolder, path: string, bytes: number): Prom
   if (size < bytes) throw damagedSegment(path, size, `the file ends there but had ${bytes} bytes`);
   if (size === bytes) return;
   logCut(place, path, bytes, size);
-  await settleAt(place, path, bytes);
+  await settleAt(place, path, bytes, bytes);
 }
 
 function logCut({ log }: LogFolder, path: string, to: number, from: number): void {
   log(`${path}: cut ${from - to} bytes at ${to}, of writes that were never acknowledged`);
 }
 
-/** On the disk when it resolves, which a killed process may have left undone. */
-async function settleAt({ files }: LogFolder, path: string, bytes: number): Promise<void> {
+/**
+ * Ends the file at `bytes`, on the disk. What lies behind `durable` is written again: the kernel may hold it in memory
+ * only, and think after a failed flush that it need not be written.
+ */
+async function settleAt({ files }: LogFolder, path: string, durable: number, bytes: number) {
+  const doubtful = await files.read(path, durable, bytes - durable);
   const file = await files.reopen(path);
   try {
     await file.truncate(bytes);
+    await writeFully(file, doubtful, durable);
     await file.sync();
   } finally {
     await file.close();
