@@ -93,7 +93,10 @@ export async function writeCheckpoint(
   const tensors = new Map<string, StoredTensor>();
   for (const [name, shape] of shapes) {
     const weight = weights.get(name);
-    assert(weight && isSameShape(weight.shape, shape), `'${name}' must have the shape [${shape}]`);
+    assert(
+      weight && isSameShape(weight.shape, shape),
+      `'${name}' must have the shape [${shape.join()}]`,
+    );
     const data = dtype === "F16" ? toFloat16(weight.data) : weight.data;
     tensors.set(name, { dtype, shape, data: bytesOf(data) });
   }
@@ -118,7 +121,7 @@ function mismatch(
     const found = tensors.get(name)!;
     return isSameShape(found.shape, shape)
       ? []
-      : [`${name} is [${found.shape}] instead of [${shape}]`];
+      : [`${name} is [${found.shape.join()}] instead of [${shape.join()}]`];
   });
   if (misshapen.length > 0) return `wrong shapes: ${shortened(misshapen)}`;
   const integers = [...shapes.keys()].filter((name) => !isFloat(tensors.get(name)!));

@@ -243,7 +243,10 @@ function entries(path: string, header: Header): CheckedEntry[] {
       });
     }
     if (end - begin !== byteLength(dtype, shape)) {
-      throw invalid(path, `'${name}' (${dtype} [${shape}]) has ${end - begin} bytes of data`);
+      throw invalid(
+        path,
+        `'${name}' (${dtype} [${shape.join()}]) has ${end - begin} bytes of data`,
+      );
     }
     return { name, dtype, shape, begin, end };
   });
