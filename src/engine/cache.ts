@@ -1,0 +1,95 @@
+/**
+ * Keys and values of the tokens seen so far, one slot a sequence: per layer [slots, kvHeads, capacity,
+ * headDim], updated in place by the model. Slots are whole and contiguous, so that the first n of them
+ * are a batch, and one of them is a batch of its own. Memory is touched only as far as it is used.
+ */
+import { assert } from "../base/assert.ts";
+import type { Runtime, Tensor } from "../onnx/runtime/index.ts";
+
+export interface CacheSizes {
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Tokens a slot holds. */
+  readonly capacity: number;
+}
+
+/** The first `length` tokens of a slot, copied out: [layer][kvHeads · length · headDim]. */
+export interface CacheSnapshot {
+  readonly length: number;
+  readonly layers: readonly Float32Array[];
+}
+
+export class KvCache {
+  readonly slots: number;
+  readonly #sizes: CacheSizes;
+  /** Keys and values of each layer, alternating; named as the graph names its inputs. */
+  readonly #tensors: readonly { name: string; tensor: Tensor<"float32"> }[];
+
+  constructor(runtime: Runtime, sizes: CacheSizes, slots: number) {
+    this.slots = slots;
+    this.#sizes = sizes;
+    this.#tensors = Array.from({ length: sizes.layers }, (_, layer) => layer).flatMap((layer) =>
+      ["key", "value"].map((kind) => ({
+        name: `${kind}_${layer}`,
+        tensor: runtime.tensor("float32", [slots, sizes.kvHeads, sizes.capacity, sizes.headDim]),
+      })),
+    );
+  }
+
+  /** Views of the first n slots, to be bound both as past and as present. */
+  firstSlots(n: number): { past: Record<string, Tensor>; present: Record<string, Tensor> } {
+    const { kvHeads, capacity, headDim } = this.#sizes;
+    const views = this.#tensors.map(({ name, tensor }) => ({
+      name,
+      view: tensor.view([n, kvHeads, capacity, headDim], 0),
+    }));
+    return {
+      past: Object.fromEntries(views.map(({ name, view }) => [`past_${name}`, view])),
+      present: Object.fromEntries(views.map(({ name, view }) => [`present_${name}`, view])),
+    };
+  }
+
+  snapshot(slot: number, length: number): CacheSnapshot {
+    const { kvHeads, headDim } = this.#sizes;
+    const layers = this.#tensors.map(({ tensor }) => {
+      const copy = new Float32Array(kvHeads * length * headDim);
+      this.#heads(slot, (start, head) =>
+        copy.set(tensor.data.subarray(start, start + length * headDim), head * length * headDim),
+      );
+      return copy;
+    });
+    return { length, layers };
+  }
+
+  restore(slot: number, { length, layers }: CacheSnapshot): void {
+    const size = length * this.#sizes.headDim;
+    this.#tensors.forEach(({ tensor }, i) => {
+      this.#heads(slot, (start, head) =>
+        tensor.data.set(layers[i]!.subarray(head * size, (head + 1) * size), start),
+      );
+    });
+  }
+
+  /** Copies the first `length` tokens of a slot to another. */
+  copy(from: number, to: number, length: number): void {
+    const { kvHeads, capacity, headDim } = this.#sizes;
+    const shift = (to - from) * kvHeads * capacity * headDim;
+    for (const { tensor } of this.#tensors) {
+      this.#heads(from, (start) => tensor.data.copyWithin(start + shift, start, start + length * headDim));
+    }
+  }
+
+  dispose(): void {
+    for (const { tensor } of this.#tensors) tensor.dispose();
+  }
+
+  /** Calls back with where each head of a slot starts. */
+  #heads(slot: number, visit: (start: number, head: number) => void): void {
+    const { kvHeads, capacity, headDim } = this.#sizes;
+    assert(slot >= 0 && slot < this.slots, `slot ${slot} is outside of ${this.slots}`);
+    for (let head = 0; head < kvHeads; head++) {
+      visit((slot * kvHeads + head) * capacity * headDim, head);
+    }
+  }
+}

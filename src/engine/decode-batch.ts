@@ -1,0 +1,90 @@
+/** One new token for each of the first n slots: the arrays the graph reads and writes, bound once per n. */
+import type { Binding, Tensor } from "../onnx/runtime/index.ts";
+import type { KvCache } from "./cache.ts";
+import type { LogitsRow } from "./sampler.ts";
+import type { ServingModel } from "./serving-model.ts";
+
+export interface DecodeRow {
+  /** The token to be appended. */
+  readonly token: number;
+  /** Tokens in the slot before it. */
+  readonly past: number;
+  readonly temperature: number;
+}
+
+/**
+ * A single row is run as two: matrix products with one row sum in another order, and a sequence must
+ * get the same bits whoever else is in the batch. The second row repeats the first in a free slot.
+ */
+const ROWS_MIN = 2;
+
+export class DecodeBatch {
+  readonly cache: KvCache;
+  readonly #model: ServingModel;
+  readonly #bindings = new Map<number, Binding>();
+  readonly #in;
+  readonly #out;
+
+  /** @param slots sequences at most; one more slot is made for the repeated row. */
+  constructor(model: ServingModel, slots: number) {
+    const { runtime, config } = model;
+    const rows = Math.max(slots, ROWS_MIN);
+    this.#model = model;
+    this.cache = model.createCache(rows);
+    this.#in = {
+      input_ids: runtime.tensor("int64", [rows, 1]),
+      lengths: runtime.tensor("int32", [rows]),
+      total: runtime.tensor("int32", []),
+      rows: runtime.tensor("int64", [rows], BigInt64Array.from({ length: rows }, (_, i) => BigInt(i))),
+      temperature: runtime.tensor("float32", [rows, 1]),
+    };
+    this.#out = {
+      logits: runtime.tensor("float32", [rows, config.vocabSize]),
+      log_sum_exp: runtime.tensor("float32", [rows]),
+      cdf: runtime.tensor("float32", [rows, config.vocabSize]),
+    };
+  }
+
+  /** Appends row i's token to slot i. @returns one row each, valid until the next call. */
+  async run(rows: readonly DecodeRow[]): Promise<LogitsRow[]> {
+    const padded = rows.length < ROWS_MIN ? [...rows, rows[0]!] : rows;
+    const { input_ids: ids, lengths, total, temperature } = this.#in;
+    padded.forEach((row, i) => {
+      ids.data[i] = BigInt(row.token);
+      lengths.data[i] = row.past; // tokens in the slot after this step, less one
+      temperature.data[i] = row.temperature || 1; // greedy rows read no cdf
+    });
+    total.data[0] = 1 + Math.max(...padded.map((row) => row.past));
+    await this.#model.run(this.#binding(padded.length));
+    const { vocabSize } = this.#model.config;
+    const { logits, log_sum_exp: logSumExp, cdf } = this.#out;
+    return rows.map((_, i) => ({
+      logits: logits.data.subarray(i * vocabSize, (i + 1) * vocabSize),
+      logSumExp: logSumExp.data[i]!,
+      cdf: cdf.data.subarray(i * vocabSize, (i + 1) * vocabSize),
+    }));
+  }
+
+  dispose(): void {
+    for (const binding of this.#bindings.values()) binding.dispose();
+    for (const tensor of [...Object.values(this.#in), ...Object.values(this.#out)]) tensor.dispose();
+    this.cache.dispose();
+  }
+
+  #binding(n: number): Binding {
+    const known = this.#bindings.get(n);
+    if (known) return known;
+    const { past, present } = this.cache.firstSlots(n);
+    const view = (tensor: Tensor) => tensor.view(tensor.shape.length ? [n, ...tensor.shape.slice(1)] : [], 0);
+    const views = (tensors: Record<string, Tensor>) =>
+      Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, view(tensor)]));
+    const made = { inputs: { ...views(this.#in), ...past }, outputs: { ...views(this.#out), ...present } };
+    const binding = this.#model.bind(made);
+    // The binding holds what it binds; the views' own ends are given up here.
+    for (const tensor of [...Object.values(made.inputs), ...Object.values(made.outputs)]) {
+      if (!tensor.disposed) tensor.dispose();
+    }
+    this.#bindings.set(n, binding);
+    return binding;
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * Continuous batching for one policy revision: sequences join and leave between steps. Token ids only;
+ * this file decides what runs next, `decode-batch.ts` and `prompt-runner.ts` run it.
+ */
+import { assert } from "../base/assert.ts";
+import { GatewayError } from "../base/errors.ts";
+import { DecodeBatch } from "./decode-batch.ts";
+import { PromptRunner } from "./prompt-runner.ts";
+import { Scheduler } from "./scheduler.ts";
+import { SampleRequest, type Sequence } from "./sequence.ts";
+import type { ServingModel } from "./serving-model.ts";
+import type { Completion, Generator, SampleControl, Sampling } from "./types.ts";
+
+export interface EngineOptions {
+  /** Sequences decoded in one step at most: the slots of the cache. */
+  readonly sequencesMax: number;
+  /** Sequences that may wait for a slot. */
+  readonly queueSequencesMax: number;
+}
+
+export interface EngineStats {
+  readonly waiting: number;
+  readonly running: number;
+  readonly slots: number;
+}
+
+export class Engine implements Generator {
+  readonly revision: string;
+  readonly contextTokens: number;
+  readonly vocabSize: number;
+  readonly #model: ServingModel;
+  readonly #scheduler: Scheduler;
+  readonly #prompts: PromptRunner;
+  readonly #batch: DecodeBatch;
+  /** Given completions to be scored, in order of arrival; each is a step of its own. */
+  readonly #scoring: (() => Promise<void>)[] = [];
+  #loop: Promise<void> | null = null;
+
+  constructor(model: ServingModel, { sequencesMax, queueSequencesMax }: EngineOptions) {
+    assert(model.head === "logits", "a generator needs a model with logits");
+    this.revision = model.revision;
+    this.contextTokens = model.config.contextTokens;
+    this.vocabSize = model.config.vocabSize;
+    this.#model = model;
+    this.#scheduler = new Scheduler({ slots: sequencesMax, waitingMax: queueSequencesMax });
+    this.#prompts = new PromptRunner(model);
+    this.#batch = new DecodeBatch(model, sequencesMax);
+  }
+
+  get stats(): EngineStats {
+    const { waiting, running, slots } = this.#scheduler;
+    return { waiting, running: running.length, slots };
+  }
+
+  sample(prompt: readonly number[], n: number, sampling: Sampling, control: SampleControl): Promise<Completion[]> {
+    if (control.signal.aborted) return Promise.reject(control.signal.reason);
+    this.#refuseTooLong(prompt.length);
+    const request = new SampleRequest({ prompt, n, sampling, control, contextTokens: this.contextTokens });
+    this.#scheduler.enqueue(request);
+    this.#wake();
+    return request.completions;
+  }
+
+  score(prompt: readonly number[], completion: readonly number[], signal: AbortSignal): Promise<Float32Array> {
+    this.#refuseTooLong(prompt.length + completion.length - 1);
+    return new Promise((resolve, reject) => {
+      this.#scoring.push(() => this.#score(prompt, completion, signal).then(resolve, reject));
+      this.#wake();
+    });
+  }
+
+  /** Rejects what is waiting and running, and frees the model's memory once the step in flight has ended. */
+  async dispose(): Promise<void> {
+    this.#scheduler.failAll(new GatewayError("shutting_down", {}));
+    await this.#loop;
+    this.#prompts.dispose();
+    this.#batch.dispose();
+    this.#model.dispose();
+  }
+
+  #refuseTooLong(tokens: number): void {
+    assert(tokens > 0, "a prompt needs at least one token");
+    if (tokens < this.contextTokens) return;
+    throw new GatewayError("prompt_too_long", { tokens, limit: this.contextTokens - 1 });
+  }
+
+  #wake(): void {
+    this.#loop ??= this.#run().finally(() => {
+      this.#loop = null;
+    });
+  }
+
+  /** Steps until there is nothing to do. A step that fails ends every request with `engine_failed`. */
+  async #run(): Promise<void> {
+    try {
+      while (await this.#step());
+      this.#scheduler.selfCheck();
+    } catch (cause) {
+      const problem = cause instanceof Error ? cause.message : String(cause);
+      this.#scheduler.failAll(new GatewayError("engine_failed", { problem }, { cause }));
+    }
+  }
+
+  /** One iteration: at most one prompt, then one token for everything that runs. False when idle. */
+  async #step(): Promise<boolean> {
+    this.#scheduler.dropEnded((from, to, length) => this.#batch.cache.copy(from, to, length));
+    const scoring = this.#scoring.shift();
+    if (scoring) await scoring();
+    await this.#admit();
+    const running = [...this.#scheduler.running];
+    if (running.length > 0) await this.#decode(running);
+    return running.length > 0 || this.#scoring.length > 0 || this.#scheduler.waiting > 0;
+  }
+
+  /** Fills free slots with the next candidates in line, computing their prompt if it is new. */
+  async #admit(): Promise<void> {
+    const request = this.#scheduler.next();
+    if (!request) return;
+    if (!request.start) {
+      const [row] = await this.#prompts.logits(request.prompt, 0, [request.prompt.length - 1], request.temperature);
+      request.start = { row: row!, cache: this.#prompts.snapshot(request.prompt.length) };
+    }
+    for (const { sequence, slot } of this.#scheduler.admit(request)) {
+      this.#batch.cache.restore(slot, request.start.cache);
+      sequence.accept(request.start.row);
+    }
+    this.#release();
+  }
+
+  async #decode(running: readonly Sequence[]): Promise<void> {
+    const rows = await this.#batch.run(running.map((sequence) => sequence.decodeRow()));
+    running.forEach((sequence, i) => sequence.accept(rows[i]!));
+    this.#release();
+  }
+
+  /** Frees the slots of finished sequences; the last ones move into the holes, so that slots stay dense. */
+  #release(): void {
+    this.#scheduler.release((from, to, length) => this.#batch.cache.copy(from, to, length));
+  }
+
+  async #score(prompt: readonly number[], completion: readonly number[], signal: AbortSignal): Promise<Float32Array> {
+    signal.throwIfAborted();
+    // Row t predicts token t + 1; the last token predicts nothing and is not run.
+    const tokens = [...prompt, ...completion].slice(0, -1);
+    const first = prompt.length - 1;
+    const rows = await this.#prompts.logits(tokens, 0, completion.map((_, t) => first + t));
+    return Float32Array.from(completion, (id, t) => rows[t]!.logits[id]! - rows[t]!.logSumExp);
+  }
+}

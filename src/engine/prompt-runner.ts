@@ -1,0 +1,106 @@
+/**
+ * Several new tokens of one sequence in one run: prompts, and the scoring of given completions. Works in
+ * a cache slot of its own, from which results are copied to where they are needed.
+ */
+import type { Binding, Tensor } from "../onnx/runtime/index.ts";
+import type { CacheSnapshot, KvCache } from "./cache.ts";
+import type { LogitsRow } from "./sampler.ts";
+import type { ServingModel } from "./serving-model.ts";
+
+export class PromptRunner {
+  readonly #model: ServingModel;
+  readonly #cache: KvCache;
+  readonly #views: ReturnType<KvCache["firstSlots"]>;
+
+  constructor(model: ServingModel) {
+    this.#model = model;
+    this.#cache = model.createCache(1);
+    this.#views = this.#cache.firstSlots(1);
+  }
+
+  /** Makes the slot hold these tokens' keys and values. */
+  restore(snapshot: CacheSnapshot): void {
+    this.#cache.restore(0, snapshot);
+  }
+
+  snapshot(length: number): CacheSnapshot {
+    return this.#cache.snapshot(0, length);
+  }
+
+  /**
+   * Runs new tokens after the first `past` ones of the slot.
+   * @param rows which of the new tokens reach the head.
+   * @param temperature of the cdf, for a policy.
+   */
+  async logits(tokens: readonly number[], past: number, rows: readonly number[], temperature = 1): Promise<LogitsRow[]> {
+    const { runtime, config } = this.#model;
+    const outputs = {
+      logits: runtime.tensor("float32", [rows.length, config.vocabSize]),
+      log_sum_exp: runtime.tensor("float32", [rows.length]),
+      cdf: runtime.tensor("float32", [rows.length, config.vocabSize]),
+    };
+    const temperatures = runtime.tensor("float32", [rows.length, 1], new Float32Array(rows.length).fill(temperature));
+    await this.#run(tokens, past, rows, { temperature: temperatures }, outputs);
+    const result = rows.map((_, i) => ({
+      logits: row(outputs.logits, i),
+      logSumExp: outputs.log_sum_exp.data[i]!,
+      cdf: row(outputs.cdf, i),
+    }));
+    for (const tensor of [temperatures, ...Object.values(outputs)]) tensor.dispose();
+    return result;
+  }
+
+  /** The scalar head's value at the last of the new tokens. */
+  async scalar(tokens: readonly number[], past: number): Promise<number> {
+    const scalar = this.#model.runtime.tensor("float32", [1]);
+    await this.#run(tokens, past, [tokens.length - 1], {}, { scalar });
+    const value = scalar.data[0]!;
+    scalar.dispose();
+    return value;
+  }
+
+  /** New tokens whose keys and values alone are wanted. */
+  async extend(tokens: readonly number[], past: number): Promise<void> {
+    if (this.#model.head === "scalar") await this.scalar(tokens, past);
+    else await this.logits(tokens, past, [tokens.length - 1]);
+  }
+
+  dispose(): void {
+    for (const view of [...Object.values(this.#views.past), ...Object.values(this.#views.present)]) {
+      if (!view.disposed) view.dispose();
+    }
+    this.#cache.dispose();
+  }
+
+  async #run(
+    tokens: readonly number[],
+    past: number,
+    rows: readonly number[],
+    extra: Record<string, Tensor>,
+    outputs: Record<string, Tensor>,
+  ): Promise<void> {
+    const { runtime } = this.#model;
+    const length = past + tokens.length;
+    const inputs = {
+      input_ids: runtime.tensor("int64", [1, tokens.length], BigInt64Array.from(tokens, BigInt)),
+      lengths: runtime.tensor("int32", [1], Int32Array.of(length - 1)),
+      total: runtime.tensor("int32", [], Int32Array.of(length)),
+      rows: runtime.tensor("int64", [rows.length], BigInt64Array.from(rows, BigInt)),
+    };
+    const binding: Binding = this.#model.bind({
+      inputs: { ...inputs, ...extra, ...this.#views.past },
+      outputs: { ...outputs, ...this.#views.present },
+    });
+    try {
+      await this.#model.run(binding);
+    } finally {
+      binding.dispose();
+      for (const tensor of Object.values(inputs)) tensor.dispose();
+    }
+  }
+}
+
+function row(tensor: Tensor<"float32">, i: number): Float32Array {
+  const width = tensor.shape[1]!;
+  return tensor.data.subarray(i * width, (i + 1) * width);
+}
