@@ -47,35 +47,26 @@ function mostTelling(errors: readonly CheckError[]): CheckError {
 
 function describe(error: CheckError, schema: TSchema): Problem {
   const path = pointerKeys(error.instancePath);
-  const at = (pointer: string) => recordOf(schemaAt(schema, pointer));
-  switch (error.keyword) {
-    case "required":
-      return { path: [...path, error.params.requiredProperties[0]!], problem: "is required" };
-    case "boolean": {
-      // The only `false` schema in use is `additionalProperties: false`.
-      const owner = at(error.schemaPath.replace(/\/additionalProperties$/, ""));
-      return {
-        path,
-        problem: unknownName(path.at(-1)!, Object.keys(recordOf(owner["properties"]))),
-      };
-    }
-    case "enum":
-      return { path, problem: oneOf(error.params.allowedValues) + refusal(at(error.schemaPath)) };
-    case "const":
-      return { path, problem: oneOf([error.params.allowedValue]) + refusal(at(error.schemaPath)) };
-    case "type":
-      return { path, problem: `must be of type ${String(error.params.type)}` };
-    case "minimum":
-      return { path, problem: `must be at least ${error.params.limit}` };
-    case "maximum":
-      return { path, problem: `must be at most ${error.params.limit}` };
-    default:
-      return { path, problem: error.message };
+  const at = recordOf(schemaAt(schema, error.schemaPath.replace(/\/additionalProperties$/, "")));
+  if (error.keyword === "required") {
+    return { path: [...path, error.params.requiredProperties[0]!], problem: "is required" };
   }
+  // The only `false` schema in use is `additionalProperties: false`.
+  if (error.keyword === "boolean") return { path, problem: unknownName(path.at(-1)!, at) };
+  return { path, problem: sentence(error) + refusal(at) };
 }
 
-function unknownName(name: string, known: readonly string[]): string {
-  const nearest = nearestName(name, known);
+function sentence(error: CheckError): string {
+  if (error.keyword === "enum") return oneOf(error.params.allowedValues);
+  if (error.keyword === "const") return oneOf([error.params.allowedValue]);
+  if (error.keyword === "type") return `must be of type ${String(error.params.type)}`;
+  if (error.keyword === "minimum") return `must be at least ${error.params.limit}`;
+  if (error.keyword === "maximum") return `must be at most ${error.params.limit}`;
+  return error.message;
+}
+
+function unknownName(name: string, owner: Readonly<Record<string, unknown>>): string {
+  const nearest = nearestName(name, Object.keys(recordOf(owner["properties"])));
   return nearest ? `is not known; did you mean '${nearest}'?` : "is not known";
 }
 

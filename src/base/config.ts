@@ -45,18 +45,24 @@ export function loadConfig({ flags = {}, environment = process.env }: ConfigSour
   ]);
   const values = Object.fromEntries([...given].map(([name, { value }]) => [name, value]));
   const settings = Value.Default(settingsSchema, values);
-  const problem = check(settings) ?? unsafe(settings as Settings); // `check` has proved the type
+  const problem = check(settings) ?? contradiction(settings as Settings); // `check` has proved the type
   if (problem) throw invalid(given, problem);
   return deepFreeze(settings as Settings);
 }
 
-function unsafe({ host, apiKeys, storeUrl }: Settings): Problem | null {
+/** What the schema cannot say: rules that join settings. */
+function contradiction(settings: Settings): Problem | null {
+  const { host, apiKeys, storeUrl, keepAliveMs, stallMsMax } = settings;
   if (!isLoopback(host) && apiKeys.length === 0) {
     const problem = `makes the server reachable from other machines, and no API key is set; set ${variableOf("apiKeys")}, or listen on 127.0.0.1`;
     return { path: ["host"], problem };
   }
   if (storeUrl !== "") {
     return { path: ["storeUrl"], problem: "must be empty: only the embedded store exists so far" };
+  }
+  if (keepAliveMs >= stallMsMax) {
+    const problem = `must be less than stallMsMax (${stallMsMax}), or a quiet stream looks stalled`;
+    return { path: ["keepAliveMs"], problem };
   }
   return null;
 }

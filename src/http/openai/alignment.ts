@@ -1,0 +1,118 @@
+/** The `alignment` object of a request, and the report of the answer. */
+import { type Static, Type } from "typebox";
+import { GatewayError } from "../../base/errors.ts";
+import type { AlignmentRequest, AnswerReport, ModelCard } from "../../gateway/types.ts";
+
+export const alignmentField = Type.Object(
+  {
+    strategy: Type.Optional(Type.String({ minLength: 1, description: "How to search." })),
+    reward: Type.Optional(
+      Type.Union([Type.String({ minLength: 1 }), Type.Null()], { description: "What to prefer." }),
+    ),
+    candidates: Type.Optional(
+      Type.Boolean({ default: true, description: "Whether the report lists the candidates." }),
+    ),
+  },
+  {
+    additionalProperties: true, // the strategy's own schema decides
+    description:
+      "A search for the answer that a reward prefers. Further keys are the strategy's options, `n` for instance.",
+  },
+);
+
+const nullableNumber = Type.Union([Type.Number(), Type.Null()]);
+
+export const reportSchema = Type.Object(
+  {
+    strategy: Type.String(),
+    n: Type.Integer(),
+    chosen: Type.Integer({ description: "Index of the returned candidate." }),
+    reward: nullableNumber,
+    candidates: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            index: Type.Integer(),
+            text: Type.String(),
+            reward: Type.Union([Type.Number(), Type.Null()], {
+              description: "Raw, in the source's unit.",
+            }),
+            reward_problem: Type.Optional(Type.String({ description: "Why there is no reward." })),
+            tokens: Type.Integer({ description: "How many." }),
+            logprob: Type.Number({ description: "Sum over the tokens, nats." }),
+            finish_reason: Type.Enum(["stop", "length"]),
+          },
+          { additionalProperties: false },
+        ),
+      ),
+    ),
+    kl: Type.Object(
+      { bound: nullableNumber, estimate: nullableNumber },
+      {
+        additionalProperties: false,
+        description: "KL(answer's distribution ‖ policy), nats.",
+      },
+    ),
+    cost: Type.Object(
+      { tokens: Type.Integer(), reward_calls: Type.Integer(), ms: Type.Number() },
+      { additionalProperties: false },
+    ),
+    revision: Type.Object(
+      { policy: Type.String(), reward: Type.Union([Type.String(), Type.Null()]) },
+      { additionalProperties: false },
+    ),
+    seed: Type.Integer(),
+  },
+  { additionalProperties: false },
+);
+
+/** How much of the report the answer carries. */
+export type ReportDetail = "none" | "summary" | "candidates";
+
+/**
+ * Wire → ours. A preset brings its own strategy, so only the report can be chosen there without one.
+ * @throws GatewayError invalid_request
+ */
+export function alignmentOf(
+  field: Static<typeof alignmentField> | null | undefined,
+  card: ModelCard | undefined,
+): { alignment: AlignmentRequest | null; detail: ReportDetail } {
+  const isPreset = card?.kind === "preset";
+  if (!field) return { alignment: null, detail: isPreset ? "candidates" : "none" };
+  const { strategy, reward, candidates = true, ...options } = field;
+  const detail = candidates ? "candidates" : "summary";
+  if (strategy !== undefined)
+    return { alignment: { strategy, reward: reward ?? null, options }, detail };
+  const [stray] = Object.keys(reward === undefined ? options : { reward });
+  if (isPreset && stray === undefined) return { alignment: null, detail };
+  throw new GatewayError("invalid_request", {
+    param: "alignment.strategy",
+    problem: "is required",
+  });
+}
+
+/** Ours → wire. */
+export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typeof reportSchema> {
+  const { strategy, n, chosen, reward, kl, cost, revision, seed } = report;
+  const summary = {
+    strategy,
+    n,
+    chosen,
+    reward,
+    kl: { bound: kl.bound, estimate: kl.estimate },
+    cost: { tokens: cost.tokens, reward_calls: cost.rewardCalls, ms: cost.ms },
+    revision: { policy: revision.policy, reward: revision.reward },
+    seed,
+  };
+  if (detail === "summary") return summary;
+  const candidates = report.candidates.map((candidate) => ({
+    index: candidate.index,
+    text: candidate.text,
+    reward: candidate.reward,
+    ...(candidate.rewardProblem === null ? {} : { reward_problem: candidate.rewardProblem }),
+    tokens: candidate.tokens.length,
+    logprob: candidate.logprob,
+    finish_reason: candidate.finishReason,
+  }));
+  return { ...summary, candidates };
+}

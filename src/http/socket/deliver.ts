@@ -1,0 +1,83 @@
+/** The events of one run as messages on a socket, no faster than its reader takes them. */
+import { assert } from "../../base/assert.ts";
+import type { Run } from "../answers.ts";
+import { reportOf } from "../openai/alignment.ts";
+import { createTranscript, type Delta } from "../openai/transcript.ts";
+import type { Outbox } from "./outbox.ts";
+import type { ServerMessage } from "./protocol.ts";
+
+export interface Addressee {
+  /** The client's name for the answer. */
+  readonly id: string;
+  readonly outbox: Outbox;
+  /** Once aborted, the answer says nothing more. */
+  readonly signal: AbortSignal;
+}
+
+/** @throws what the run throws; after a cancel, the signal's reason. */
+export async function deliver(run: Run, { id, outbox, signal }: Addressee): Promise<void> {
+  const { ask, created } = run;
+  const { detail, format, model } = ask;
+  const transcript = createTranscript(ask);
+  const choices: object[] = [];
+  let alignment: object | null = null;
+  const send = (message: ServerMessage) => {
+    signal.throwIfAborted();
+    return outbox.send(message);
+  };
+  const sendText = async ({ index, isFirst, echo, piece }: Delta) => {
+    const delta = isFirst ? echo + piece.text : piece.text;
+    if (delta !== "") await send({ type: "response.output_text.delta", id, choice: index, delta });
+  };
+
+  for await (const { prompt, event } of run.events) {
+    switch (event.type) {
+      case "started":
+        transcript.start(prompt, event);
+        if (prompt > 0) break;
+        await send({ type: "response.created", id, response_id: run.id, model, created });
+        break;
+      case "candidate-delta": {
+        const { index, text } = event;
+        if (detail !== "none") {
+          outbox.progress({ type: "alignment.candidate.delta", id, index, delta: text });
+        }
+        break;
+      }
+      case "candidate-scored": {
+        outbox.forget(id, event.index); // its whole text follows
+        if (detail === "none") break;
+        const { index, reward, candidate } = event;
+        const { text, finishReason: finish_reason } = candidate;
+        const tokens = candidate.tokens.length;
+        const scored = { index, reward, text, tokens, finish_reason };
+        await send({ type: "alignment.candidate.scored", id, ...scored });
+        break;
+      }
+      case "text-delta":
+        await sendText(transcript.delta(prompt, event.choice, event.text, event.tokens));
+        break;
+      case "done":
+        for (const { delta, candidate } of transcript.finish(prompt, event.answer)) {
+          await sendText(delta);
+          const { index, echo, piece } = delta;
+          const whole = {
+            ...piece,
+            text: echo + candidate.text,
+            tokens: candidate.tokens,
+            offset: echo.length,
+          };
+          choices[index] = format.choice(index, whole, candidate);
+        }
+        if (detail !== "none") alignment = reportOf(event.answer.report, detail);
+    }
+  }
+  assert(transcript.isComplete(), "the gateway ends every answer with `done`");
+  await send({
+    type: "response.completed",
+    id,
+    choices,
+    usage: transcript.usage(),
+    alignment,
+  });
+}
