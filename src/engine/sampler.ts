@@ -136,7 +136,7 @@ function logprobOf({ logits, logSumExp }: LogitsRow, id: number): number {
   if (Number.isFinite(logSumExp)) return Math.min(0, logits[id]! - logSumExp);
   const certain = logits.reduce((n, logit) => n + (logit === Infinity ? 1 : 0), 0);
   if (certain === 0) throw brokenModel(`the logits' log-sum-exp is ${logSumExp}`);
-  return logits[id] === Infinity ? -Math.log(certain) : -Infinity;
+  return logits[id] === Infinity ? Math.log(1 / certain) : -Infinity;
 }
 
 function idsAbove(logits: Float32Array, { value, ties }: Cutoff): number[] {
