@@ -12,6 +12,7 @@ import type {
   Generator,
   SampledToken,
   Sampling,
+  TokenLogprob,
 } from "../../src/engine/types.ts";
 
 /** Token id → probability of the next token, given the completion so far. Sums to 1. */
@@ -98,8 +99,11 @@ function draw(row: ReadonlyMap<number, number>, sampling: Sampling, uniform: num
     return uniform * total < reached;
   });
   const tokenOf = (id: number) => ({ id, logprob: Math.log(row.get(id)!) });
-  const top = ids.map(tokenOf).sort((a, b) => b.logprob - a.logprob);
-  return { ...tokenOf(ids[at]!), top: top.slice(0, sampling.topLogprobs) };
+  return { ...tokenOf(ids[at]!), top: mostLikely(ids.map(tokenOf), sampling.topLogprobs) };
+}
+
+function mostLikely(tokens: readonly TokenLogprob[], count: number): readonly TokenLogprob[] {
+  return count === 0 ? [] : tokens.toSorted((a, b) => b.logprob - a.logprob).slice(0, count);
 }
 
 /** Greedy is the limit of a low temperature; 0.01 is near enough for a table of round numbers. */

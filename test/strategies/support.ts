@@ -1,0 +1,91 @@
+/** Runs a strategy on the tabular policy and sorts what it says. */
+import type { TextSampling } from "../../src/registry/types.ts";
+import type { Reward } from "../../src/rewards/define.ts";
+import type {
+  Strategy,
+  StrategyEvent,
+  StrategyInput,
+  StrategyResult,
+} from "../../src/strategies/define.ts";
+import { strategies } from "../../src/strategies/index.ts";
+import { compileOptions } from "../../src/strategies/options.ts";
+import { type ListedCompletion, listCompletions } from "../support/tabular-generator.ts";
+import { end, law, plainSampling, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
+
+export interface RunOptions {
+  readonly reward?: Reward | null;
+  readonly options?: Readonly<Record<string, unknown>>;
+  readonly sampling?: Partial<TextSampling>;
+  readonly choices?: number;
+  readonly signal?: AbortSignal;
+}
+
+const policy = tabularPolicy();
+const prompt = policy.encode({ kind: "text", text: "?" });
+const readers = new Map(strategies.map((strategy) => [strategy, compileOptions(strategy)]));
+
+export function start(strategy: Strategy, run: RunOptions = {}): AsyncGenerator<StrategyEvent> {
+  const input: StrategyInput = {
+    policy,
+    reward: run.reward ?? null,
+    prompt,
+    rewardPrompt: { messages: [{ role: "user", content: "?" }] },
+    sampling: plainSampling(run.sampling),
+    choices: run.choices ?? 1,
+    signal: run.signal ?? new AbortController().signal,
+  };
+  return strategy.run(input, readers.get(strategy)!(run.options ?? {}));
+}
+
+export interface Finished {
+  readonly events: readonly StrategyEvent[];
+  readonly result: StrategyResult;
+}
+
+export async function finish(strategy: Strategy, run: RunOptions = {}): Promise<Finished> {
+  const events: StrategyEvent[] = [];
+  for await (const event of start(strategy, run)) events.push(event);
+  const last = events.at(-1);
+  if (last?.type !== "done") throw new Error(`ended with ${last?.type ?? "nothing"}`);
+  return { events, result: last.result };
+}
+
+export const best = ({ result }: Finished) => result.candidates[result.chosen[0]!]!;
+
+export interface ListedText extends ListedCompletion {
+  readonly text: string;
+}
+
+/** Every answer the tabular policy can give in so many tokens; no two have the same text. */
+export function listTexts(maxTokens: number): ListedText[] {
+  return listCompletions(law, end, maxTokens).map((listed) => ({
+    ...listed,
+    text: tokenizer.decode(listed.tokens),
+  }));
+}
+
+/**
+ * Pearson's Σ (observed − expected)²/expected over the texts, of so many draws. Texts expected less
+ * than 5 times count together, so the degrees of freedom are at most the texts less one.
+ */
+export function chiSquare(
+  observed: ReadonlyMap<string, number>,
+  law: ReadonlyMap<string, number>,
+  draws: number,
+): number {
+  const cells = [...law].map(([text, p]) => [observed.get(text) ?? 0, p * draws] as const);
+  const large = cells.filter(([, expected]) => expected >= 5);
+  const rest = cells.filter(([, expected]) => expected < 5);
+  const pooled = rest.reduce(([o, e], [seen, expected]) => [o + seen, e + expected], [0, 0]);
+  const all = pooled[1]! > 0 ? [...large, pooled] : large;
+  return all.reduce((sum, [seen, expected]) => sum + (seen! - expected!) ** 2 / expected!, 0);
+}
+
+export async function countTexts(draws: number, draw: (seed: number) => Promise<string>) {
+  const counts = new Map<string, number>();
+  for (let seed = 0; seed < draws; seed++) {
+    const text = await draw(seed);
+    counts.set(text, (counts.get(text) ?? 0) + 1);
+  }
+  return counts;
+}
