@@ -7,6 +7,7 @@ import type { DType } from "../dtype.ts";
 import type { Context } from "./context.ts";
 import type { ValueInfo } from "./describe.ts";
 import type { Pointer } from "./functions.ts";
+import type { Lane } from "./lane.ts";
 import { created, NativeObject, pointersAt } from "./native.ts";
 import { adoptTensor, type Tensor } from "./tensor.ts";
 
@@ -21,19 +22,24 @@ export interface BoundSession {
   readonly outputs: readonly ValueInfo[];
   /** The OrtMemoryInfo of the device's memory; ordinary memory's for the CPU provider. */
   readonly deviceMemory: NativeObject;
+  /** Its turns at the device. */
+  readonly lane: Lane;
 }
 
 /** Made by `Session.bind`; runs one at a time. */
 export class Binding {
   readonly #session: BoundSession;
   readonly #native: NativeObject;
-  /** What the native binding points to, under "input name" and "output name". */
-  readonly #held = new Map<string, NativeObject>();
+  readonly #inputs = new Map<string, Tensor>();
   /** In the order of first binding, which is the native order of the values too. */
   readonly #targets = new Map<string, OutputTarget>();
+  /** What native code points to, under "input name" and "output name". */
+  readonly #held = new Map<string, NativeObject>();
+  /** The keys of #held, and of memory targets, that native code has not been told of yet. */
+  readonly #changed = new Set<string>();
   /** The tensors that the last run allocated; null until asked for. */
   #allocated: ReadonlyMap<string, Tensor> | null = null;
-  #hasRun = false;
+  #hasResult = false;
   #running = false;
 
   constructor(session: BoundSession) {
@@ -43,22 +49,22 @@ export class Binding {
     session.native.hold();
     this.#session = session;
     this.#native = new NativeObject("a binding", pointer, (binding) => {
-      call.ReleaseIoBinding(binding);
+      session.lane.release(() => call.ReleaseIoBinding(binding));
       for (const tensor of held.values()) tensor.drop();
       session.native.drop();
     });
   }
 
   /**
-   * Binds an input of the runs to come, in place of an earlier tensor.
+   * Binds an input of the runs to come, in place of an earlier tensor. Each run reads what the tensor
+   * holds then.
    * @throws InvariantError for an unknown name, another element type, or during a run.
    */
   setInput(name: string, tensor: Tensor): void {
     this.#assertIdle();
     checkType(find(this.#session.inputs, "input", name), tensor.dtype);
-    this.#holdFor(`input ${name}`, tensor, (value) =>
-      this.#call.BindInput(this.#native.pointer, name, value),
-    );
+    this.#replaceHeld(`input ${name}`, tensor);
+    this.#inputs.set(name, tensor);
   }
 
   /**
@@ -69,30 +75,23 @@ export class Binding {
   setOutput(name: string, target: OutputTarget): void {
     this.#assertIdle();
     const output = find(this.#session.outputs, "output", name);
-    this.#dropAllocated();
-    if (typeof target === "string") {
-      this.#bindMemory(name, target);
-      this.#dropFor(`output ${name}`);
-    } else {
-      checkType(output, target.dtype);
-      this.#holdFor(`output ${name}`, target, (value) =>
-        this.#call.BindOutput(this.#native.pointer, name, value),
-      );
-    }
+    if (typeof target !== "string") checkType(output, target.dtype);
+    this.#forgetResult();
+    this.#replaceHeld(`output ${name}`, typeof target === "string" ? null : target);
     this.#targets.set(name, target);
   }
 
   /**
    * The result of the last run: the bound tensor, or the one allocated for it, which the binding owns
    * until its next run or disposal (what else it is bound to by then keeps it alive).
-   * @throws InvariantError for an output that is not bound, before the first run, and during one.
+   * @throws InvariantError for an output that is not bound, before a run succeeded, and during one.
    */
   output(name: string): Tensor {
     this.#assertIdle();
     const target = this.#targets.get(name);
     assert(target !== undefined, `the output '${name}' is not bound`);
     if (typeof target !== "string") return target;
-    assert(this.#hasRun, `the output '${name}' has no value before the first run`);
+    assert(this.#hasResult, `the output '${name}' has no value: the last run gave none`);
     this.#allocated ??= this.#collectAllocated();
     return this.#allocated.get(name)!;
   }
@@ -104,31 +103,54 @@ export class Binding {
   /** Ends the owner's use; a run in flight still finishes, and then the memory is let go. */
   dispose(): void {
     if (this.#native.disposed) return;
-    if (!this.#running) this.#dropAllocated();
+    this.#forgetResult();
     this.#native.dispose();
   }
 
   /**
-   * For `Session.run`, which must call `end`: the native binding, kept alive, with a fresh place for
-   * every output that the run allocates. Without that, the last run's would be written again.
+   * For `Session.run`, which must call `end`: keeps the binding alive and its tensors as they are.
    * @throws InvariantError when it belongs to another session, was disposed, or a run is in flight.
    */
-  begin(session: NativeObject): Pointer {
+  begin(session: NativeObject): void {
     this.#assertIdle();
     assert(this.#session.native === session, "a binding runs on the session that made it");
-    this.#dropAllocated();
-    if (this.#hasRun) {
-      for (const [name, target] of this.#targets) {
-        if (typeof target === "string") this.#bindMemory(name, target);
-      }
-    }
+    this.#forgetResult();
     this.#running = true;
-    return this.#native.hold().pointer;
+    this.#native.hold();
   }
 
-  end(): void {
+  /**
+   * For `Session.run`, in its turn at the device: tells native code what changed. That includes memory
+   * targets, which would keep the last run's tensor, and ordinary inputs of a device, which were copied
+   * there when they were bound.
+   */
+  bindNow(): Pointer {
+    const { deviceMemory, context } = this.#session;
+    const { pointer } = this.#native;
+    const copiesInputs = deviceMemory !== context.cpu;
+    for (const [name, { place }] of this.#inputs) {
+      const key = `input ${name}`;
+      const isStale = copiesInputs && place !== "device";
+      if (isStale || this.#changed.has(key)) {
+        this.#call.BindInput(pointer, name, this.#held.get(key)!.pointer);
+      }
+    }
+    for (const [name, target] of this.#targets) {
+      const key = `output ${name}`;
+      if (typeof target === "string") {
+        const memory = target === "cpu" ? context.cpu : deviceMemory;
+        this.#call.BindOutputToDevice(pointer, name, memory.pointer);
+      } else if (this.#changed.has(key)) {
+        this.#call.BindOutput(pointer, name, this.#held.get(key)!.pointer);
+      }
+    }
+    this.#changed.clear();
+    return pointer;
+  }
+
+  end(succeeded: boolean): void {
     this.#running = false;
-    this.#hasRun = true;
+    this.#hasResult = succeeded;
     this.#native.drop();
   }
 
@@ -141,44 +163,31 @@ export class Binding {
     assert(!this.#running, "a run of this binding is in flight");
   }
 
-  #bindMemory(name: string, kind: "cpu" | "device"): void {
-    const { context, deviceMemory } = this.#session;
-    const memory = kind === "cpu" ? context.cpu : deviceMemory;
-    this.#call.BindOutputToDevice(this.#native.pointer, name, memory.pointer);
-  }
-
   /** The new tensor is held before the old one is let go: they may be the same. */
-  #holdFor(key: string, tensor: Tensor, bind: (value: Pointer) => void): void {
-    const native = tensor.hold();
-    try {
-      bind(native.pointer);
-    } catch (problem) {
-      native.drop();
-      throw problem;
-    }
-    this.#dropFor(key);
-    this.#held.set(key, native);
-  }
-
-  #dropFor(key: string): void {
+  #replaceHeld(key: string, tensor: Tensor | null): void {
+    const native = tensor?.hold();
     this.#held.get(key)?.drop();
-    this.#held.delete(key);
+    if (native) this.#held.set(key, native);
+    else this.#held.delete(key);
+    this.#changed.add(key);
   }
 
-  #dropAllocated(): void {
+  #forgetResult(): void {
     for (const tensor of this.#allocated?.values() ?? []) tensor.dispose();
     this.#allocated = null;
+    this.#hasResult = false;
   }
 
   /** Takes every bound output's value from native code; those of bound tensors are given back. */
   #collectAllocated(): ReadonlyMap<string, Tensor> {
-    const { context, deviceMemory } = this.#session;
+    const { context, deviceMemory, lane } = this.#session;
     const allocated = new Map<string, Tensor>();
     const values = this.#boundValues();
     for (const [i, [name, target]] of [...this.#targets].entries()) {
       if (typeof target === "string") {
         const isDevice = target === "device" && deviceMemory !== context.cpu;
-        allocated.set(name, adoptTensor(context, values[i]!, isDevice ? "device" : "cpu"));
+        const place = isDevice ? "device" : "cpu";
+        allocated.set(name, adoptTensor(context, values[i]!, place, lane));
       } else {
         this.#call.ReleaseValue(values[i]!);
       }

@@ -1,7 +1,9 @@
 /** What every native call needs: the library, the environment, CPU memory and the default allocator. */
 import type { Pointer } from "./functions.ts";
+import { type Lane, openLane, singleLane } from "./lane.ts";
 import { type Library, loadLibrary } from "./library.ts";
 import { created, NativeObject, textAt } from "./native.ts";
+import type { Provider } from "./providers.ts";
 
 export interface Context {
   readonly library: Library;
@@ -10,6 +12,8 @@ export interface Context {
   readonly cpu: NativeObject;
   /** For the names that ONNX Runtime hands out; the library owns it. */
   readonly allocator: Pointer;
+  /** NOTE: WebGPU's turns are the process's, so only one open runtime of a process may use it. */
+  readonly lanes: Readonly<Record<Provider, Lane>>;
 }
 
 const logLevels = { verbose: 0, info: 1, warning: 2, error: 3, fatal: 4 } as const;
@@ -30,6 +34,7 @@ export function openContext(logLevel: LogLevel): Context {
     }),
     cpu,
     allocator: created((out) => call.GetAllocatorWithDefaultOptions(out)),
+    lanes: { cpu: openLane, cuda: openLane, webgpu: singleLane() },
   };
 }
 

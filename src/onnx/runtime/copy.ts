@@ -2,6 +2,7 @@
 import { assert } from "../../base/assert.ts";
 import { elementCount } from "../dtype.ts";
 import type { Context } from "./context.ts";
+import type { Lane } from "./lane.ts";
 import { type NativeObject, pointerArray } from "./native.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -22,7 +23,13 @@ export async function copyTensors(
   // Between ordinary memories ONNX Runtime offers no way, and needs none.
   for (const pair of pairs) if (!usesDevice(pair)) copyOrdinary(pair);
   const native = pairs.filter(usesDevice);
-  if (native.length > 0) await copyNative(context, native);
+  for (const lane of new Set(native.map(laneOf))) {
+    await copyNative(
+      context,
+      lane,
+      native.filter((pair) => laneOf(pair) === lane),
+    );
+  }
 }
 
 function checkPair({ source, target }: Pair): void {
@@ -38,6 +45,10 @@ function usesDevice({ source, target }: Pair): boolean {
   return source.place === "device" || target.place === "device";
 }
 
+function laneOf({ source, target }: Pair): Lane {
+  return source.place === "device" ? source.lane : target.lane;
+}
+
 function copyOrdinary({ source, target }: Pair): void {
   bytesOf(target).set(bytesOf(source));
 }
@@ -46,7 +57,11 @@ function bytesOf({ data }: Tensor): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-async function copyNative({ library, env }: Context, pairs: readonly Pair[]): Promise<void> {
+async function copyNative(
+  { library, env }: Context,
+  lane: Lane,
+  pairs: readonly Pair[],
+): Promise<void> {
   const held: NativeObject[] = [];
   const hold = (tensor: Tensor) => {
     const native = tensor.hold();
@@ -56,7 +71,9 @@ async function copyNative({ library, env }: Context, pairs: readonly Pair[]): Pr
   try {
     const sources = pointerArray(pairs.map(({ source }) => hold(source)));
     const targets = pointerArray(pairs.map(({ target }) => hold(target)));
-    await library.later.CopyTensors(env.pointer, sources, targets, null, pairs.length);
+    await lane.run(() =>
+      library.later.CopyTensors(env.pointer, sources, targets, null, pairs.length),
+    );
   } finally {
     for (const native of held) native.drop();
   }

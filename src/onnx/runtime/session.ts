@@ -4,6 +4,7 @@ import { Binding, type BoundSession, type OutputTarget } from "./binding.ts";
 import { type Context, createMemoryInfo, takeText } from "./context.ts";
 import { describeValues, type ValueInfo } from "./describe.ts";
 import type { Pointer } from "./functions.ts";
+import type { Lane } from "./lane.ts";
 import { created, createdLater, NativeObject } from "./native.ts";
 import { deviceMemoryNames, explainCreation, type Provider } from "./providers.ts";
 import { createSessionOptions, type SessionOptions } from "./session-options.ts";
@@ -63,34 +64,33 @@ export class Session {
    * @throws GatewayError runtime_failed with ONNX Runtime's text, e.g. for shapes that do not fit.
    */
   async run(binding: Binding, { signal }: RunOptions = {}): Promise<void> {
-    const { native, context } = this.#parts;
+    const { native, lane } = this.#parts;
     native.assertAlive();
     signal?.throwIfAborted();
-    const { call, later } = context.library;
-    const bound = binding.begin(native);
-    const options = signal ? created((out) => call.CreateRunOptions(out)) : null;
-    const terminate = () => call.RunOptionsSetTerminate(options);
-    signal?.addEventListener("abort", terminate);
+    binding.begin(native);
+    let succeeded = false;
     try {
-      await later.RunWithBinding(native.pointer, options, bound);
-    } catch (problem) {
-      throw signal?.aborted ? signal.reason : problem;
+      await lane.run(() => this.#runInTurn(binding, signal));
+      succeeded = true;
     } finally {
-      signal?.removeEventListener("abort", terminate);
-      if (options !== null) call.ReleaseRunOptions(options);
-      binding.end();
+      binding.end(succeeded);
     }
   }
 
-  /** The same on the calling thread, for models of a few microseconds and for tools. */
+  /**
+   * The same on the calling thread, for models of a few microseconds and for tools.
+   * @throws InvariantError while others are at work on a device that takes turns (WebGPU).
+   */
   runSync(binding: Binding): void {
-    const { native, context } = this.#parts;
+    const { native, context, lane } = this.#parts;
     native.assertAlive();
-    const bound = binding.begin(native);
+    binding.begin(native);
+    let succeeded = false;
     try {
-      context.library.call.RunWithBinding(native.pointer, null, bound);
+      lane.now(() => context.library.call.RunWithBinding(native.pointer, null, binding.bindNow()));
+      succeeded = true;
     } finally {
-      binding.end();
+      binding.end(succeeded);
     }
   }
 
@@ -109,13 +109,16 @@ export class Session {
     }
   }
 
-  /** A tensor in the memory this session computes in: its device's, or for the CPU ordinary memory, zeroed. */
-  deviceTensor<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
-    const { native, context, allocator } = this.#parts;
+  /**
+   * A tensor in the memory this session computes in: a device's, with undefined contents, or for the CPU
+   * ordinary memory, zeroed.
+   * @throws GatewayError runtime_failed when the memory is not there.
+   */
+  async deviceTensor<D extends DType>(dtype: D, shape: readonly number[]): Promise<Tensor<D>> {
+    const { native, context, allocator, lane } = this.#parts;
     native.assertAlive();
-    return allocator
-      ? allocateTensor(context, dtype, shape, allocator)
-      : zeroTensor(context, dtype, shape);
+    if (allocator === null) return zeroTensor(context, dtype, shape);
+    return lane.run(async () => allocateTensor(context, dtype, shape, { native: allocator, lane }));
   }
 
   /** Ends profiling. @returns the path of the file written. */
@@ -129,6 +132,24 @@ export class Session {
 
   get disposed(): boolean {
     return this.#parts.native.disposed;
+  }
+
+  async #runInTurn(binding: Binding, signal: AbortSignal | undefined): Promise<void> {
+    const { native, context } = this.#parts;
+    const { call, later } = context.library;
+    signal?.throwIfAborted(); // again: waiting for the turn took time
+    const bound = binding.bindNow();
+    const options = signal ? created((out) => call.CreateRunOptions(out)) : null;
+    const terminate = () => call.RunOptionsSetTerminate(options);
+    signal?.addEventListener("abort", terminate);
+    try {
+      await later.RunWithBinding(native.pointer, options, bound);
+    } catch (problem) {
+      throw signal?.aborted ? signal.reason : problem;
+    } finally {
+      signal?.removeEventListener("abort", terminate);
+      if (options !== null) call.ReleaseRunOptions(options);
+    }
   }
 
   /** Ends the owner's use; the memory is let go when its runs, bindings and device tensors are gone too. */
@@ -156,8 +177,18 @@ export async function createSession(
   model: Uint8Array | string,
   options: SessionOptions,
 ): Promise<Session> {
+  const lane = context.lanes[options.provider ?? "cpu"];
+  return lane.run(() => createInTurn(context, model, options, lane));
+}
+
+async function createInTurn(
+  context: Context,
+  model: Uint8Array | string,
+  options: SessionOptions,
+  lane: Lane,
+): Promise<Session> {
   const { provider = "cpu", device = 0 } = options;
-  const native = await load(context, model, options);
+  const native = await load(context, model, options, lane);
   try {
     const { pointer } = native;
     const inputs = describeValues(context, pointer, "Input");
@@ -165,10 +196,11 @@ export async function createSession(
     return new Session({
       context,
       native,
+      lane,
       provider,
       inputs,
       outputs,
-      ...openDevice(context, native, provider, device),
+      ...openDevice(context, native, { provider, device, lane }),
     });
   } catch (problem) {
     native.dispose();
@@ -180,6 +212,7 @@ async function load(
   context: Context,
   model: Uint8Array | string,
   options: SessionOptions,
+  lane: Lane,
 ): Promise<NativeObject> {
   const initializers = holdAll(options.initializers ?? new Map());
   const prepacked = options.prepacked?.hold();
@@ -196,8 +229,10 @@ async function load(
       })
       .finally(() => settings.dispose());
     return new NativeObject("a session", pointer, (session) => {
-      context.library.call.ReleaseSession(session);
-      dropAll();
+      lane.release(() => {
+        context.library.call.ReleaseSession(session);
+        dropAll();
+      });
     });
   } catch (problem) {
     dropAll();
@@ -248,21 +283,33 @@ function holdAll(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Nati
 function openDevice(
   context: Context,
   native: NativeObject,
-  provider: Provider,
-  device: number,
+  { provider, device, lane }: { provider: Provider; device: number; lane: Lane },
 ): Pick<SessionParts, "deviceMemory" | "allocator"> {
   const name = deviceMemoryNames[provider];
   if (name === null) return { deviceMemory: context.cpu, allocator: null };
   const { call } = context.library;
   const deviceMemory = createMemoryInfo(context.library, name, device);
-  const pointer = created((out) => call.CreateAllocator(native.pointer, deviceMemory.pointer, out));
+  const pointer = createAllocator(call, native, deviceMemory);
   native.hold();
   const allocator = new NativeObject("a device allocator", pointer, (released) => {
-    call.ReleaseAllocator(released);
+    lane.release(() => call.ReleaseAllocator(released));
     deviceMemory.dispose();
     native.drop();
   });
   return { deviceMemory, allocator };
+}
+
+function createAllocator(
+  call: Context["library"]["call"],
+  session: NativeObject,
+  memory: NativeObject,
+): Pointer {
+  try {
+    return created((out) => call.CreateAllocator(session.pointer, memory.pointer, out));
+  } catch (problem) {
+    memory.dispose();
+    throw problem;
+  }
 }
 
 function copyValue({ dtype, shape, data }: Tensor): Value {

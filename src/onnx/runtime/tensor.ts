@@ -7,6 +7,7 @@ import { bytesPerElement, type DType, dtypes, elementCount, type TypedArray } fr
 import type { Context } from "./context.ts";
 import { describeTensor } from "./describe.ts";
 import type { Pointer } from "./functions.ts";
+import { type Lane, openLane } from "./lane.ts";
 import { addressOf, copyOut, created, NativeObject } from "./native.ts";
 
 /** Where a tensor's elements are. Only "javascript" is shared with the typed array in `data`. */
@@ -20,6 +21,8 @@ interface TensorParts<D extends DType> {
   /** Null unless the place is "javascript". */
   readonly array: TypedArray<D> | null;
   readonly native: NativeObject;
+  /** Turns at the memory's device. */
+  readonly lane: Lane;
 }
 
 /** A tensor of any rank; a scalar has shape []. Made by `Runtime.tensor` and `Session.deviceTensor`. */
@@ -27,6 +30,8 @@ export class Tensor<D extends DType = DType> {
   readonly dtype: D;
   readonly shape: readonly number[];
   readonly place: Place;
+  /** For whoever touches the memory: its device's turns. */
+  readonly lane: Lane;
   readonly #context: Context;
   readonly #array: TypedArray<D> | null;
   readonly #native: NativeObject;
@@ -35,6 +40,7 @@ export class Tensor<D extends DType = DType> {
     this.dtype = parts.dtype;
     this.shape = parts.shape;
     this.place = parts.place;
+    this.lane = parts.lane;
     this.#context = parts.context;
     this.#array = parts.array;
     this.#native = parts.native;
@@ -119,15 +125,22 @@ export function wrapTensor<D extends DType>(
     ),
   );
   const native = new NativeObject("a tensor", pointer, call.ReleaseValue, array);
-  return new Tensor({ context, dtype, shape: [...shape], place: "javascript", array, native });
+  const place = "javascript";
+  return new Tensor({ context, dtype, shape: [...shape], place, array, native, lane: openLane });
 }
 
-/** A tensor in memory that `allocator` hands out, e.g. a device's; its contents are undefined. */
+/** Where `allocateTensor` allocates. */
+export interface DeviceAllocator {
+  readonly native: NativeObject;
+  readonly lane: Lane;
+}
+
+/** A tensor in a device's memory; its contents are undefined. For whoever has the turn at the device. */
 export function allocateTensor<D extends DType>(
   context: Context,
   dtype: D,
   shape: readonly number[],
-  allocator: NativeObject,
+  { native: allocator, lane }: DeviceAllocator,
 ): Tensor<D> {
   checkedCount(shape);
   const { call } = context.library;
@@ -137,10 +150,18 @@ export function allocateTensor<D extends DType>(
   );
   allocator.hold();
   const native = new NativeObject("a device tensor", pointer, (value) => {
-    call.ReleaseValue(value);
+    lane.release(() => call.ReleaseValue(value));
     allocator.drop();
   });
-  return new Tensor({ context, dtype, shape: [...shape], place: "device", array: null, native });
+  return new Tensor({
+    context,
+    dtype,
+    shape: [...shape],
+    place: "device",
+    array: null,
+    native,
+    lane,
+  });
 }
 
 function checkedCount(shape: readonly number[]): number {
@@ -155,9 +176,24 @@ function dimensions(shape: readonly number[]): BigInt64Array {
 }
 
 /** A tensor over a value that ONNX Runtime made. From here on the tensor answers for its release. */
-export function adoptTensor(context: Context, value: Pointer, place: "cpu" | "device"): Tensor {
-  const native = new NativeObject("an output", value, context.library.call.ReleaseValue);
-  return new Tensor({ context, ...describeTensor(context, value), place, array: null, native });
+export function adoptTensor(
+  context: Context,
+  value: Pointer,
+  place: "cpu" | "device",
+  lane: Lane,
+): Tensor {
+  const { call } = context.library;
+  const native = new NativeObject("an output", value, (released) =>
+    lane.release(() => call.ReleaseValue(released)),
+  );
+  return new Tensor({
+    context,
+    ...describeTensor(context, value),
+    place,
+    array: null,
+    native,
+    lane,
+  });
 }
 
 /** A tensor of zeros in JavaScript memory. */

@@ -91,7 +91,7 @@ describe("a binding", () => {
 
   test("has an output only once it ran, and only where one is bound", async () => {
     const binding = add.bind({ inputs: { a: vector(1), b: vector(1) }, outputs: { c: "cpu" } });
-    expect(() => binding.output("c")).toThrow("no value before the first run");
+    expect(() => binding.output("c")).toThrow("the output 'c' has no value");
     expect(() => binding.output("a")).toThrow("the output 'a' is not bound");
     await add.run(binding);
     expect([...binding.output("c").data]).toEqual([2]);

@@ -1,7 +1,7 @@
 /** Thousands of native objects come and go; the resident set must not grow by what they would leak. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
   openRuntime,
   type Runtime,
@@ -10,6 +10,7 @@ import {
 } from "../../../src/onnx/runtime/index.ts";
 import { addModel } from "../../support/tiny-onnx.ts";
 
+vi.setConfig({ testTimeout: 240_000 }); // for a machine busy with other work; alone it takes 8 s
 setFlagsFromString("--expose-gc");
 const collectGarbage: () => void = runInNewContext("gc");
 
@@ -54,15 +55,15 @@ describe("the resident set stays where it is over", () => {
     binding.dispose();
   });
 
-  test("500 tensors of 1 MiB", () =>
-    expectNoGrowth(500, () => {
+  test("200 tensors of 1 MiB", () =>
+    expectNoGrowth(200, () => {
       const tensor = runtime.tensor("float32", [2 ** 18]);
       tensor.data.fill(1);
       tensor.dispose();
     }));
 
-  test("300 sessions", () =>
-    expectNoGrowth(300, async () => {
+  test("200 sessions", () =>
+    expectNoGrowth(200, async () => {
       (await runtime.session(addModel(), { threads: 1 })).dispose();
     }));
 

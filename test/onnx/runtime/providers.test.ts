@@ -27,7 +27,7 @@ describe("a provider that is not there", () => {
   test("leaves the CPU usable", async () => {
     await runtime.session(addModel(), { provider: "cuda" }).catch(() => undefined);
     const session = await runtime.session(addModel(), { provider: "cpu", threads: 1 });
-    const a = session.deviceTensor("float32", [1]);
+    const a = await session.deviceTensor("float32", [1]);
     expect([...a.data]).toEqual([0]); // the CPU's device memory is ordinary
     const { c } = await session.evaluate({ a, b: a });
     expect([...c!.data]).toEqual([0]);

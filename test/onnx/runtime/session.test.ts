@@ -69,6 +69,7 @@ describe("running", () => {
       code: "runtime_failed",
       message: expect.stringContaining("2 by 3"),
     });
+    expect(() => binding.output("c")).toThrow("has no value");
     binding.setInput("b", vector(1, 1)); // and the binding is usable again
     await session[method](binding);
     expect([...binding.output("c").data]).toEqual([2, 3]);

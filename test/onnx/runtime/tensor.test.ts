@@ -43,7 +43,7 @@ describe("a tensor", () => {
       runtime.tensor("float32", [1], Float32Array.of(i)),
     );
     const garbage = () => Array.from({ length: 50_000 }, (_, i) => ({ i }));
-    for (let i = 0; i < 50; i++) garbage(); // several collections of the young
+    for (let i = 0; i < 20; i++) garbage(); // several collections of the young
     const zero = runtime.tensor("float32", [1]);
     for (const [i, a] of tensors.entries()) {
       const binding = add.bind({ inputs: { a, b: zero }, outputs: { c: "cpu" } });

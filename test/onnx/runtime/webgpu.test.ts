@@ -32,7 +32,7 @@ describe.skipIf(adapter instanceof GatewayError)("on WebGPU", () => {
   });
 
   test("computes in place in device memory", async () => {
-    const [a, b] = [add.deviceTensor("float32", [2]), add.deviceTensor("float32", [2])];
+    const [a, b] = [await add.deviceTensor("float32", [2]), await add.deviceTensor("float32", [2])];
     await runtime.copy([vector(1, 2), vector(10, 100)], [a, b]);
     const binding = add.bind({ inputs: { a, b }, outputs: { c: a } });
     for (let i = 0; i < 3; i++) await add.run(binding);
@@ -73,15 +73,45 @@ describe.skipIf(adapter instanceof GatewayError)("on WebGPU", () => {
     session.dispose();
   });
 
+  test("reads an ordinary input as it is at each run", async () => {
+    const a = vector(1);
+    const binding = add.bind({ inputs: { a, b: a }, outputs: { c: "cpu" } });
+    await add.run(binding);
+    a.data[0] = 50;
+    await add.run(binding);
+    expect([...binding.output("c").data]).toEqual([100]);
+    binding.dispose();
+  });
+
+  test("takes turns: runs, copies, allocations and releases at once neither crash nor mix", async () => {
+    const other = await runtime.session(addModel(), { provider: "webgpu" });
+    const workers = [add, other, add, other].map(async (session, k) => {
+      for (let i = 0; i < 100; i++) {
+        const a = await session.deviceTensor("float32", [3]);
+        const back = runtime.tensor("float32", [3]);
+        await runtime.copy([vector(k, i, 0)], [a]);
+        const outputs = { c: i % 2 === 0 ? a : ("device" as const) };
+        const binding = session.bind({ inputs: { a, b: vector(1, 1, 1) }, outputs });
+        await session.run(binding);
+        await runtime.copy([binding.output("c")], [back]);
+        expect([...back.data]).toEqual([k + 1, i + 1, 1]);
+        binding.dispose();
+        a.dispose();
+      }
+    });
+    await Promise.all(workers);
+    other.dispose();
+  });
+
   test("device tensors outlive their session", async () => {
     const session = await runtime.session(addModel(), { provider: "webgpu" });
-    const a = session.deviceTensor("float32", [1]);
+    const a = await session.deviceTensor("float32", [1]);
     session.dispose();
     await runtime.copy([vector(5)], [a]);
     const { c } = await add.evaluate({ a, b: a });
     expect([...c!.data]).toEqual([10]);
     a.dispose();
-    expect(() => session.deviceTensor("float32", [1])).toThrow("after its disposal");
+    await expect(session.deviceTensor("float32", [1])).rejects.toThrow("after its disposal");
   });
 });
 
