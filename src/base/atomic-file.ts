@@ -1,5 +1,6 @@
 /** Replaces a file so that after a crash or a power cut it is either the old one or the new one, whole. */
 
+import { randomUUID } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -11,7 +12,7 @@ export async function writeFileAtomically(
   path: string,
   parts: Iterable<string | Uint8Array>,
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await using(temporary, "wx", async (file) => {
       for (const part of parts) await file.writeFile(part);

@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import type { Static, TSchema } from "typebox";
-import { Value } from "typebox/value";
+import { compileCheck, dottedPath } from "./check.ts";
 import { GatewayError } from "./errors.ts";
 
 /**
@@ -14,11 +14,11 @@ export async function readCheckpointJson<S extends TSchema>(
   schema: S,
 ): Promise<Static<S>> {
   const value = parse(path, await readText(path));
-  if (Value.Check(schema, value)) return value;
-  const [first] = Value.Errors(schema, value);
+  const fault = compileCheck(schema)(value);
+  if (fault === null) return value as Static<S>; // the boundary: checked just now
   throw new GatewayError("checkpoint_invalid", {
     path,
-    problem: first ? `${first.instancePath || "the file"} ${first.message}` : "unexpected content",
+    problem: `'${dottedPath(fault.path) ?? "the file"}' ${fault.problem}`,
     remedy: "Export the checkpoint again.",
   });
 }

@@ -24,12 +24,17 @@ export interface TokenizerJson {
   version: "1.0";
   truncation: null;
   padding: null;
-  added_tokens: readonly AddedTokenJson[];
+  added_tokens: AddedTokenJson[];
   normalizer: null;
-  pre_tokenizer: unknown;
+  pre_tokenizer: StepJson;
   post_processor: null;
-  decoder: unknown;
+  decoder: StepJson;
   model: BpeModelJson;
+}
+
+interface StepJson {
+  type: string;
+  [setting: string]: unknown;
 }
 
 interface AddedTokenJson {
@@ -52,7 +57,7 @@ interface BpeModelJson {
   byte_fallback: false;
   ignore_merges: false;
   vocab: Record<string, number>;
-  merges: readonly string[];
+  merges: string[];
 }
 
 /**

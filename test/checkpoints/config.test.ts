@@ -181,9 +181,9 @@ describe("refuses, by name,", () => {
     ],
     [{ head_dim: 63 }, "head_dim 63 is odd"],
     [{ eos_token_id: [2, 32_000] }, "token id 32000 is outside"],
-    [{ vocab_size: 0 }, "/vocab_size must be >= 1"],
-    [{ vocab_size: undefined }, "vocab_size"],
-    [{ architectures: [] }, "/architectures"],
+    [{ vocab_size: 0 }, "'vocab_size' must be at least 1"],
+    [{ vocab_size: undefined }, "'vocab_size' is required"],
+    [{ architectures: [] }, "'architectures'"],
   ])("a contradiction: %j", async (change, problem) => {
     await put("config.json", { ...tinyLlama, ...change });
     const error: unknown = await readModelConfig(folder).catch((caught: unknown) => caught);

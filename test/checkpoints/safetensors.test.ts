@@ -219,7 +219,7 @@ describe("a checkpoint in several files", () => {
     [{ a: "two.safetensors" }, "two.safetensors has no tensor 'a'"],
     [{ a: "three.safetensors" }, "three.safetensors: the file is missing"],
     [{ a: "../one.safetensors" }, "'../one.safetensors' is not a file name"],
-    [{ a: 7 }, "model.safetensors.index.json: /weight_map/a must be string"],
+    [{ a: 7 }, "model.safetensors.index.json: 'weight_map.a' must be of type string"],
   ])("with the index %j is refused", async (map, problem) => {
     await index(map);
     await expect(readSafetensorsFolder(folder)).rejects.toThrow(problem);

@@ -86,11 +86,7 @@ test("agrees with counting everything anew before each merge, up to the first ti
 test("gives a token of its own to each digit of any script", () => {
   const tokenizer = new Tokenizer({
     path: "",
-    tokenizer: JSON.parse(
-      JSON.stringify(
-        trainByteLevelBpe(["2024 2024 ٣٣٣ ٣٣٣"], { vocabSize: 300, specialTokens: [] }),
-      ),
-    ),
+    tokenizer: trainByteLevelBpe(["2024 2024 ٣٣٣ ٣٣٣"], { vocabSize: 300, specialTokens: [] }),
     config: {},
   });
   const pieces = tokenizer

@@ -33,7 +33,7 @@ export const chatTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 export function byteLevelTokenizer(): Tokenizer {
   return new Tokenizer({
     path: "tokenizer.json",
-    tokenizer: trainByteLevelBpe(rust.trained.corpus, rust.trained) as unknown as TokenizerFile,
+    tokenizer: trainByteLevelBpe(rust.trained.corpus, rust.trained),
     config: { eos_token: "<|im_end|>", pad_token: { content: "<|endoftext|>" } },
   });
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { trainByteLevelBpe } from "../../src/text/bpe-trainer.ts";
+import { byteLevelStep } from "../../src/text/pre-tokenizer.ts";
 import { Tokenizer } from "../../src/text/tokenizer.ts";
 import { writeTokenizerFiles } from "../../src/text/tokenizer-files.ts";
 import { byteLevelTokenizer, chatTokens, rust, sentencePieceTokenizer } from "./support.ts";
@@ -56,9 +57,7 @@ describe("text that spells a special token", () => {
     const { corpus, vocabSize } = rust.trained;
     const bare = new Tokenizer({
       path: "",
-      tokenizer: JSON.parse(
-        JSON.stringify(trainByteLevelBpe(corpus, { vocabSize: vocabSize - 3, specialTokens: [] })),
-      ),
+      tokenizer: trainByteLevelBpe(corpus, { vocabSize: vocabSize - 3, specialTokens: [] }),
       config: {},
     });
     const text = "so <|im_end|> the line<|im_start|>";
@@ -84,14 +83,7 @@ describe("text that spells a special token", () => {
     const added = [{ id: 300, content: "<s>", special: true }];
     const made = new Tokenizer({
       path: "",
-      tokenizer: JSON.parse(
-        JSON.stringify({
-          ...json,
-          model,
-          pre_tokenizer: { type: "ByteLevel", use_regex: false },
-          added_tokens: added,
-        }),
-      ),
+      tokenizer: { ...json, model, pre_tokenizer: byteLevelStep(), added_tokens: added },
       config: {},
     });
     expect(made.encode("<s>", { special: "parse" })).toEqual([300]);
@@ -180,9 +172,7 @@ describe("files", () => {
       "single_word",
     ],
   ])("refuses %s by name", async (_, change, named) => {
-    const json: object = JSON.parse(
-      JSON.stringify(trainByteLevelBpe([], { vocabSize: 256, specialTokens: [] })),
-    );
+    const json = trainByteLevelBpe([], { vocabSize: 256, specialTokens: [] });
     await writeFile(join(folder, "tokenizer.json"), JSON.stringify({ ...json, ...change }));
     await writeFile(join(folder, "tokenizer_config.json"), "{}");
     await expect(Tokenizer.load(folder)).rejects.toMatchObject({
