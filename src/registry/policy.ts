@@ -15,6 +15,8 @@ export interface PolicyParts {
   readonly tokenizer: Tokenizer;
   /** Null: the model continues text, but cannot chat. */
   readonly template: ChatTemplate | null;
+  /** Ids that end an answer besides the tokenizer's: a checkpoint's `eos_token_id` may list several. */
+  readonly endIds?: readonly number[];
   /** The model's own settings; what they leave open is OpenAI's default. */
   readonly defaults?: Partial<SamplingDefaults>;
 }
@@ -34,7 +36,7 @@ const openAiDefaults: SamplingDefaults = {
 export function createPolicy(parts: PolicyParts): Policy {
   const { id, created, generator, tokenizer } = parts;
   const { revision, contextTokens, vocabSize } = generator;
-  const endTokens: ReadonlySet<number> = new Set(tokenizer.endIds);
+  const endTokens: ReadonlySet<number> = new Set([...tokenizer.endIds, ...(parts.endIds ?? [])]);
   return {
     id,
     revision,

@@ -9,7 +9,7 @@ import { best, chiSquare, countTexts, finish, type ListedText, listTexts } from 
 
 /** No two texts have the same reward, and neither length nor probability decides it. */
 const distinct = (text: string) =>
-  [...text].reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7);
+  Array.from(text).reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7);
 
 const n4 = { n: 4 };
 

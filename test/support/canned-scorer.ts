@@ -1,0 +1,44 @@
+/** A `Scorer` whose reward is a function of all the tokens, and that remembers how they were cut. */
+import { GatewayError } from "../../src/base/errors.ts";
+import type { Scorer } from "../../src/engine/types.ts";
+
+export interface ScorerCall {
+  readonly prompt: readonly number[];
+  readonly completion: readonly number[];
+}
+
+export interface CannedScorer extends Scorer {
+  readonly calls: readonly ScorerCall[];
+  openSessions(): number;
+}
+
+export function cannedScorer(
+  score: (tokens: readonly number[]) => number,
+  contextTokens = 512,
+): CannedScorer {
+  const calls: ScorerCall[] = [];
+  let open = 0;
+  return {
+    revision: "scorer-1",
+    contextTokens,
+    calls,
+    openSessions: () => open,
+    open(prompt) {
+      if (prompt.length >= contextTokens) {
+        throw new GatewayError("prompt_too_long", { tokens: prompt.length, limit: contextTokens });
+      }
+      open++;
+      let isOpen = true;
+      return {
+        async score(completion) {
+          calls.push({ prompt, completion });
+          return score([...prompt, ...completion]);
+        },
+        close() {
+          if (isOpen) open--;
+          isOpen = false;
+        },
+      };
+    },
+  };
+}
