@@ -17,6 +17,8 @@ export interface DatabaseFolderOptions {
   folder: string;
   clock: Clock;
   log: (line: string) => void;
+  /** Gives the opening up. */
+  signal: AbortSignal;
 }
 
 /** Opens the embedded database with its schema up to date. @throws GatewayError database_failed */
@@ -26,12 +28,17 @@ export async function openDatabaseFolder(options: DatabaseFolderOptions): Promis
   const boot = await bootName(clock);
   const openedIn = await readIfThere(marker);
   if (openedIn !== null && openedIn !== boot && (await exists(folder))) {
-    const aside = await setAside(folder, clock);
+    const aside = await setAside(folder);
     log(`${folder}: the machine went down with it open; kept as ${aside}, and built again`);
   }
   await writeDurably(marker, boot);
   const database = await openOrReplace(options);
-  await migrate(database, folder);
+  try {
+    await migrate(database, folder);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
   return {
     query: (sql, params) => database.query(sql, params),
     apply: (statements) => database.apply(statements),
@@ -45,15 +52,15 @@ export async function openDatabaseFolder(options: DatabaseFolderOptions): Promis
 }
 
 /** A folder that does not open although a new one does is damaged, or of another PostgreSQL version. */
-async function openOrReplace({ folder, clock, log }: DatabaseFolderOptions): Promise<Database> {
+async function openOrReplace({ folder, log, signal }: DatabaseFolderOptions): Promise<Database> {
   const existed = await exists(folder);
   try {
-    return await openEmbedded(folder);
+    return await openEmbedded(folder, signal);
   } catch (error) {
-    if (!existed) throw error;
-    const aside = await setAside(folder, clock);
+    if (!existed || signal.aborted) throw error;
+    const aside = await setAside(folder);
     try {
-      const database = await openEmbedded(folder);
+      const database = await openEmbedded(folder, signal);
       log(
         `${folder}: could not be opened (${toErrno(error).message}); kept as ${aside}, and built again`,
       );
@@ -67,8 +74,10 @@ async function openOrReplace({ folder, clock, log }: DatabaseFolderOptions): Pro
   }
 }
 
-async function setAside(folder: string, clock: Clock): Promise<string> {
-  const aside = `${folder}.aside-${clock.now()}`;
+/** One is kept, for whoever wants to know what happened. */
+async function setAside(folder: string): Promise<string> {
+  const aside = `${folder}.aside`;
+  await rm(aside, { recursive: true, force: true });
   await rename(folder, aside);
   return aside;
 }

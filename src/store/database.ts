@@ -33,25 +33,34 @@ export class DatabaseError extends Error {
   }
 }
 
+/** For whoever runs the server. */
+export function databaseFailure(folder: string, problem: string, cause?: unknown): GatewayError {
+  const remedy =
+    "Nothing is lost: the log has every record. The next read tries again; removing the folder has it built anew.";
+  return new GatewayError("database_failed", { folder, problem, remedy }, { cause });
+}
+
 interface Pending {
   resolve: (rows: readonly object[]) => void;
   reject: (error: Error) => void;
 }
 
 /**
- * Opens or creates the embedded database; 0.3 to 5 s.
+ * Opens or creates the embedded database; 0.3 to 5 s, unless the signal ends it. The next opening recovers
+ * what an interrupted one leaves.
  * @throws GatewayError database_failed
  */
-export async function openEmbedded(folder: string): Promise<Database> {
+export async function openEmbedded(folder: string, signal: AbortSignal): Promise<Database> {
+  signal.throwIfAborted();
   const worker = startWorker();
+  const interrupt = () => void worker.terminate();
+  signal.addEventListener("abort", interrupt);
   const pending = new Map<number, Pending>();
   let gone: GatewayError | null = null;
   let nextId = 0;
 
   const fail = (problem: string, cause?: unknown) => {
-    const remedy =
-      "Nothing is lost: the log has all of it. Look at the server's log for the cause.";
-    gone ??= new GatewayError("database_failed", { folder, problem, remedy }, { cause });
+    gone ??= databaseFailure(folder, problem, cause);
     for (const { reject } of pending.values()) reject(gone);
     pending.clear();
   };
@@ -78,6 +87,8 @@ export async function openEmbedded(folder: string): Promise<Database> {
     await worker.terminate();
     if (error instanceof DatabaseError) fail(error.message, error);
     throw gone ?? error;
+  } finally {
+    signal.removeEventListener("abort", interrupt);
   }
   return {
     async query<Row extends object>(sql: string, params: Statement["params"] = []) {

@@ -49,6 +49,8 @@ export interface SpoolStats {
   flushMs: number;
 }
 
+const batchBytesMax = 4 * 2 ** 20;
+
 interface Waiting {
   kind: string;
   json: Buffer;
@@ -213,8 +215,7 @@ export class Spool {
 
   async #writeAll(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting;
-      this.#waiting = [];
+      const batch = this.#takeBatch();
       try {
         await this.#writeBatch(batch);
         for (const { resolve } of batch) resolve();
@@ -228,6 +229,17 @@ export class Spool {
       }
     }
     this.#writing = null;
+  }
+
+  /** As much as is written at once without holding up the event loop. */
+  #takeBatch(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.#waiting.length && bytes < batchBytesMax) {
+      bytes += this.#waiting[count]!.json.length;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
   }
 
   #damaged(index: number, offset: number, problem: string): GatewayError {

@@ -3,11 +3,12 @@
  * the background, and every read first brings it up to what was acknowledged.
  */
 import { join } from "node:path";
+import { InvariantError } from "../base/assert.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { GatewayError } from "../base/errors.ts";
-import type { Database } from "./database.ts";
+import { type Database, databaseFailure } from "./database.ts";
 import { openDatabaseFolder } from "./database-folder.ts";
-import { diskFiles, type LogFiles, storeFailure } from "./files.ts";
+import { diskFiles, type LogFiles, storeFailure, toErrno } from "./files.ts";
 import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { forget, importBatch, importedPosition, isBefore, requestKind } from "./importer.ts";
 import { requestToJson } from "./record-json.ts";
@@ -83,7 +84,9 @@ class EmbeddedStore implements Store {
   #error: Error | null = null;
   #step: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #closed = false;
+  /** Aborted by `close`: an opening database is given up. */
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | null = null;
 
   constructor(options: StoreOptions, lock: FolderLock, spool: Spool) {
     this.#options = options;
@@ -118,22 +121,20 @@ class EmbeddedStore implements Store {
     const imported = this.#imported;
     return {
       ...this.#spool.stats,
-      database: this.#closed
-        ? "closed"
-        : this.#error
-          ? "failed"
-          : this.#database
-            ? "ready"
-            : "opening",
+      database: this.#databaseState(),
       databaseError: this.#error?.message ?? null,
       importedRecords: this.#importedRecords,
       caughtUp: imported !== null && !isBefore(imported, this.#spool.end),
     };
   }
 
-  async close() {
-    if (this.#closed) return;
-    this.#closed = true;
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort();
     if (this.#timer) clearTimeout(this.#timer);
     await this.#spool.close();
     await this.#step?.catch(() => {}); // it has been reported in `stats` and in the log
@@ -141,11 +142,17 @@ class EmbeddedStore implements Store {
     await this.#lock.release();
   }
 
+  #databaseState(): StoreStats["database"] {
+    if (this.#closing.signal.aborted) return "closed";
+    if (this.#error) return "failed";
+    return this.#database ? "ready" : "opening";
+  }
+
   /** The database, with everything that was acknowledged before the call. */
   async #current(): Promise<Database> {
     const target = this.#spool.end;
     for (;;) {
-      if (this.#closed) throw new GatewayError("shutting_down", {});
+      if (this.#closing.signal.aborted) throw new GatewayError("shutting_down", {});
       const [database, imported] = [this.#database, this.#imported];
       if (database && imported && !isBefore(imported, target)) return database;
       this.#step ??= this.#advance().finally(() => {
@@ -160,8 +167,12 @@ class EmbeddedStore implements Store {
     const { folder, log } = this.#options;
     try {
       if (!this.#database || !this.#imported) {
-        const options = { folder: join(folder, "database"), clock: this.#clock, log };
-        this.#database = await openDatabaseFolder(options);
+        this.#database = await openDatabaseFolder({
+          folder: join(folder, "database"),
+          clock: this.#clock,
+          log,
+          signal: this.#closing.signal,
+        });
         this.#imported = await importedPosition(this.#database, this.#spool, log);
       } else {
         const { next, records } = await importBatch(this.#database, this.#spool, this.#imported);
@@ -170,15 +181,19 @@ class EmbeddedStore implements Store {
         await this.#applyRetention(this.#database, next);
       }
       this.#error = null;
-    } catch (error) {
+    } catch (cause) {
+      const error = isOurs(cause)
+        ? cause
+        : databaseFailure(join(folder, "database"), toErrno(cause).message, cause);
       await this.#fail(error);
       throw error;
     }
   }
 
-  async #fail(error: unknown): Promise<void> {
-    this.#error = error instanceof Error ? error : new Error(String(error));
-    this.#options.log(`importing the log into the database: ${this.#error.message}`);
+  async #fail(error: Error): Promise<void> {
+    this.#error = error;
+    if (!this.#closing.signal.aborted)
+      this.#options.log(`importing the log into the database: ${error.message}`);
     const database = this.#database;
     this.#database = null;
     this.#imported = null;
@@ -199,7 +214,7 @@ class EmbeddedStore implements Store {
   }
 
   #schedule(delayMs: number): void {
-    if (this.#timer || this.#closed) return;
+    if (this.#timer || this.#closing.signal.aborted) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
       // `#fail` has reported it; the next append schedules another attempt, a read makes one at once.
@@ -208,3 +223,5 @@ class EmbeddedStore implements Store {
     this.#timer.unref();
   }
 }
+
+const isOurs = (error: unknown) => error instanceof GatewayError || error instanceof InvariantError;

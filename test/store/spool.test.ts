@@ -7,9 +7,17 @@ import { type Fault, FaultyDisk } from "../support/faulty-disk.ts";
 const folder = "/log";
 const first = "/log/0000000001.log";
 
-async function openOn(disk: FaultyDisk, limits: { segmentBytesMax?: number; waitingBytesMax?: number } = {}) {
+async function openOn(
+  disk: FaultyDisk,
+  limits: { segmentBytesMax?: number; waitingBytesMax?: number } = {},
+) {
   const lines: string[] = [];
-  const spool = await openSpool({ folder, files: disk, log: (line) => lines.push(line), ...limits });
+  const spool = await openSpool({
+    folder,
+    files: disk,
+    log: (line) => lines.push(line),
+    ...limits,
+  });
   return { spool, lines };
 }
 
@@ -49,7 +57,9 @@ describe("an append", () => {
     const texts = ["plain", "", "line\nfeed", "\u0000 \ud800 ✓ 😀", "x".repeat(5000)];
     for (const text of texts) await append(spool, text);
     await spool.close();
-    expect((await readAll((await openOn(disk)).spool)).map((json) => JSON.parse(json))).toEqual(texts);
+    expect((await readAll((await openOn(disk)).spool)).map((json) => JSON.parse(json))).toEqual(
+      texts,
+    );
   });
 
   test("is pending until the disk has flushed it, and shares its flush with those that wait", async () => {
@@ -75,7 +85,10 @@ describe("an append", () => {
     const { spool } = await openOn(disk, { waitingBytesMax: 100 });
     const gate = holdFlushes(disk);
     const large = append(spool, "x".repeat(90)); // 92 bytes of JSON
-    await expect(append(spool, "7 bytes")).rejects.toMatchObject({ code: "store_busy", status: 503 });
+    await expect(append(spool, "7 bytes")).rejects.toMatchObject({
+      code: "store_busy",
+      status: 503,
+    });
     gate.open();
     await large;
     await append(spool, "7 bytes");
@@ -109,23 +122,29 @@ describe("a disk that fails", () => {
     ["reports an error on flushing", "sync", { code: "EIO" }],
   ];
 
-  test.each(cases)("rejects everything that waits when it %s, and goes on when it works again", async (_, broken, fault) => {
-    const disk = new FaultyDisk();
-    const { spool } = await openOn(disk);
-    await append(spool, "kept");
-    disk.fault = (operation) => (operation === broken ? fault : null);
-    const results = await Promise.allSettled(["a", "b", "c"].map((text) => append(spool, text)));
-    for (const result of results) {
-      expect(result).toMatchObject({ status: "rejected", reason: { code: "store_failed", status: 503 } });
-    }
-    expect(spool.stats).toMatchObject({ waitingBytes: 0, waitingRecords: 0 });
-    disk.fault = () => null;
-    await append(spool, "after");
-    // What a kernel keeps of a file that it failed to flush cannot be known.
-    expect(spool.stats.segments).toBe(broken === "sync" ? 2 : 1);
-    expect(await readAll(spool)).toEqual(['"kept"', '"after"']);
-    expect(await readAll((await openOn(disk)).spool)).toEqual(['"kept"', '"after"']);
-  });
+  test.each(cases)(
+    "rejects everything that waits when it %s, and goes on when it works again",
+    async (_, broken, fault) => {
+      const disk = new FaultyDisk();
+      const { spool } = await openOn(disk);
+      await append(spool, "kept");
+      disk.fault = (operation) => (operation === broken ? fault : null);
+      const results = await Promise.allSettled(["a", "b", "c"].map((text) => append(spool, text)));
+      for (const result of results) {
+        expect(result).toMatchObject({
+          status: "rejected",
+          reason: { code: "store_failed", status: 503 },
+        });
+      }
+      expect(spool.stats).toMatchObject({ waitingBytes: 0, waitingRecords: 0 });
+      disk.fault = () => null;
+      await append(spool, "after");
+      // What a kernel keeps of a file that it failed to flush cannot be known.
+      expect(spool.stats.segments).toBe(broken === "sync" ? 2 : 1);
+      expect(await readAll(spool)).toEqual(['"kept"', '"after"']);
+      expect(await readAll((await openOn(disk)).spool)).toEqual(['"kept"', '"after"']);
+    },
+  );
 
   test("names the cause and the remedy", async () => {
     const disk = new FaultyDisk();
@@ -165,7 +184,9 @@ describe("a disk that fails", () => {
     await append(spool, "kept");
     disk.fault = (operation) =>
       operation === "sync" || operation === "truncate" ? { code: "EIO" } : null;
-    await expect(append(spool, "whole, and rejected")).rejects.toMatchObject({ code: "store_failed" });
+    await expect(append(spool, "whole, and rejected")).rejects.toMatchObject({
+      code: "store_failed",
+    });
     disk.fault = () => null;
     await append(spool, "after");
     expect(disk.content(first).toString()).toContain("whole, and rejected");
@@ -216,14 +237,20 @@ describe("opening", () => {
     };
     const missing = await make();
     await missing.remove("/log/0000000002.log");
-    await expect(openOn(missing)).rejects.toThrow(/0000000002\.log is damaged at byte 0: the file is missing/);
+    await expect(openOn(missing)).rejects.toThrow(
+      /0000000002\.log is damaged at byte 0: the file is missing/,
+    );
     const short = await make();
     await (await short.reopen("/log/0000000002.log")).truncate(150);
-    await expect(openOn(short)).rejects.toThrow(/0000000002\.log is damaged at byte 150: the file ends there/);
+    await expect(openOn(short)).rejects.toThrow(
+      /0000000002\.log is damaged at byte 150: the file ends there/,
+    );
     const foreign = await make();
     const bytes = (await make()).content("/log/0000000002.log");
     await (await foreign.create("/log/0000000002.log")).write(bytes, 0);
-    await expect(openOn(foreign)).rejects.toThrow(/0000000002\.log is damaged at byte 0: it is segment 2 of log/);
+    await expect(openOn(foreign)).rejects.toThrow(
+      /0000000002\.log is damaged at byte 0: it is segment 2 of log/,
+    );
   });
 
   test("goes on without the oldest files when they were moved away", async () => {
@@ -244,7 +271,9 @@ test("reading reports a record that was damaged after it was written", async () 
   for (let i = 0; i < 6; i++) await append(spool, `record ${i}`);
   disk.content(first)[offset + 15]! ^= 1;
   await expect(readAll(spool)).rejects.toThrow(
-    new RegExp(`damaged at byte ${offset}: the record's checksum is wrong. Restore 0000000001.log from a backup, or move`),
+    new RegExp(
+      `damaged at byte ${offset}: the record's checksum is wrong. Restore 0000000001.log from a backup, or move`,
+    ),
   );
 });
 

@@ -156,7 +156,8 @@ function change(node: Node, made: Change): void {
 }
 
 function apply(content: Buffer, made: Change): Buffer {
-  const size = "size" in made ? made.size : Math.max(content.length, made.offset + made.bytes.length);
+  const size =
+    "size" in made ? made.size : Math.max(content.length, made.offset + made.bytes.length);
   const changed = Buffer.alloc(size); // a gap reads as zeros, as in a sparse file
   content.copy(changed, 0, 0, size);
   if ("bytes" in made) made.bytes.copy(changed, made.offset);
