@@ -46,6 +46,7 @@ export function createPolicy(parts: PolicyParts): Policy {
     defaults: { ...openAiDefaults, ...parts.defaults },
     encode(conversation) {
       const prompt = encode(parts, conversation);
+      if (prompt.length === 0) throw emptyPrompt(conversation);
       const limit = contextTokens - 1; // one token of answer must fit
       if (prompt.length <= limit) return prompt;
       throw new GatewayError("prompt_too_long", { tokens: prompt.length, limit });
@@ -102,6 +103,14 @@ function encode(parts: PolicyParts, conversation: Conversation): number[] {
       return [...conversation.tokens];
     }
   }
+}
+
+function emptyPrompt({ kind }: Conversation): GatewayError {
+  const problem = "it has no token; the model continues a text of at least one";
+  return new GatewayError("invalid_request", {
+    param: kind === "chat" ? "messages" : "prompt",
+    problem,
+  });
 }
 
 function cannotChat(id: string): GatewayError {

@@ -68,6 +68,16 @@ describe("a policy's prompt", () => {
     );
   });
 
+  test("is not empty", () => {
+    const empty = [
+      { kind: "text", text: "" },
+      { kind: "tokens", tokens: [] },
+    ] as const;
+    for (const conversation of empty) {
+      expect(() => policy.encode(conversation)).toThrow("Invalid 'prompt': it has no token");
+    }
+  });
+
   test("cannot be a conversation without a template", () => {
     const base = tabularPolicy({ template: null });
     const chat = { kind: "chat", messages: [{ role: "user", content: "Hi" }] } as const;
