@@ -76,7 +76,9 @@ export class KvCache {
     const { kvHeads, capacity, headDim } = this.#sizes;
     const shift = (to - from) * kvHeads * capacity * headDim;
     for (const { tensor } of this.#tensors) {
-      this.#heads(from, (start) => tensor.data.copyWithin(start + shift, start, start + length * headDim));
+      this.#heads(from, (start) =>
+        tensor.data.copyWithin(start + shift, start, start + length * headDim),
+      );
     }
   }
 

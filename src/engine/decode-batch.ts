@@ -35,7 +35,11 @@ export class DecodeBatch {
       input_ids: runtime.tensor("int64", [rows, 1]),
       lengths: runtime.tensor("int32", [rows]),
       total: runtime.tensor("int32", []),
-      rows: runtime.tensor("int64", [rows], BigInt64Array.from({ length: rows }, (_, i) => BigInt(i))),
+      rows: runtime.tensor(
+        "int64",
+        [rows],
+        BigInt64Array.from({ length: rows }, (_, i) => BigInt(i)),
+      ),
       temperature: runtime.tensor("float32", [rows, 1]),
     };
     this.#out = {
@@ -67,7 +71,8 @@ export class DecodeBatch {
 
   dispose(): void {
     for (const binding of this.#bindings.values()) binding.dispose();
-    for (const tensor of [...Object.values(this.#in), ...Object.values(this.#out)]) tensor.dispose();
+    for (const tensor of [...Object.values(this.#in), ...Object.values(this.#out)])
+      tensor.dispose();
     this.cache.dispose();
   }
 
@@ -75,10 +80,14 @@ export class DecodeBatch {
     const known = this.#bindings.get(n);
     if (known) return known;
     const { past, present } = this.cache.firstSlots(n);
-    const view = (tensor: Tensor) => tensor.view(tensor.shape.length ? [n, ...tensor.shape.slice(1)] : [], 0);
+    const view = (tensor: Tensor) =>
+      tensor.view(tensor.shape.length ? [n, ...tensor.shape.slice(1)] : [], 0);
     const views = (tensors: Record<string, Tensor>) =>
       Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, view(tensor)]));
-    const made = { inputs: { ...views(this.#in), ...past }, outputs: { ...views(this.#out), ...present } };
+    const made = {
+      inputs: { ...views(this.#in), ...past },
+      outputs: { ...views(this.#out), ...present },
+    };
     const binding = this.#model.bind(made);
     // The binding holds what it binds; the views' own ends are given up here.
     for (const tensor of [...Object.values(made.inputs), ...Object.values(made.outputs)]) {

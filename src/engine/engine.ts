@@ -9,6 +9,7 @@ import { PromptRunner } from "./prompt-runner.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SampleRequest, type Sequence } from "./sequence.ts";
 import type { ServingModel } from "./serving-model.ts";
+import { Support } from "./support.ts";
 import type { Completion, Generator, SampleControl, Sampling } from "./types.ts";
 
 export interface EngineOptions {
@@ -34,6 +35,7 @@ export class Engine implements Generator {
   readonly #batch: DecodeBatch;
   /** Given completions to be scored, in order of arrival; each is a step of its own. */
   readonly #scoring: (() => Promise<void>)[] = [];
+  readonly #support = new Support();
   #loop: Promise<void> | null = null;
 
   constructor(model: ServingModel, { sequencesMax, queueSequencesMax }: EngineOptions) {
@@ -52,16 +54,32 @@ export class Engine implements Generator {
     return { waiting, running: running.length, slots };
   }
 
-  sample(prompt: readonly number[], n: number, sampling: Sampling, control: SampleControl): Promise<Completion[]> {
+  sample(
+    prompt: readonly number[],
+    n: number,
+    sampling: Sampling,
+    control: SampleControl,
+  ): Promise<Completion[]> {
     if (control.signal.aborted) return Promise.reject(control.signal.reason);
     this.#refuseTooLong(prompt.length);
-    const request = new SampleRequest({ prompt, n, sampling, control, contextTokens: this.contextTokens });
+    const request = new SampleRequest({
+      prompt,
+      n,
+      sampling,
+      control,
+      contextTokens: this.contextTokens,
+      support: this.#support,
+    });
     this.#scheduler.enqueue(request);
     this.#wake();
     return request.completions;
   }
 
-  score(prompt: readonly number[], completion: readonly number[], signal: AbortSignal): Promise<Float32Array> {
+  score(
+    prompt: readonly number[],
+    completion: readonly number[],
+    signal: AbortSignal,
+  ): Promise<Float32Array> {
     this.#refuseTooLong(prompt.length + completion.length - 1);
     return new Promise((resolve, reject) => {
       this.#scoring.push(() => this.#score(prompt, completion, signal).then(resolve, reject));
@@ -103,7 +121,7 @@ export class Engine implements Generator {
 
   /** One iteration: at most one prompt, then one token for everything that runs. False when idle. */
   async #step(): Promise<boolean> {
-    this.#scheduler.dropEnded((from, to, length) => this.#batch.cache.copy(from, to, length));
+    this.#release();
     const scoring = this.#scoring.shift();
     if (scoring) await scoring();
     await this.#admit();
@@ -117,7 +135,12 @@ export class Engine implements Generator {
     const request = this.#scheduler.next();
     if (!request) return;
     if (!request.start) {
-      const [row] = await this.#prompts.logits(request.prompt, 0, [request.prompt.length - 1], request.temperature);
+      const [row] = await this.#prompts.logits(
+        request.prompt,
+        0,
+        [request.prompt.length - 1],
+        request.temperature,
+      );
       request.start = { row: row!, cache: this.#prompts.snapshot(request.prompt.length) };
     }
     for (const { sequence, slot } of this.#scheduler.admit(request)) {
@@ -129,21 +152,29 @@ export class Engine implements Generator {
 
   async #decode(running: readonly Sequence[]): Promise<void> {
     const rows = await this.#batch.run(running.map((sequence) => sequence.decodeRow()));
-    running.forEach((sequence, i) => sequence.accept(rows[i]!));
+    for (const [i, sequence] of running.entries()) sequence.accept(rows[i]!);
     this.#release();
   }
 
-  /** Frees the slots of finished sequences; the last ones move into the holes, so that slots stay dense. */
+  /** Frees the slots of whoever is done; the last sequences move into the holes, so that slots stay dense. */
   #release(): void {
     this.#scheduler.release((from, to, length) => this.#batch.cache.copy(from, to, length));
   }
 
-  async #score(prompt: readonly number[], completion: readonly number[], signal: AbortSignal): Promise<Float32Array> {
+  async #score(
+    prompt: readonly number[],
+    completion: readonly number[],
+    signal: AbortSignal,
+  ): Promise<Float32Array> {
     signal.throwIfAborted();
     // Row t predicts token t + 1; the last token predicts nothing and is not run.
     const tokens = [...prompt, ...completion].slice(0, -1);
     const first = prompt.length - 1;
-    const rows = await this.#prompts.logits(tokens, 0, completion.map((_, t) => first + t));
+    const rows = await this.#prompts.logits(
+      tokens,
+      0,
+      completion.map((_, t) => first + t),
+    );
     return Float32Array.from(completion, (id, t) => rows[t]!.logits[id]! - rows[t]!.logSumExp);
   }
 }

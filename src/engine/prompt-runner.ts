@@ -32,14 +32,23 @@ export class PromptRunner {
    * @param rows which of the new tokens reach the head.
    * @param temperature of the cdf, for a policy.
    */
-  async logits(tokens: readonly number[], past: number, rows: readonly number[], temperature = 1): Promise<LogitsRow[]> {
+  async logits(
+    tokens: readonly number[],
+    past: number,
+    rows: readonly number[],
+    temperature = 1,
+  ): Promise<LogitsRow[]> {
     const { runtime, config } = this.#model;
     const outputs = {
       logits: runtime.tensor("float32", [rows.length, config.vocabSize]),
       log_sum_exp: runtime.tensor("float32", [rows.length]),
       cdf: runtime.tensor("float32", [rows.length, config.vocabSize]),
     };
-    const temperatures = runtime.tensor("float32", [rows.length, 1], new Float32Array(rows.length).fill(temperature));
+    const temperatures = runtime.tensor(
+      "float32",
+      [rows.length, 1],
+      new Float32Array(rows.length).fill(temperature),
+    );
     await this.#run(tokens, past, rows, { temperature: temperatures }, outputs);
     const result = rows.map((_, i) => ({
       logits: row(outputs.logits, i),
@@ -66,7 +75,10 @@ export class PromptRunner {
   }
 
   dispose(): void {
-    for (const view of [...Object.values(this.#views.past), ...Object.values(this.#views.present)]) {
+    for (const view of [
+      ...Object.values(this.#views.past),
+      ...Object.values(this.#views.present),
+    ]) {
       if (!view.disposed) view.dispose();
     }
     this.#cache.dispose();

@@ -32,7 +32,11 @@ export class Scheduler {
     const free = this.slots - this.running.length;
     if (waiting - free > this.#waitingMax) {
       const retryAfterSeconds = Math.ceil(1 + this.waiting / this.slots);
-      throw new GatewayError("queue_full", { waiting: this.waiting, limit: this.#waitingMax, retryAfterSeconds });
+      throw new GatewayError("queue_full", {
+        waiting: this.waiting,
+        limit: this.#waitingMax,
+        retryAfterSeconds,
+      });
     }
     this.#line.push(request);
   }
@@ -50,22 +54,19 @@ export class Scheduler {
     return admitted.map((sequence) => ({ sequence, slot: this.running.push(sequence) - 1 }));
   }
 
-  /** The candidates of requests that were cancelled or failed leave the line and the slots. */
-  dropEnded(move: MoveSlot): void {
-    const gone = new Set([...this.#line, ...this.running.map((s) => s.request)].filter((r) => r.ended));
-    if (gone.size === 0) return;
-    for (const request of gone) request.fail(request.ended?.reason);
-    this.#line.splice(0, Infinity, ...this.#line.filter((request) => !gone.has(request)));
-    this.#vacate((sequence) => gone.has(sequence.request), move);
-  }
-
-  /** Frees the slots of finished sequences. */
+  /**
+   * Frees the slots of finished sequences, and of requests that were cancelled or failed, which leave
+   * the line too.
+   */
   release(move: MoveSlot): void {
-    this.#vacate((sequence) => sequence.finished, move);
+    const gone = this.#requests().filter((request) => request.ended);
+    for (const request of gone) request.fail(request.ended?.reason);
+    this.#line.splice(0, Infinity, ...this.#line.filter((request) => !gone.includes(request)));
+    this.#vacate((sequence) => sequence.finished || gone.includes(sequence.request), move);
   }
 
   failAll(reason: unknown): void {
-    const all = new Set([...this.#line, ...this.running.map((sequence) => sequence.request)]);
+    const all = this.#requests();
     this.#line.length = 0;
     this.running.length = 0;
     for (const request of all) request.fail(request.ended?.reason ?? reason);
@@ -73,7 +74,15 @@ export class Scheduler {
 
   /** When idle nothing may be left behind. @throws InvariantError */
   selfCheck(): void {
-    assert(this.running.length === 0 && this.#line.length === 0, "the engine is idle but holds sequences");
+    assert(
+      this.running.length === 0 && this.#line.length === 0,
+      "the engine is idle but holds sequences",
+    );
+  }
+
+  /** In line, running, or both. */
+  #requests(): SampleRequest[] {
+    return [...new Set([...this.#line, ...this.running.map((sequence) => sequence.request)])];
   }
 
   /** From the last slot down, so that whoever moves into a hole is a sequence that stays. */

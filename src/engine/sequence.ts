@@ -3,6 +3,7 @@ import { createRandom, splitSeed } from "../base/random.ts";
 import type { CacheSnapshot } from "./cache.ts";
 import type { DecodeRow } from "./decode-batch.ts";
 import { type LogitsRow, RowSampler } from "./sampler.ts";
+import type { Support } from "./support.ts";
 import type { Completion, FinishReason, SampleControl, SampledToken, Sampling } from "./types.ts";
 
 interface RequestParts {
@@ -11,6 +12,8 @@ interface RequestParts {
   readonly sampling: Sampling;
   readonly control: SampleControl;
   readonly contextTokens: number;
+  /** Scratch of the samplers, shared by all sequences of an engine. */
+  readonly support: Support;
 }
 
 export class SampleRequest {
@@ -31,7 +34,7 @@ export class SampleRequest {
   #failure: { reason: unknown } | null = null;
 
   constructor(parts: RequestParts) {
-    const { prompt, n, sampling, control, contextTokens } = parts;
+    const { prompt, n, sampling, control, contextTokens, support } = parts;
     this.prompt = prompt;
     this.temperature = sampling.temperature || 1;
     this.signal = control.signal;
@@ -42,7 +45,16 @@ export class SampleRequest {
       this.#reject = reject;
     });
     const tokensMax = Math.min(sampling.maxTokens, contextTokens - prompt.length);
-    this.waiting = Array.from({ length: n }, (_, index) => new Sequence(this, index, sampling, tokensMax));
+    this.waiting = Array.from({ length: n }, (_, index) => {
+      const random = createRandom(splitSeed(sampling.seed, index));
+      return new Sequence({
+        request: this,
+        index,
+        sampling,
+        tokensMax,
+        sampler: new RowSampler(sampling, random, support),
+      });
+    });
   }
 
   /** Why its sequences must leave: the client went away, or one of them failed; null while it goes on. */
@@ -58,13 +70,22 @@ export class SampleRequest {
   complete(completion: Completion): void {
     this.#finished.push(completion);
     this.#control.onCompletion?.(completion);
-    if (this.#finished.length === this.#n) this.#resolve(this.#finished.toSorted((a, b) => a.index - b.index));
+    if (this.#finished.length === this.#n)
+      this.#resolve(this.#finished.toSorted((a, b) => a.index - b.index));
   }
 
   fail(reason: unknown): void {
     this.#failure ??= { reason };
     this.#reject(this.#failure.reason);
   }
+}
+
+interface SequenceParts {
+  readonly request: SampleRequest;
+  readonly index: number;
+  readonly sampling: Sampling;
+  readonly sampler: RowSampler;
+  readonly tokensMax: number;
 }
 
 export class Sequence {
@@ -76,12 +97,12 @@ export class Sequence {
   readonly #tokens: SampledToken[] = [];
   #finished = false;
 
-  constructor(request: SampleRequest, index: number, sampling: Sampling, tokensMax: number) {
-    this.request = request;
-    this.index = index;
-    this.#sampling = sampling;
-    this.#sampler = new RowSampler(sampling, createRandom(splitSeed(sampling.seed, index)));
-    this.#tokensMax = tokensMax;
+  constructor(parts: SequenceParts) {
+    this.request = parts.request;
+    this.index = parts.index;
+    this.#sampling = parts.sampling;
+    this.#sampler = parts.sampler;
+    this.#tokensMax = parts.tokensMax;
   }
 
   get finished(): boolean {

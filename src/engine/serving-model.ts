@@ -13,7 +13,7 @@ export interface ModelSource {
   /** Identifies the weights. */
   readonly revision: string;
   /** Float32 values by Hugging Face's names. */
-  readonly weights: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array<ArrayBuffer> }>;
+  readonly weights: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>;
 }
 
 export interface ServingOptions {
@@ -34,7 +34,14 @@ export class ServingModel {
   readonly #turnstile: Turnstile;
   readonly #weights: ReadonlyMap<string, Tensor>;
 
-  private constructor(source: ModelSource, head: Head, runtime: Runtime, session: Session, weights: ReadonlyMap<string, Tensor>, turnstile: Turnstile) {
+  private constructor(
+    source: ModelSource,
+    head: Head,
+    runtime: Runtime,
+    session: Session,
+    weights: ReadonlyMap<string, Tensor>,
+    turnstile: Turnstile,
+  ) {
     this.config = source.config;
     this.revision = source.revision;
     this.head = head;
@@ -44,9 +51,16 @@ export class ServingModel {
     this.#turnstile = turnstile;
   }
 
-  static async load(runtime: Runtime, source: ModelSource, head: Head, options: ServingOptions): Promise<ServingModel> {
+  static async load(
+    runtime: Runtime,
+    source: ModelSource,
+    head: Head,
+    options: ServingOptions,
+  ): Promise<ServingModel> {
     const graph = servingGraph(source.config, head);
-    const wanted = graph.initializers.filter(({ data }) => data === null).map(({ value }) => value.name);
+    const wanted = graph.initializers
+      .filter(({ data }) => data === null)
+      .map(({ value }) => value.name);
     const weights = new Map(
       wanted.map((name) => {
         const { shape, data } = source.weights.get(name)!;

@@ -1,0 +1,122 @@
+/** Checkpoint folders → served models: weights, tokenizer and template into an engine of their own. */
+import { createHash } from "node:crypto";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { GatewayError } from "../base/errors.ts";
+import { Checkpoint } from "../checkpoints/checkpoint.ts";
+import { Engine, type EngineOptions } from "../engine/engine.ts";
+import { RewardEngine } from "../engine/reward-engine.ts";
+import { type ModelSource, ServingModel, type ServingOptions } from "../engine/serving-model.ts";
+import type { Runtime } from "../onnx/runtime/index.ts";
+import type { Head } from "../onnx/transformer.ts";
+import type { Reward } from "../rewards/define.ts";
+import { rewardKinds } from "../rewards/index.ts";
+import { ChatTemplate } from "../text/chat-template.ts";
+import { Tokenizer } from "../text/tokenizer.ts";
+import { createPolicy } from "./policy.ts";
+import type { Policy } from "./types.ts";
+
+export interface LoadOptions extends ServingOptions {
+  readonly runtime: Runtime;
+  /** Folder of the checkpoint; its last part is the public id. */
+  readonly folder: string;
+  /** Shortens the context that the model could hold. */
+  readonly contextTokens?: number | undefined;
+}
+
+/** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
+export async function loadPolicy(
+  options: LoadOptions & EngineOptions,
+): Promise<{ policy: Policy; engine: Engine }> {
+  const { tokenizer, template, model, created, sampling, eosIds } = await load(
+    options,
+    "LlamaForCausalLM",
+    "logits",
+  );
+  const engine = new Engine(model, options);
+  const policy = createPolicy({
+    id: basename(options.folder),
+    created,
+    generator: engine,
+    tokenizer,
+    template,
+    endIds: eosIds,
+    defaults: sampling,
+  });
+  return { policy, engine };
+}
+
+/** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
+export async function loadReward(
+  options: LoadOptions,
+): Promise<{ reward: Reward; engine: RewardEngine }> {
+  const { folder } = options;
+  const { tokenizer, template, model } = await load(
+    options,
+    "LlamaForSequenceClassification",
+    "scalar",
+  );
+  if (!template) {
+    throw new GatewayError("checkpoint_invalid", {
+      path: folder,
+      problem: "tokenizer_config.json has no chat_template, which a reward model needs",
+      remedy: "Add the template the model was trained with.",
+    });
+  }
+  const engine = new RewardEngine(model);
+  const reward = rewardKinds["reward-model"]({
+    id: basename(folder),
+    scorer: engine,
+    tokenizer,
+    template,
+  });
+  return { reward, engine };
+}
+
+async function load(options: LoadOptions, architecture: string, head: Head) {
+  const { folder, runtime } = options;
+  const checkpoint = await Checkpoint.open(folder);
+  if (checkpoint.config.architecture !== architecture) {
+    const known = [architecture];
+    throw new GatewayError("architecture_unsupported", {
+      path: folder,
+      architecture: checkpoint.config.architecture,
+      known,
+    });
+  }
+  const tokenizer = await Tokenizer.load(folder);
+  const template = await ChatTemplate.load(folder);
+  const source = await sourceOf(checkpoint, options.contextTokens);
+  const model = await ServingModel.load(runtime, source, head, options);
+  const { mtimeMs } = await stat(join(folder, "config.json"));
+  return {
+    tokenizer,
+    template,
+    model,
+    created: Math.floor(mtimeMs / 1000),
+    sampling: checkpoint.config.sampling,
+    eosIds: checkpoint.config.eosIds,
+  };
+}
+
+/** A checkpoint folder as the engine takes it. */
+export async function readModelSource(folder: string): Promise<ModelSource> {
+  return sourceOf(await Checkpoint.open(folder));
+}
+
+async function sourceOf(checkpoint: Checkpoint, contextTokensMax = Infinity): Promise<ModelSource> {
+  const contextTokens = Math.min(contextTokensMax, checkpoint.config.contextTokens);
+  return {
+    config: { ...checkpoint.config, contextTokens },
+    revision: await revisionOf(checkpoint.folder),
+    weights: checkpoint.weights(),
+  };
+}
+
+/** The first 12 hexadecimal digits of the SHA-256 of configuration, tokenizer and weights. */
+async function revisionOf(folder: string): Promise<string> {
+  const hash = createHash("sha256");
+  const names = (await readdir(folder)).filter((name) => /\.(json|safetensors)$/.test(name));
+  for (const name of names.sort()) hash.update(await readFile(join(folder, name)));
+  return hash.digest("hex").slice(0, 12);
+}

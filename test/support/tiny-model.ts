@@ -1,0 +1,53 @@
+/** A transformer of a few thousand random weights: every code path of a real one, in milliseconds. */
+import { createRandom } from "../../src/base/random.ts";
+import type { ModelSource } from "../../src/engine/serving-model.ts";
+import type { TransformerConfig } from "../../src/onnx/transformer.ts";
+
+export const tinyConfig: TransformerConfig = {
+  vocabSize: 61,
+  hiddenSize: 32,
+  intermediateSize: 48,
+  layers: 2,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 16,
+  normEpsilon: 1e-5,
+  ropeTheta: 10_000,
+  contextTokens: 64,
+  tieEmbeddings: false,
+  attentionBias: false,
+  mlpBias: false,
+};
+
+/** Weights large enough that the next token's distribution is neither flat nor certain. */
+export function tinySource(seed = 1, config: TransformerConfig = tinyConfig): ModelSource {
+  const random = createRandom(seed);
+  const { vocabSize, hiddenSize: d, intermediateSize: inner, heads, kvHeads, headDim } = config;
+  const shapes: [string, number[]][] = [
+    ["model.embed_tokens.weight", [vocabSize, d]],
+    ["model.norm.weight", [d]],
+    ["lm_head.weight", [vocabSize, d]],
+    ["score.weight", [1, d]],
+  ];
+  for (let layer = 0; layer < config.layers; layer++) {
+    const at = (name: string, ...shape: number[]) =>
+      shapes.push([`model.layers.${layer}.${name}.weight`, shape]);
+    at("input_layernorm", d);
+    at("post_attention_layernorm", d);
+    at("self_attn.q_proj", heads * headDim, d);
+    at("self_attn.k_proj", kvHeads * headDim, d);
+    at("self_attn.v_proj", kvHeads * headDim, d);
+    at("self_attn.o_proj", d, heads * headDim);
+    at("mlp.gate_proj", inner, d);
+    at("mlp.up_proj", inner, d);
+    at("mlp.down_proj", d, inner);
+  }
+  const weights = new Map(
+    shapes.map(([name, shape]) => {
+      const count = shape.reduce((product, size) => product * size, 1);
+      const data = Float32Array.from({ length: count }, () => 0.3 * random.normal());
+      return [name, { shape, data: shape.length === 1 ? data.map((x) => 1 + x / 3) : data }];
+    }),
+  );
+  return { config, revision: `tiny-${seed}`, weights };
+}
