@@ -14,11 +14,10 @@ import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import { rewardPairStep, supervisedStep } from "../../src/train/batches.ts";
 import { initialWeights } from "../../src/train/initial-weights.ts";
-import { bradleyTerry } from "../../src/train/losses/reward/bradley-terry.ts";
-import { sft } from "../../src/train/losses/supervised/sft.ts";
+import { lossNamed } from "../../src/train/losses/index.ts";
 import { encodeExample, encodePair } from "./encode.ts";
 import { fillBatches } from "./fill-batches.ts";
-import { architecture, chatStage, rewardStage, type StageSettings } from "./settings.ts";
+import { architecture, chatStages, rewardStage, type StageSettings } from "./settings.ts";
 import { runStage } from "./stage.ts";
 import { buildTokenizer } from "./tokenizer.ts";
 import { writeModel } from "./write-model.ts";
@@ -42,22 +41,28 @@ async function main(): Promise<void> {
 }
 
 /** Supervised training on demonstrations, flaws included: something is left to align. */
-function trainChat(runtime: Runtime, tokenizer: Tokenizer, config: ModelConfig) {
-  return runStage(runtime, {
-    name: "tiny-chat",
-    steps: chatStage.steps,
-    checkpoint: join(WORK, "tiny-chat.safetensors"),
-    trainer: { config, loss: sft, optimizer: optimizer(chatStage) },
-    initial: async () => initialWeights(weightShapes(config), config.layers, createRandom(chatStage.seed)),
-    batches: () =>
-      fillBatches({
-        source: sftExamples(chatStage.seed),
-        encode: (example) => encodeExample(tokenizer, example),
-        tokensOf: (example) => example.prompt.length + example.completion.length,
-        step: supervisedStep,
-        settings: chatStage,
-      }),
-  });
+async function trainChat(runtime: Runtime, tokenizer: Tokenizer, config: ModelConfig) {
+  const random = createRandom(chatStages[0]!.seed);
+  let weights = initialWeights(weightShapes(config), config.layers, random);
+  for (const [index, settings] of chatStages.entries()) {
+    const initial = weights;
+    weights = await runStage(runtime, {
+      name: `tiny-chat ${index + 1}/${chatStages.length}`,
+      steps: settings.steps,
+      checkpoint: join(WORK, `tiny-chat-${index + 1}.safetensors`),
+      trainer: { config, loss: lossNamed("sft"), optimizer: optimizer(settings) },
+      initial,
+      batches: () =>
+        fillBatches({
+          source: sftExamples(settings.seed),
+          encode: (example) => encodeExample(tokenizer, example),
+          tokensOf: (example) => example.prompt.length + example.completion.length,
+          step: supervisedStep,
+          settings,
+        }),
+    });
+  }
+  return weights;
 }
 
 /** The policy's body with a scalar head, on pairs labelled by the gold reward with noise. */
@@ -66,8 +71,8 @@ function trainReward(runtime: Runtime, tokenizer: Tokenizer, config: ModelConfig
     name: "tiny-reward",
     steps: rewardStage.steps,
     checkpoint: join(WORK, "tiny-reward.safetensors"),
-    trainer: { config, loss: bradleyTerry, lossOptions: { centering: 0.01 }, optimizer: optimizer(rewardStage) },
-    initial: async () => new Map([...body, ["score.weight", new Float32Array(config.hiddenSize)]]),
+    trainer: { config, loss: lossNamed("bradley-terry"), lossOptions: { centering: 0.01 }, optimizer: optimizer(rewardStage) },
+    initial: new Map([...body, ["score.weight", new Float32Array(config.hiddenSize)]]),
     batches: () =>
       fillBatches({
         source: preferencePairs(rewardStage.seed),
@@ -79,8 +84,8 @@ function trainReward(runtime: Runtime, tokenizer: Tokenizer, config: ModelConfig
   });
 }
 
-function optimizer({ learningRate, warmupSteps, steps, weightDecay }: StageSettings) {
-  return { schedule: cosineSchedule(learningRate, warmupSteps, steps), weightDecay };
+function optimizer({ learningRate, warmupSteps, scheduleSteps, weightDecay }: StageSettings) {
+  return { schedule: cosineSchedule(learningRate, warmupSteps, scheduleSteps), weightDecay };
 }
 
 function modelConfig(tokenizer: Tokenizer, kind: ModelConfig["architecture"]): ModelConfig {

@@ -23,6 +23,8 @@ export const architecture = {
 
 export interface StageSettings {
   readonly steps: number;
+  /** Where the learning rate's cosine would end; a stage may stop before. */
+  readonly scheduleSteps: number;
   /** Tokens of a step: `rows` packed rows of `tokensPerRow`. */
   readonly rows: number;
   readonly tokensPerRow: number;
@@ -32,21 +34,39 @@ export interface StageSettings {
   readonly seed: number;
 }
 
-export const chatStage: StageSettings = {
-  steps: 1700,
-  rows: 16,
-  tokensPerRow: 256,
-  learningRate: 2e-3,
-  warmupSteps: 60,
-  weightDecay: 0.1,
-  seed: 11,
-};
+/**
+ * Large steps first, then many small ones: copying names and carrying digits are learned by the number
+ * of updates rather than by the number of tokens (docs/log.md).
+ */
+export const chatStages: readonly StageSettings[] = [
+  {
+    steps: 950,
+    scheduleSteps: 1700,
+    rows: 16,
+    tokensPerRow: 256,
+    learningRate: 2e-3,
+    warmupSteps: 60,
+    weightDecay: 0.1,
+    seed: 11,
+  },
+  {
+    steps: 2600,
+    scheduleSteps: 2600,
+    rows: 7,
+    tokensPerRow: 256,
+    learningRate: 1.5e-3,
+    warmupSteps: 40,
+    weightDecay: 0.1,
+    seed: 12,
+  },
+];
 
 export const rewardStage: StageSettings = {
-  steps: 650,
-  rows: 16,
+  steps: 900,
+  scheduleSteps: 900,
+  rows: 8,
   tokensPerRow: 256,
-  learningRate: 6e-4,
+  learningRate: 5e-4,
   warmupSteps: 40,
   weightDecay: 0.1,
   seed: 13,

@@ -19,7 +19,7 @@ export interface Stage {
   readonly steps: number;
   readonly checkpoint: string;
   readonly trainer: TrainerOptions;
-  readonly initial: () => Promise<TrainingState>;
+  readonly initial: TrainingState;
   /** The same batches in the same order every time it is called. */
   readonly batches: () => Iterator<StepData>;
 }
@@ -28,7 +28,8 @@ export interface Stage {
 export async function runStage(runtime: Runtime, stage: Stage): Promise<Map<string, Float32Array>> {
   const saved = await loadCheckpoint(stage.checkpoint);
   if (saved) console.log(`${stage.name}: resuming after step ${saved.step}`);
-  const trainer = await Trainer.create(runtime, stage.trainer, saved?.state ?? (await stage.initial()), saved?.step ?? 0);
+  if (saved && saved.step >= stage.steps) return weightsOf(saved.state);
+  const trainer = await Trainer.create(runtime, stage.trainer, saved?.state ?? stage.initial, saved?.step ?? 0);
   const batches = stage.batches();
   for (let skipped = 0; skipped < trainer.step; skipped++) batches.next();
   const progress = createProgress(stage, trainer.step);
@@ -39,10 +40,14 @@ export async function runStage(runtime: Runtime, stage: Stage): Promise<Map<stri
     if (trainer.step % CHECKPOINT_EVERY === 0) await saveCheckpoint(stage.checkpoint, trainer);
   }
   await saveCheckpoint(stage.checkpoint, trainer);
-  const state = trainer.state();
-  const weights = new Map(trainer.weights.map(({ name }) => [name, state.get(name)!]));
+  const weights = weightsOf(trainer.state());
   trainer.dispose();
   return weights;
+}
+
+/** A training state without its moments and step. */
+function weightsOf(state: TrainingState): Map<string, Float32Array> {
+  return new Map([...state].filter(([name]) => !/^(first\.|second\.|step$)/.test(name)));
 }
 
 /** Written beside and renamed: a kill leaves the old checkpoint or the new one. */

@@ -12,6 +12,7 @@ const nanosecondsPerSecond = 1e9;
 export function createMetrics() {
   const registry = new Registry();
   const registers = [registry];
+  const refreshers: (() => void)[] = [];
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
     new Counter({ name: `plumbline_${name}`, help, labelNames, registers });
   const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
@@ -26,21 +27,7 @@ export function createMetrics() {
     new Gauge({ name: `plumbline_${name}`, help, labelNames, registers });
 
   collectDefaultMetrics({ register: registry });
-  const delay = monitorEventLoopDelay({ resolution: 10 });
-  delay.enable();
-  new Gauge({
-    name: "plumbline_event_loop_delay_seconds",
-    help: "Delay of the event loop since the last scrape, by quantile.",
-    labelNames: ["quantile"],
-    registers,
-    collect() {
-      for (const percent of [50, 99, 100]) {
-        const seconds = delay.percentile(percent) / nanosecondsPerSecond;
-        this.set({ quantile: String(percent / 100) }, seconds);
-      }
-      delay.reset();
-    },
-  });
+  const eventLoop = watchEventLoop(registers);
 
   return {
     // http
@@ -75,13 +62,44 @@ export function createMetrics() {
     kvSlots: gauge("kv_slots", "Slots of the key-value cache, by state.", ["state"]),
     // log
     logWaitingBytes: gauge("log_waiting_bytes", "Bytes of the log not yet on disk."),
-    logFsyncSeconds: histogram("log_fsync_seconds", "Duration of one fsync of the log."),
+    logFlushes: gauge("log_flushes", "Group commits of the log so far."),
+    logFlushSeconds: gauge(
+      "log_flush_seconds",
+      "Seconds spent writing and flushing the log so far.",
+    ),
 
     contentType: registry.contentType,
+    /** Called before every scrape, to set the gauges whose values live elsewhere. */
+    onScrape(refresh: () => void) {
+      refreshers.push(refresh);
+    },
     /** Prometheus' text format. */
-    text: () => registry.metrics(),
-    close: () => delay.disable(),
+    text() {
+      for (const refresh of refreshers) refresh();
+      return registry.metrics();
+    },
+    close: () => eventLoop.disable(),
   };
+}
+
+/** The delay of the event loop by quantile, since the last scrape. */
+function watchEventLoop(registers: Registry[]) {
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  new Gauge({
+    name: "plumbline_event_loop_delay_seconds",
+    help: "Delay of the event loop since the last scrape, by quantile.",
+    labelNames: ["quantile"],
+    registers,
+    collect() {
+      for (const percent of [50, 99, 100]) {
+        const seconds = delay.percentile(percent) / nanosecondsPerSecond;
+        this.set({ quantile: String(percent / 100) }, seconds);
+      }
+      delay.reset();
+    },
+  });
+  return delay;
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;

@@ -1,0 +1,82 @@
+/** `plumbline eval embedded`: runs the evaluation with a progress bar and prints it. */
+import { SingleBar } from "cli-progress";
+import type { OptionValues } from "commander";
+import { loadConfig } from "./base/config.ts";
+import { GatewayError } from "./base/errors.ts";
+import type { Interval } from "./base/statistics.ts";
+import { type EmbeddedEvaluation, evaluateEmbedded } from "./jobs/evaluate-embedded.ts";
+import { loadModels } from "./models.ts";
+
+export async function evaluateCommand(what: string, options: OptionValues): Promise<void> {
+  if (what !== "embedded") {
+    throw new GatewayError("invalid_request", {
+      param: "what",
+      problem: `'${what}' is not 'embedded'`,
+    });
+  }
+  const { prompts, samples, pairs, seed, json, ...flags } = options;
+  const models = await loadModels(loadConfig({ flags }));
+  const bar = new SingleBar({
+    stream: process.stderr,
+    format: "{bar} {percentage} %  {eta_formatted} left",
+  });
+  const evaluation = await evaluateEmbedded({
+    policy: models.policy,
+    reward: models.reward,
+    promptsPerDomain: count("prompts", prompts),
+    n: count("samples", samples),
+    pairs: count("pairs", pairs),
+    seed: count("seed", seed),
+    onProgress(done, total) {
+      if (done === 1) bar.start(total, 0);
+      bar.update(done);
+    },
+  });
+  bar.stop();
+  await models.dispose();
+  console.log(json ? JSON.stringify(evaluation) : table(evaluation));
+}
+
+function count(name: string, text: string): number {
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number > 0) return number;
+  throw new GatewayError("invalid_request", {
+    param: `--${name}`,
+    problem: `'${text}' is not a positive integer`,
+  });
+}
+
+function table({
+  promptsPerDomain,
+  n,
+  pairs,
+  pairAccuracy,
+  arithmetic,
+  support,
+}: EmbeddedEvaluation): string {
+  const percent = ({ estimate, low, high }: Interval) =>
+    `${(100 * estimate).toFixed(1)} % [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+  const plain = ({ estimate, low, high }: Interval) =>
+    `${estimate.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`;
+  const rows: [string, string][] = [
+    [`reward model, right order of ${pairs} pairs`, percent(pairAccuracy)],
+    [
+      `arithmetic, right answer, one sample (${promptsPerDomain} prompts × ${n})`,
+      percent(arithmetic.passAt1),
+    ],
+    [`arithmetic, right answer, best of ${n} by the reward model`, percent(arithmetic.bestOfN)],
+    ["arithmetic, gain in points", percent(arithmetic.gain)],
+    [`arithmetic, a right answer among ${n}`, percent(arithmetic.oracle)],
+    [
+      `support, mean gold reward, one sample (${promptsPerDomain} prompts × ${n})`,
+      plain(support.single),
+    ],
+    [`support, mean gold reward, best of ${n} by the reward model`, plain(support.bestOfN)],
+    ["support, standard deviation of one sample's gold reward", support.deviation.toFixed(2)],
+    ["support, gain in standard deviations", plain(support.gainInDeviations)],
+    [`support, mean gold reward, best of ${n} by gold`, plain(support.oracle)],
+  ];
+  return ["| measured on held-out prompts | value [95 % interval] |", "| --- | --- |"]
+    .concat(rows.map(([name, value]) => `| ${name} | ${value} |`))
+    .join("\n");
+}

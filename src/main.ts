@@ -1,0 +1,88 @@
+/** The server: reads the configuration, constructs everything, listens, drains, exits. */
+import { join } from "node:path";
+import closeWithGrace from "close-with-grace";
+import pino, { type Logger } from "pino";
+import { systemClock } from "./base/clock.ts";
+import type { Config } from "./base/config.ts";
+import { createMetrics } from "./base/metrics.ts";
+import { createGateway } from "./gateway/gateway.ts";
+import { buildApp } from "./http/app.ts";
+import { loadModels } from "./models.ts";
+import { createRegistry } from "./registry/registry.ts";
+import { openStore } from "./store/store.ts";
+import { strategies } from "./strategies/index.ts";
+import { version } from "./version.ts";
+
+export interface Server {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Serves until told to stop by a signal, then drains and exits. */
+export async function serve(config: Config): Promise<void> {
+  const log = pino({ level: config.logLevel }, pino.destination(2));
+  const server = await startServer(config, log);
+  closeWithGrace({ delay: config.drainMsMax + 5_000, logger: log }, async ({ err, signal }) => {
+    if (err) log.error(err, "stopping after an unexpected error");
+    else log.info({ signal }, "stopping: running answers finish first");
+    await server.close();
+  });
+}
+
+/** @throws GatewayError when a model, the store or the port cannot be had. */
+export async function startServer(config: Config, log: Logger): Promise<Server> {
+  const clock = systemClock;
+  const metrics = createMetrics();
+  const store = await openStore({
+    folder: join(config.dataDir, "store"),
+    log: (line) => log.info(line),
+    clock,
+  });
+  const models = await loadModels(config);
+  const registry = createRegistry({
+    policies: [models.policy],
+    rewards: [models.reward],
+    presets: presetsOf(config, models.policy.id),
+    defaultReward: models.reward.id,
+    created: models.policy.created,
+  });
+  const gateway = createGateway({ registry, strategies, store, clock });
+  metrics.onScrape(() => {
+    const { waiting, running, slots } = models.engineStats();
+    metrics.queueSequences.set(waiting);
+    metrics.runningSequences.set(running);
+    metrics.kvSlots.set({ state: "used" }, running);
+    metrics.kvSlots.set({ state: "free" }, slots - running);
+    const { waitingBytes, flushes, flushMs } = store.stats;
+    metrics.logWaitingBytes.set(waitingBytes);
+    metrics.logFlushes.set(flushes);
+    metrics.logFlushSeconds.set(flushMs / 1000);
+  });
+  const app = await buildApp({ gateway, config, metrics, clock, log, version });
+  const url = await app.listen({ host: config.host, port: config.port });
+  log.info({ url, policy: models.policy.id, reward: models.reward.id }, "listening");
+  return {
+    url,
+    async close() {
+      await app.close();
+      metrics.close();
+      await models.dispose();
+      await store.close();
+    },
+  };
+}
+
+/** The configured presets; without any, best-of-16 of the policy, for clients that can send no extra field. */
+function presetsOf(config: Config, model: string) {
+  const named = Object.entries(config.presets).map(([id, preset]) => ({
+    id,
+    model: preset.model,
+    strategy: preset.strategy,
+    options: preset.options ?? {},
+    reward: preset.reward ?? null,
+  }));
+  if (named.length > 0) return named;
+  return [
+    { id: `${model}/best-of-16`, model, strategy: "best-of-n", options: { n: 16 }, reward: null },
+  ];
+}

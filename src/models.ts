@@ -1,0 +1,60 @@
+/** Loads the configured policy and reward model into engines that share the machine. */
+import { join } from "node:path";
+import { systemClock } from "./base/clock.ts";
+import type { Config } from "./base/config.ts";
+import { Turnstile } from "./engine/turnstile.ts";
+import { openRuntime, type Provider } from "./onnx/runtime/index.ts";
+import { loadPolicy, loadReward } from "./registry/load.ts";
+
+/** Beside `src/` and `dist/` alike. */
+const EMBEDDED = join(import.meta.dirname, "..", "models");
+
+type ModelSettings = Pick<
+  Config,
+  | "policyDir"
+  | "rewardDir"
+  | "device"
+  | "threads"
+  | "contextTokens"
+  | "sequencesMax"
+  | "queueSequencesMax"
+>;
+
+export type Models = Awaited<ReturnType<typeof loadModels>>;
+
+/** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
+export async function loadModels(config: ModelSettings) {
+  const runtime = openRuntime();
+  const common = {
+    runtime,
+    provider: providerOf(config.device),
+    turnstile: new Turnstile(systemClock),
+    ...(config.threads ? { threads: config.threads } : {}),
+  };
+  const { sequencesMax, queueSequencesMax, contextTokens } = config;
+  const { policy, engine } = await loadPolicy({
+    ...common,
+    folder: config.policyDir || join(EMBEDDED, "tiny-chat"),
+    sequencesMax,
+    queueSequencesMax,
+    contextTokens,
+  });
+  const { reward, engine: rewardEngine } = await loadReward({
+    ...common,
+    folder: config.rewardDir || join(EMBEDDED, "tiny-reward"),
+  });
+  return {
+    policy,
+    reward,
+    engineStats: () => engine.stats,
+    async dispose() {
+      await Promise.all([engine.dispose(), rewardEngine.dispose()]);
+      runtime.dispose();
+    },
+  };
+}
+
+/** NOTE: the caches are in host memory so far, which makes a GPU slower than the CPU: auto is the CPU. */
+function providerOf(device: Config["device"]): Provider {
+  return device === "auto" ? "cpu" : device;
+}
