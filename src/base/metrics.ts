@@ -13,19 +13,7 @@ export function createMetrics() {
   const registry = new Registry();
   const registers = [registry];
   const refreshers: (() => void)[] = [];
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Counter({ name: `plumbline_${name}`, help, labelNames, registers });
-  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Histogram({
-      name: `plumbline_${name}`,
-      help,
-      labelNames,
-      registers,
-      buckets: latencyBuckets,
-    });
-  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Gauge({ name: `plumbline_${name}`, help, labelNames, registers });
-
+  const { counter, histogram, gauge } = declarations(registers);
   collectDefaultMetrics({ register: registry });
   const eventLoop = watchEventLoop(registers);
 
@@ -80,6 +68,23 @@ export function createMetrics() {
     },
     close: () => eventLoop.disable(),
   };
+}
+
+/** One line a metric. */
+function declarations(registers: Registry[]) {
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Counter({ name: `plumbline_${name}`, help, labelNames, registers });
+  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Histogram({
+      name: `plumbline_${name}`,
+      help,
+      labelNames,
+      registers,
+      buckets: latencyBuckets,
+    });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Gauge({ name: `plumbline_${name}`, help, labelNames, registers });
+  return { counter, histogram, gauge };
 }
 
 /** The delay of the event loop by quantile, since the last scrape. */

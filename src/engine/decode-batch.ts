@@ -12,12 +12,6 @@ export interface DecodeRow {
   readonly temperature: number;
 }
 
-/**
- * A single row is run as two: matrix products with one row sum in another order, and a sequence must
- * get the same bits whoever else is in the batch. The second row repeats the first in a free slot.
- */
-const ROWS_MIN = 2;
-
 export class DecodeBatch {
   readonly cache: KvCache;
   readonly #model: ServingModel;
@@ -25,10 +19,8 @@ export class DecodeBatch {
   readonly #in;
   readonly #out;
 
-  /** @param slots sequences at most; one more slot is made for the repeated row. */
-  constructor(model: ServingModel, slots: number) {
+  constructor(model: ServingModel, rows: number) {
     const { runtime, config } = model;
-    const rows = Math.max(slots, ROWS_MIN);
     this.#model = model;
     this.cache = model.createCache(rows);
     this.#in = {
@@ -51,15 +43,14 @@ export class DecodeBatch {
 
   /** Appends row i's token to slot i. @returns one row each, valid until the next call. */
   async run(rows: readonly DecodeRow[]): Promise<LogitsRow[]> {
-    const padded = rows.length < ROWS_MIN ? [...rows, rows[0]!] : rows;
     const { input_ids: ids, lengths, total, temperature } = this.#in;
-    padded.forEach((row, i) => {
+    rows.forEach((row, i) => {
       ids.data[i] = BigInt(row.token);
       lengths.data[i] = row.past; // tokens in the slot after this step, less one
       temperature.data[i] = row.temperature || 1; // greedy rows read no cdf
     });
-    total.data[0] = 1 + Math.max(...padded.map((row) => row.past));
-    await this.#model.run(this.#binding(padded.length));
+    total.data[0] = 1 + Math.max(...rows.map((row) => row.past));
+    await this.#model.run(this.#binding(rows.length));
     const { vocabSize } = this.#model.config;
     const { logits, log_sum_exp: logSumExp, cdf } = this.#out;
     return rows.map((_, i) => ({
