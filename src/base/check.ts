@@ -28,11 +28,12 @@ export function compileCheck(schema: TSchema): (value: unknown) => Problem | nul
 export const dottedPath = (path: readonly string[]): string | null => path.join(".") || null;
 
 /**
- * The first error, unless it comes from a union: then the branch that got past the type speaks, and
- * if none did, all the types are named together.
+ * A wrong constant, since it decides what the other fields mean; else the first error. From a union
+ * the branch that got past the type speaks, and if none did, all the types are named together.
  */
 function mostTelling(errors: readonly CheckError[]): CheckError {
-  const first = errors[0]!;
+  const first = errors.find((error) => error.keyword === "const") ?? errors[0]!;
+  if (first.keyword === "const") return first;
   const union = /^(.*?)\/anyOf\/\d+/.exec(first.schemaPath)?.[1];
   if (union === undefined) return first;
   const types = new Set<string>();

@@ -1,11 +1,14 @@
 /** The name that was probably meant, for messages that refuse an unknown one. */
 
+const longest = 128;
+
 /**
  * @returns the known name fewest edits away, whatever the case of its letters, or null when none is
  * nearer than half the name's length.
  */
 export function nearestName(name: string, known: Iterable<string>): string | null {
   let nearest: string | null = null;
+  if (name.length > longest) return nearest; // nobody meant a setting by a page of text
   let fewest = Math.max(2, Math.ceil(name.length / 2)) + 1;
   for (const candidate of known) {
     const edits = editDistance(name.toLowerCase(), candidate.toLowerCase());

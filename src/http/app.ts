@@ -53,11 +53,16 @@ export async function buildApp(options: AppOptions): Promise<App> {
   }).withTypeProvider<TypeBoxTypeProvider>();
   const context: HttpContext = { ...options, running: createRunning() };
 
+  app.removeContentTypeParser("text/plain"); // JSON only
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(() => JSON.stringify); // response schemas document, they never strip
   app.setErrorHandler(handleError);
   app.setNotFoundHandler(({ method, url: path }) => {
     throw new GatewayError("route_not_found", { method, path });
+  });
+  await app.register(websocket, {
+    options: { maxPayload: config.bodyBytesMax },
+    preClose: createDrain(app, context),
   });
   addHooks(app, context);
   await app.register(swagger, {
@@ -69,7 +74,6 @@ export async function buildApp(options: AppOptions): Promise<App> {
     },
     convertConstToEnum: false,
   });
-  await app.register(websocket, { options: { maxPayload: config.bodyBytesMax } });
 
   chatRoute(app, context);
   completionsRoute(app, context);
@@ -80,12 +84,16 @@ export async function buildApp(options: AppOptions): Promise<App> {
   return app;
 }
 
+/** WebSocket's close code of a server that stops. */
+const goingAway = 1001;
+
 /** Answered to the end, so that a draining server can be watched. */
 const probes: ReadonlySet<string | undefined> = new Set(["/healthz", "/readyz", "/metrics"]);
 
+// NOTE: the websocket plugin must have its own onRequest hook first, or it never lets go of the
+// sockets that ours refuse.
 function addHooks(app: App, context: HttpContext): void {
   const { running, config } = context;
-  const connections = watchConnections(app.server);
   app.addHook("onRequest", createObserver(context));
   app.addHook("onRequest", async (request, reply) => {
     void reply.header("x-request-id", request.id);
@@ -95,11 +103,17 @@ function addHooks(app: App, context: HttpContext): void {
     const isProbe = probes.has(routeOptions.url);
     if (running.draining && !isProbe) throw new GatewayError("shutting_down", {});
   });
-  app.addHook("preClose", async () => {
-    await running.drain(config.drainMsMax);
-    connections.reap();
-  });
+}
+
+/** Runs while the server still listens: what runs may finish, what comes is refused. */
+function createDrain(app: App, { running, config }: HttpContext): () => Promise<void> {
+  const connections = watchConnections(app.server);
   app.addHook("onClose", async () => connections.stop());
+  return async () => {
+    await running.drain(config.drainMsMax);
+    for (const socket of app.websocketServer.clients) socket.close(goingAway);
+    connections.reap();
+  };
 }
 
 /** Bytes that are not HTTP never reach a route; Node hands over the bare socket. */

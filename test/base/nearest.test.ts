@@ -15,5 +15,6 @@ describe("the nearest name", () => {
   test("is none when nothing resembles it", () => {
     expect(nearestName("colour", ["n", "deadline_ms"])).toBeNull();
     expect(nearestName("anything", [])).toBeNull();
+    expect(nearestName("temperature".repeat(1_000), ["temperature"])).toBeNull();
   });
 });

@@ -1,6 +1,7 @@
 /**
  * A gateway over fixed texts: the real interface, no model. Its alphabet is bytes: token id = byte, 256
- * ends. The reward of a text is its length. Speed is given by `step`, awaited before each event.
+ * ends; a text beyond a thousand characters counts as one token. The reward of a text is its length.
+ * Speed is given by `step`, awaited before each event.
  */
 import { GatewayError } from "../../src/base/errors.ts";
 import type { SampledToken } from "../../src/engine/types.ts";
@@ -62,8 +63,9 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
       if (!isComplete) aborted.push(request.id);
     };
     signal.addEventListener("abort", noteAbort);
+    const abort = rejectOnAbort(signal);
     const step = async () => {
-      await Promise.race([options.step?.(request), rejectOnAbort(signal)]);
+      await Promise.race([options.step?.(request), abort]);
       signal.throwIfAborted();
     };
     try {
@@ -143,23 +145,20 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
 }
 
 function searchOf({ alignment, model, choices }: AnswerRequest) {
-  if (!alignment && model === "tiny-chat/best-of-3") return { strategy: "best-of-n", n: 3 };
-  if (!alignment) return { strategy: "sample", n: choices };
-  const { strategy, options } = alignment;
+  if (!alignment && model === "tiny-chat") return { strategy: "sample", n: choices };
+  const { strategy, options } = alignment ?? { strategy: "best-of-n", options: {} };
   const known = ["sample", "best-of-n"];
   if (!known.includes(strategy)) throw new GatewayError("strategy_not_found", { strategy, known });
-  const { n = 3, ...unknown } = options;
+  const { n = 3, ...unknown }: Readonly<Record<string, unknown>> = options;
   for (const name of Object.keys(unknown)) {
     throw new GatewayError("invalid_request", {
       param: `alignment.${name}`,
       problem: "is not known",
     });
   }
-  if (typeof n !== "number") {
-    throw new GatewayError("invalid_request", {
-      param: "alignment.n",
-      problem: "must be a number",
-    });
+  if (typeof n !== "number" || !Number.isInteger(n) || n < choices || n > 64) {
+    const problem = `must be from ${choices} to 64`;
+    throw new GatewayError("invalid_request", { param: "alignment.n", problem });
   }
   return { strategy, n };
 }
@@ -187,7 +186,7 @@ function candidateOf(
 }
 
 const tokensOf = (text: string, top: number) =>
-  [...encoder.encode(text)].map((id) => token(id, top));
+  [...encoder.encode(text.length > 1_000 ? "x" : text)].map((id) => token(id, top));
 
 const token = (id: number, top: number): SampledToken => ({
   id,
@@ -228,8 +227,12 @@ const bytePolicy: Policy = {
   score: () => Promise.reject(new Error("the HTTP layer never scores by itself")),
 };
 
-const rejectOnAbort = (signal: AbortSignal) =>
-  new Promise<void>((_, reject) => {
+/** A promise that only ever rejects; handled, since not every answer waits for it. */
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  const aborted = new Promise<never>((_, reject) => {
     if (signal.aborted) reject(signal.reason as Error);
     signal.addEventListener("abort", () => reject(signal.reason as Error));
   });
+  aborted.catch(() => {});
+  return aborted;
+}

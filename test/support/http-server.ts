@@ -6,6 +6,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { loadConfig } from "../../src/base/config.ts";
 import { createMetrics } from "../../src/base/metrics.ts";
 import { buildApp } from "../../src/http/app.ts";
+import type { ErrorBody } from "../../src/http/errors.ts";
 import { type CannedOptions, createCannedGateway } from "./canned-gateway.ts";
 
 export interface ServerOptions extends CannedOptions {
@@ -13,8 +14,11 @@ export interface ServerOptions extends CannedOptions {
   readonly flags?: Readonly<Record<string, string>>;
 }
 
-/** Closes itself when the test ends. */
-export async function startServer({ flags = {}, ...canned }: ServerOptions = {}) {
+/** Closes itself when the test ends; with `afterAll`, a file's tests share it. */
+export async function startServer(
+  { flags = {}, ...canned }: ServerOptions = {},
+  onEnd: (close: () => Promise<void>) => void = onTestFinished,
+) {
   const gateway = createCannedGateway(canned);
   const metrics = createMetrics();
   const app = await buildApp({
@@ -26,7 +30,7 @@ export async function startServer({ flags = {}, ...canned }: ServerOptions = {})
     version: "0.0.0-test",
   });
   const url = await app.listen({ host: "127.0.0.1", port: 0 });
-  onTestFinished(async () => {
+  onEnd(async () => {
     await app.close();
     metrics.close();
   });
@@ -47,6 +51,12 @@ export function createGate() {
     open = resolve;
   });
   return { step: () => opened, open };
+}
+
+/** The `error` of a reply in OpenAI's shape. */
+export async function errorOf(reply: Response) {
+  const { error } = (await reply.json()) as ErrorBody;
+  return error;
 }
 
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

@@ -23,6 +23,13 @@ export const modelListSchema = Type.Object(
   { additionalProperties: false },
 );
 
+const oneModel = { summary: "Get one model", response: jsonResponses(modelSchema, "The model.") };
+/** What the wildcard means. */
+const documented = {
+  schema: { ...oneModel, params: Type.Object({ id: Type.String() }) },
+  url: "/v1/models/:id",
+};
+
 export function modelRoutes(app: App, { gateway }: HttpContext): void {
   app.get(
     "/v1/models",
@@ -33,7 +40,7 @@ export function modelRoutes(app: App, { gateway }: HttpContext): void {
   // A preset's id holds a slash, which clients send as it is or as %2F: only a wildcard takes both.
   app.get<{ Params: { "*": string } }>(
     "/v1/models/*",
-    { schema: { summary: "Get one model", response: jsonResponses(modelSchema, "The model.") } },
+    { schema: oneModel, config: { swaggerTransform: () => documented } },
     async (request) => {
       const id = request.params["*"];
       const card = gateway.models().find((model) => model.id === id);

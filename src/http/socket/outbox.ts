@@ -19,20 +19,26 @@ export interface Outbox {
   forget(id: string, index?: number): void;
 }
 
-export interface OutboxLimits {
+export interface OutboxOptions {
   readonly bufferBytesMax: number;
   readonly stallMsMax: number;
+  /** The reader takes nothing: the socket is being closed, which it may never notice. */
+  readonly onStall: () => void;
 }
 
-export function createOutbox(socket: WebSocket, limits: OutboxLimits): Outbox {
+export function createOutbox(socket: WebSocket, options: OutboxOptions): Outbox {
   /** Answer id → candidate → text held back. */
   const heldBack = new Map<string, Map<number, string>>();
-  const hasRoom = () => socket.bufferedAmount < limits.bufferBytesMax;
+  const hasRoom = () => socket.bufferedAmount < options.bufferBytesMax;
 
-  /** Resolves when everything up to this message has left, or the socket has closed. */
+  /** Resolves when everything up to this message has left, or never will. */
   const flushed = (text: string) =>
     new Promise<void>((resolve) => {
-      const stalled = setTimeout(() => socket.close(tooSlow, "reader too slow"), limits.stallMsMax);
+      const stalled = setTimeout(() => {
+        socket.close(tooSlow, "reader too slow");
+        options.onStall();
+        resolve();
+      }, options.stallMsMax);
       socket.send(text, () => {
         clearTimeout(stalled);
         resolve();

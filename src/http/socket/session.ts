@@ -29,8 +29,12 @@ export function openSession(
   { requestId, log }: Peer,
 ): void {
   const { config, metrics } = context;
-  const outbox = createOutbox(socket, { bufferBytesMax, stallMsMax: config.stallMsMax });
+  const { stallMsMax } = config;
   const answers = new Map<string, RunningAnswer>();
+  const endAll = () => {
+    for (const running of answers.values()) running.abort(new GatewayError("client_gone", {}));
+  };
+  const outbox = createOutbox(socket, { bufferBytesMax, stallMsMax, onStall: endAll });
   let unreadErrors = 0;
 
   const receive = async (data: RawData, isBinary: boolean): Promise<void> => {
@@ -90,7 +94,7 @@ export function openSession(
   socket.on("message", (data: RawData, isBinary: boolean) => void receive(data, isBinary));
   socket.on("close", () => {
     metrics.streams.dec({ transport: "websocket" });
-    for (const running of answers.values()) running.abort(new GatewayError("client_gone", {}));
+    endAll();
   });
 }
 
