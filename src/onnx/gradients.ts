@@ -3,6 +3,7 @@
  * gradient of each input (null where none flows). Rules build graph nodes. A missing rule, or a rule
  * that forgets an input, does not compile.
  */
+import { assert } from "../base/assert.ts";
 import type { Graph, Value } from "./graph.ts";
 import type { Attributes, Inputs, OpName } from "./ops.ts";
 import { normalAxis } from "./shapes.ts";
@@ -77,10 +78,9 @@ export const gradients: { readonly [K in OpName]: Gradient<K> } = {
   Slice: ({ g, dy, x: [x], at }) => [padAround(g, dy, x, at)],
   // Only axis 0: rows used several times add up. dx = zeros with dy added at the gathered rows.
   Gather: ({ g, dy, x: [x, indices], at: { axis } }) => {
+    assert(normalAxis(axis, x.shape.length) === 0, "Gather has a gradient on axis 0 only");
     const rows = g.reshape(indices, ["gathered", 1]);
     const flatDy = g.reshape(dy, ["gathered", ...x.shape.slice(1)]);
-    if (normalAxis(axis, x.shape.length) !== 0)
-      throw new RangeError("Gather has a gradient on axis 0 only");
     return [g.op("ScatterND", [g.zerosLike(x), rows, flatDy], { reduction: "add" }), null];
   },
   GatherElements: ({ g, dy, x: [x, indices], at: { axis } }) => [
@@ -201,7 +201,7 @@ function padAround(
   x: Value,
   { axis, start, end }: Attributes<"Slice">,
 ): Value {
-  const size = Number(x.shape[axis]);
+  const size = Number(x.shape[normalAxis(axis, x.shape.length)]);
   const zeros = (length: number) => g.zerosLike(g.slice(x, axis, 0, length));
   const parts = [
     ...(start > 0 ? [zeros(start)] : []),

@@ -9,6 +9,7 @@ import {
   broadcast,
   type Dim,
   inferences,
+  knownCount,
   normalAxis,
   type Shape,
   show,
@@ -130,8 +131,6 @@ export class Graph {
   cos = (x: Value) => this.op("Cos", [x], {});
   tanh = (x: Value) => this.op("Tanh", [x], {});
   sigmoid = (x: Value) => this.op("Sigmoid", [x], {});
-  /** ln(1 + eˣ), without overflow. */
-  softplus = (x: Value) => this.op("Softplus", [x], {});
   where = (condition: Value, a: Value, b: Value) => this.op("Where", [condition, a, b], {});
   softmax = (x: Value, axis = -1) => this.op("Softmax", [x], { axis });
   logSoftmax = (x: Value, axis = -1) => this.op("LogSoftmax", [x], { axis });
@@ -149,6 +148,13 @@ export class Graph {
   scale = (x: Value, factor: number) =>
     factor === 1 ? x : this.mul(x, this.scalar(factor, x.dtype));
   cast = (x: Value, to: DType) => (x.dtype === to ? x : this.op("Cast", [x], { to }));
+
+  /** ln(1 + eˣ), without overflow. The runtime's operator is float32 only: else max(x, 0) + ln(1 + e^−|x|). */
+  softplus(x: Value): Value {
+    if (x.dtype === "float32") return this.op("Softplus", [x], {});
+    const [zero, one] = [this.scalar(0, x.dtype), this.scalar(1, x.dtype)];
+    return this.add(this.max(x, zero), this.log(this.add(one, this.exp(this.neg(this.abs(x))))));
+  }
 
   transpose(x: Value, perm: readonly number[]): Value {
     return this.op("Transpose", [x], { perm });
@@ -233,10 +239,8 @@ export class Graph {
 
   /** Number of elements of x over that of its reduction y, as a scalar of x's type. */
   reductionCount(x: Value, y: Value): Value {
-    const [all, left] = [x, y].map(({ shape }) =>
-      shape.every((d) => typeof d === "number") ? elementCount(shape) : null,
-    );
-    if (all != null && left != null) return this.scalar(all / left, x.dtype);
+    const [all, left] = [knownCount(x.shape), knownCount(y.shape)];
+    if (all !== null && left !== null) return this.scalar(all / left, x.dtype);
     return this.cast(this.div(this.op("Size", [x], {}), this.op("Size", [y], {})), x.dtype);
   }
 

@@ -3,7 +3,7 @@
  * a number or a symbol ("batch") that stands for the same unknown size wherever it appears.
  */
 import { assert } from "../base/assert.ts";
-import type { DType } from "./dtype.ts";
+import { type DType, elementCount } from "./dtype.ts";
 import type { Attributes, Inputs, OpName } from "./ops.ts";
 
 export type Dim = number | string;
@@ -47,13 +47,17 @@ type One = readonly [TypedShape];
 type Two = readonly [TypedShape, TypedShape];
 
 const same = ([x]: One) => [x];
-const elementwise = ([a, b]: Two): readonly TypedShape[] => {
-  assert(a.dtype === b.dtype, `element types differ: ${a.dtype} and ${b.dtype}`);
-  return [{ dtype: a.dtype, shape: broadcast(a.shape, b.shape) }];
-};
-const comparison = ([a, b]: Two): readonly TypedShape[] => [
-  { dtype: "bool", shape: broadcast(a.shape, b.shape) },
+const elementwise = ([a, b]: Two): readonly TypedShape[] => [
+  { dtype: sameType(a, b), shape: broadcast(a.shape, b.shape) },
 ];
+const comparison = (operands: Two): readonly TypedShape[] => [
+  { dtype: "bool", shape: elementwise(operands)[0]!.shape },
+];
+
+function sameType(a: TypedShape, b: TypedShape): DType {
+  assert(a.dtype === b.dtype, `element types differ: ${a.dtype} and ${b.dtype}`);
+  return a.dtype;
+}
 
 const reduction = (
   [x]: One,
@@ -75,10 +79,10 @@ function matmul(a: TypedShape, b: TypedShape, transA = 0, transB = 0): readonly 
   const [innerB, columns] = transB ? lastTwo(b.shape).reverse() : lastTwo(b.shape);
   assert(inner === innerB, `inner sizes differ: ${show(a.shape)} · ${show(b.shape)}`);
   const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2));
-  return [{ dtype: a.dtype, shape: [...batch, rows!, columns!] }];
+  return [{ dtype: sameType(a, b), shape: [...batch, rows!, columns!] }];
 }
 
-const lastTwo = (shape: Shape): Dim[] => [...shape.slice(-2)];
+const lastTwo = (shape: Shape): Dim[] => shape.slice(-2);
 
 export const inferences: { readonly [K in OpName]: Infer<K> } = {
   Add: elementwise,
@@ -109,22 +113,44 @@ export const inferences: { readonly [K in OpName]: Infer<K> } = {
   CumSum: same,
   Cast: ([x], { to }) => [{ dtype: to, shape: x.shape }],
   Where: ([condition, a, b]) => [
-    { dtype: a.dtype, shape: broadcast(condition.shape, broadcast(a.shape, b.shape)) },
+    { dtype: sameType(a, b), shape: broadcast(condition.shape, broadcast(a.shape, b.shape)) },
   ],
   MatMul: ([a, b]) => matmul(a, b),
   FusedMatMul: ([a, b], { transA, transB }) => matmul(a, b, transA, transB),
-  Transpose: ([x], { perm }) => [{ dtype: x.dtype, shape: perm.map((axis) => x.shape[axis]!) }],
-  Reshape: ([x], { shape }) => [{ dtype: x.dtype, shape }],
-  Expand: ([x], { shape }) => [{ dtype: x.dtype, shape }],
+  Transpose: ([x], { perm }) => {
+    const isOrder =
+      x.shape.every((_, axis) => perm.includes(axis)) && perm.length === x.shape.length;
+    assert(isOrder, `${show(perm)} is not an order of the axes of ${show(x.shape)}`);
+    return [{ dtype: x.dtype, shape: perm.map((axis) => x.shape[axis]!) }];
+  },
+  Reshape: ([x], { shape }) => {
+    const [before, after] = [knownCount(x.shape), knownCount(shape)];
+    const fits = before === null || after === null || before === after;
+    assert(fits, `${show(x.shape)} does not fill ${show(shape)}`);
+    return [{ dtype: x.dtype, shape }];
+  },
+  Expand: ([x], { shape }) => {
+    const fits = show(broadcast(x.shape, shape)) === show(shape);
+    assert(fits, `${show(x.shape)} does not stretch to ${show(shape)}`);
+    return [{ dtype: x.dtype, shape }];
+  },
   Concat: (xs, { axis }) => {
     const first = xs[0]!;
     const at = normalAxis(axis, first.shape.length);
+    const around = (x: TypedShape) => show(x.shape.with(at, "·"));
+    for (const x of xs) {
+      const fits = sameType(first, x) && around(first) === around(x);
+      assert(fits, `cannot join ${show(first.shape)} and ${show(x.shape)} along axis ${at}`);
+    }
     const size = xs.reduce((sum, x) => sum + fixed(x.shape[at]!), 0);
-    return [{ dtype: first.dtype, shape: first.shape.map((dim, i) => (i === at ? size : dim)) }];
+    return [{ dtype: first.dtype, shape: first.shape.with(at, size) }];
   },
   Slice: ([x], { axis, start, end }) => {
     const at = normalAxis(axis, x.shape.length);
-    return [{ dtype: x.dtype, shape: x.shape.map((dim, i) => (i === at ? end - start : dim)) }];
+    const size = fixed(x.shape[at]!);
+    const fits = 0 <= start && start <= end && end <= size;
+    assert(fits, `${start} to ${end} is outside of axis ${at} of ${show(x.shape)}`);
+    return [{ dtype: x.dtype, shape: x.shape.with(at, end - start) }];
   },
   Gather: ([x, indices], { axis }) => {
     const at = normalAxis(axis, x.shape.length);
@@ -149,6 +175,11 @@ export const inferences: { readonly [K in OpName]: Infer<K> } = {
   ConstantOfShape: (_, { dtype, shape }) => [{ dtype, shape }],
   GroupQueryAttention: ([query, , , pastKey, pastValue]) => [query, pastKey, pastValue],
 };
+
+/** Number of elements; null when a size is a symbol. */
+export function knownCount(shape: Shape): number | null {
+  return shape.every((dim) => typeof dim === "number") ? elementCount(shape) : null;
+}
 
 function fixed(dim: Dim): number {
   assert(typeof dim === "number", `the size ${dim} must be known here`);
