@@ -17,6 +17,7 @@ declare module "fastify" {
   }
 }
 
+const switched = 101;
 const clientLeft = 499;
 
 /** A hook that watches every request from its headers to its last byte. */
@@ -26,8 +27,10 @@ export function createObserver(context: HttpContext) {
     request.observation = observation;
     const startedMs = context.clock.elapsedMs();
     reply.raw.once("close", () => {
-      const status = reply.raw.writableFinished ? reply.statusCode : clientLeft;
-      observation.finish(status);
+      const isSocket = request.ws && !reply.raw.headersSent; // its answers are counted one by one
+      const ending = reply.raw.writableFinished ? reply.statusCode : clientLeft;
+      const status = isSocket ? switched : ending;
+      if (!isSocket) observation.finish(status);
       const ms = Math.round(context.clock.elapsedMs() - startedMs);
       request.log.info({ method: request.method, url: request.url, status, ms }, "request");
     });

@@ -33,6 +33,7 @@ test("answers the official client in OpenAI's shape", async () => {
 
 test("hands every sampling field to the gateway under our names", async () => {
   const { client, gateway } = await startServer();
+  const ours = { top_k: 40, min_p: 0.05 }; // the official types lack them
   await client.chat.completions.create({
     ...ask,
     messages: [
@@ -60,7 +61,7 @@ test("hands every sampling field to the gateway under our names", async () => {
     user: "u-1",
     metadata: { tag: "x" },
     store: false,
-    ...{ top_k: 40, min_p: 0.05 },
+    ...ours,
   });
   expect(gateway.seen[0]).toMatchObject({
     route: "/v1/chat/completions",
@@ -240,7 +241,7 @@ test("reports the search with every candidate and its raw reward", async () => {
   expect(answer.choices[0]!.message.content).toBe("Hello there, friend.");
   expect(answer.usage!.completion_tokens).toBe(21);
   const logprob = (text: string) =>
-    [...text].reduce((sum, c) => sum - (c.charCodeAt(0) % 7) / 8, -(256 % 7) / 8);
+    [...Buffer.from(text), 256].reduce((sum, id) => sum - (id % 7) / 8, 0);
   expect(answer).toMatchObject({
     alignment: {
       strategy: "best-of-n",

@@ -1,14 +1,14 @@
 import { once } from "node:events";
 import { afterAll, expect, onTestFinished, test } from "vitest";
-import { WebSocket } from "ws";
+import { type ClientOptions, WebSocket } from "ws";
 import type { ServerMessage } from "../../src/http/socket/protocol.ts";
-import { createGate, startServer, until } from "../support/http-server.ts";
+import { createGate, startServer, until, untilStill } from "../support/http-server.ts";
 
 const request = { model: "tiny-chat", messages: [{ role: "user", content: "Hello?" }] };
 const search = { ...request, alignment: { strategy: "best-of-n", n: 3 } };
 
-async function openSocket(url: string, headers: Record<string, string> = {}) {
-  const socket = new WebSocket(`${url.replace("http", "ws")}/v1/stream`, { headers });
+async function openSocket(url: string, options: ClientOptions = {}) {
+  const socket = new WebSocket(`${url.replace("http", "ws")}/v1/stream`, options);
   onTestFinished(() => socket.terminate());
   const received: ServerMessage[] = [];
   socket.on("message", (data: Buffer) =>
@@ -21,7 +21,7 @@ async function openSocket(url: string, headers: Record<string, string> = {}) {
     received,
     send: (message: unknown) => socket.send(JSON.stringify(message)),
     /** The messages since the last call, up to the first of this type. */
-    async upTo(type: ServerMessage["type"]) {
+    upTo: async (type: ServerMessage["type"]) => {
       await until(() => received.slice(read).some((message) => message.type === type));
       const end = received.findIndex((message, i) => i >= read && message.type === type) + 1;
       const messages = received.slice(read, end);
@@ -188,10 +188,7 @@ test("waits for a slow reader and loses no final text", async () => {
   send({ type: "response.create", id: "a", request });
   await upTo("response.created");
   socket.pause();
-  for (let seen = -1; seen !== pulled; ) {
-    seen = pulled;
-    for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve));
-  }
+  await untilStill(() => pulled);
   expect(pulled).toBeLessThan(words);
   socket.resume();
   const messages = await upTo("response.completed");
@@ -218,6 +215,59 @@ test("closes a reader that takes nothing with 1013, and frees its answers", asyn
   expect(code).toBe(1013);
 });
 
+test("counts the answers on a socket, not the socket", async () => {
+  const { url } = await startServer();
+  const { socket, send, upTo } = await openSocket(url);
+  send({ type: "response.create", id: "a", request });
+  await upTo("response.completed");
+  send({ type: "response.create", id: "b", request: { ...request, n: 0 } });
+  await upTo("error");
+  const counts = async () => {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    return text.match(
+      /plumbline_requests_total\{route="\/v1\/stream".*|plumbline_open_streams.*\d/g,
+    );
+  };
+  expect(await counts()).toContain('plumbline_open_streams{transport="websocket"} 1');
+  socket.close();
+  await once(socket, "close");
+  expect(await counts()).toEqual([
+    'plumbline_requests_total{route="/v1/stream",status="200",strategy="sample"} 1',
+    'plumbline_requests_total{route="/v1/stream",status="400",strategy="none"} 1',
+    'plumbline_open_streams{transport="websocket"} 0',
+  ]);
+});
+
+test("a cancel does not wait for a slow reader", async () => {
+  let pulled = 0;
+  const { url, gateway } = await startServer({
+    texts: [megabyteWord.repeat(48)],
+    step: async () => void pulled++,
+  });
+  const { socket, send, upTo } = await openSocket(url);
+  send({ type: "response.create", id: "a", request });
+  await upTo("response.created");
+  socket.pause();
+  await untilStill(() => pulled);
+  send({ type: "response.cancel", id: "a" });
+  await until(() => gateway.aborted.length === 1);
+  socket.resume();
+  expect((await upTo("error")).at(-1)).toMatchObject({ id: "a", error: { code: "cancelled" } });
+});
+
+test("pings a quiet socket, which keeps it open", async () => {
+  const { url } = await startServer({ flags: { stallMsMax: "20000", keepAliveMs: "5" } });
+  const { socket } = await openSocket(url);
+  for (let ping = 0; ping < 10; ping++) await once(socket, "ping");
+  expect(socket.readyState).toBe(WebSocket.OPEN);
+});
+
+test("closes a socket that answers no ping", async () => {
+  const { url } = await startServer({ flags: { stallMsMax: "20", keepAliveMs: "5" } });
+  const { socket } = await openSocket(url, { autoPong: false });
+  expect((await once(socket, "close"))[0]).toBe(1013);
+});
+
 test("a closing server lets the answers finish, then closes the sockets", async () => {
   const gate = createGate();
   const { app, url } = await startServer({ step: gate.step });
@@ -237,8 +287,8 @@ test("needs a key, and a page of its own origin", async () => {
   const { url } = await startServer({ flags: { apiKeys: "key-1" } });
   const authorization = "Bearer key-1";
   await expect(openSocket(url)).rejects.toThrow("401");
-  await expect(openSocket(url, { authorization, origin: "https://evil.example" })).rejects.toThrow(
-    "403",
-  );
-  await openSocket(url, { authorization, origin: url });
+  await expect(
+    openSocket(url, { headers: { authorization }, origin: "https://evil.example" }),
+  ).rejects.toThrow("403");
+  await openSocket(url, { headers: { authorization }, origin: url });
 });

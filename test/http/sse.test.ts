@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import { expect, test } from "vitest";
-import { createGate, startServer, until } from "../support/http-server.ts";
+import { createGate, startServer, until, untilStill } from "../support/http-server.ts";
 
 const chat = "/v1/chat/completions";
 const ask = {
@@ -30,10 +30,8 @@ test("asks for nothing more while the client does not read, and loses nothing", 
     step: async () => void pulled++,
   });
   const socket = sendWithoutReading(url);
-  for (let seen = -1; seen !== pulled || pulled === 0; ) {
-    seen = pulled;
-    for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve));
-  }
+  await until(() => pulled > 0);
+  await untilStill(() => pulled);
   expect(pulled).toBeLessThan(words);
   let received = 0;
   for await (const chunk of socket) received += (chunk as Buffer).length;

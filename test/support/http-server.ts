@@ -69,3 +69,11 @@ export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }
+
+/** Resolves once the count has not changed for 200 turns of the event loop. */
+export async function untilStill(count: () => number): Promise<void> {
+  for (let seen = Number.NaN; seen !== count(); ) {
+    seen = count();
+    for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+}

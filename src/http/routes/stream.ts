@@ -16,6 +16,7 @@ export function streamRoute(app: App, context: HttpContext): void {
     handler: async () => {
       throw new GatewayError("upgrade_required", {});
     },
-    wsHandler: (socket, { id: requestId, log }) => openSession(socket, context, { requestId, log }),
+    wsHandler: (socket, { id: requestId, log, raw }) =>
+      openSession(socket, context, { requestId, log, connection: raw.socket }),
   });
 }

@@ -21,9 +21,10 @@ export async function deliver(run: Run, { id, outbox, signal }: Addressee): Prom
   const transcript = createTranscript(ask);
   const choices: object[] = [];
   let alignment: object | null = null;
-  const send = (message: ServerMessage) => {
+  const aborted = rejectionOf(signal);
+  const send = async (message: ServerMessage) => {
     signal.throwIfAborted();
-    return outbox.send(message);
+    await Promise.race([outbox.send(message), aborted]); // a cancel does not wait for the reader
   };
   const sendText = async ({ index, isFirst, echo, piece }: Delta) => {
     const delta = isFirst ? echo + piece.text : piece.text;
@@ -80,4 +81,13 @@ export async function deliver(run: Run, { id, outbox, signal }: Addressee): Prom
     usage: transcript.usage(),
     alignment,
   });
+}
+
+/** Rejects once the signal aborts; nobody need listen. */
+function rejectionOf(signal: AbortSignal): Promise<never> {
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  aborted.catch(() => {});
+  return aborted;
 }

@@ -1,13 +1,10 @@
 /**
  * What waits to be written to one socket, bounded. Final text is never dropped: `send` resolves only
  * when there is room again, and its caller asks for nothing more until then. The progress of a search
- * is joined instead, and dropped once it is out of date. A reader that takes nothing is closed with 1013.
+ * is joined instead, and dropped once it is out of date.
  */
 import type { WebSocket } from "ws";
 import type { ServerMessage } from "./protocol.ts";
-
-/** "Try again later": the registered code for a peer that cannot keep up. */
-export const tooSlow = 1013;
 
 export type Progress = Extract<ServerMessage, { type: "alignment.candidate.delta" }>;
 
@@ -19,35 +16,18 @@ export interface Outbox {
   forget(id: string, index?: number): void;
 }
 
-export interface OutboxOptions {
-  readonly bufferBytesMax: number;
-  readonly stallMsMax: number;
-  /** The reader takes nothing: the socket is being closed, which it may never notice. */
-  readonly onStall: () => void;
-}
-
-export function createOutbox(socket: WebSocket, options: OutboxOptions): Outbox {
+/** @param bufferBytesMax above it, senders wait and progress is held back. */
+export function createOutbox(socket: WebSocket, bufferBytesMax: number): Outbox {
   /** Answer id → candidate → text held back. */
   const heldBack = new Map<string, Map<number, string>>();
-  const hasRoom = () => socket.bufferedAmount < options.bufferBytesMax;
-
-  /** Resolves when everything up to this message has left, or never will. */
-  const flushed = (text: string) =>
-    new Promise<void>((resolve) => {
-      const stalled = setTimeout(() => {
-        socket.close(tooSlow, "reader too slow");
-        options.onStall();
-        resolve();
-      }, options.stallMsMax);
-      socket.send(text, () => {
-        clearTimeout(stalled);
-        resolve();
-      });
-    });
+  const hasRoom = () => socket.bufferedAmount < bufferBytesMax;
 
   return {
     send(message) {
-      const written = flushed(JSON.stringify(message));
+      // Resolves when everything up to this message has left, or the socket is closed.
+      const written = new Promise<void>((resolve) => {
+        socket.send(JSON.stringify(message), () => resolve());
+      });
       return hasRoom() ? Promise.resolve() : written;
     },
     progress({ type, id, index, delta }) {

@@ -1,4 +1,5 @@
 /** One socket: many answers at once, each with its own cancel. Closing it ends them all. */
+import type { Socket } from "node:net";
 import type { FastifyBaseLogger } from "fastify";
 import type { RawData, WebSocket } from "ws";
 import { GatewayError } from "../../base/errors.ts";
@@ -8,7 +9,8 @@ import { errorBody, statusOf } from "../errors.ts";
 import { counted, type Observation, observe } from "../observe.ts";
 import type { RunningAnswer } from "../running.ts";
 import { deliver } from "./deliver.ts";
-import { createOutbox, tooSlow } from "./outbox.ts";
+import { tooSlow, watchReader } from "./liveness.ts";
+import { createOutbox } from "./outbox.ts";
 import { askOfMessage, type CreateMessage, checkMessage, idOf, parseFrame } from "./protocol.ts";
 
 const route = "/v1/stream";
@@ -21,20 +23,21 @@ interface Peer {
   /** Names the socket in the log, and in errors of ours that others can only report. */
   readonly requestId: string;
   readonly log: FastifyBaseLogger;
+  /** What the socket is written to. */
+  readonly connection: Socket;
 }
 
 export function openSession(
   socket: WebSocket,
   context: HttpContext,
-  { requestId, log }: Peer,
+  { requestId, log, connection }: Peer,
 ): void {
   const { config, metrics } = context;
-  const { stallMsMax } = config;
   const answers = new Map<string, RunningAnswer>();
   const endAll = () => {
     for (const running of answers.values()) running.abort(new GatewayError("client_gone", {}));
   };
-  const outbox = createOutbox(socket, { bufferBytesMax, stallMsMax, onStall: endAll });
+  const outbox = createOutbox(socket, bufferBytesMax);
   let unreadErrors = 0;
 
   const receive = async (data: RawData, isBinary: boolean): Promise<void> => {
@@ -90,6 +93,8 @@ export function openSession(
     unreadErrors -= 1;
   };
 
+  const { keepAliveMs, stallMsMax } = config;
+  watchReader(socket, connection, { keepAliveMs, stallMsMax, onStall: endAll });
   metrics.streams.inc({ transport: "websocket" });
   socket.on("message", (data: RawData, isBinary: boolean) => void receive(data, isBinary));
   socket.on("close", () => {
