@@ -4,9 +4,10 @@
  */
 import type { Graph, Value } from "./graph.ts";
 
-/** x·Wᵀ: x [rows, in], W [out, in] as Hugging Face stores it → [rows, out]. */
-export function linear(g: Graph, x: Value, weight: Value): Value {
-  return g.matmul(x, weight, { transB: true });
+/** x·Wᵀ + b: x [rows, in], W [out, in] as Hugging Face stores it, b [out] or none → [rows, out]. */
+export function linear(g: Graph, x: Value, weight: Value, bias: Value | null = null): Value {
+  const y = g.matmul(x, weight, { transB: true });
+  return bias ? g.add(y, bias) : y;
 }
 
 /** x / √(mean(x²) + ε) · scale, over the last axis. Source: Zhang & Sennrich, arXiv:1910.07467. */
@@ -22,14 +23,9 @@ export function silu(g: Graph, x: Value): Value {
   return g.mul(x, g.sigmoid(x));
 }
 
-/** down(silu(gate(x)) ⊙ up(x)). Source: Shazeer, arXiv:2002.05202. */
-export function swiglu(
-  g: Graph,
-  x: Value,
-  weights: { gate: Value; up: Value; down: Value },
-): Value {
-  const gated = g.mul(silu(g, linear(g, x, weights.gate)), linear(g, x, weights.up));
-  return linear(g, gated, weights.down);
+/** silu(gate) ⊙ up, between the projections of a feed-forward block. Source: Shazeer, arXiv:2002.05202. */
+export function swiglu(g: Graph, gate: Value, up: Value): Value {
+  return g.mul(silu(g, gate), up);
 }
 
 /**

@@ -18,6 +18,8 @@ export interface TransformerConfig {
   readonly ropeTheta: number;
   readonly contextTokens: number;
   readonly tieEmbeddings: boolean;
+  readonly attentionBias: boolean;
+  readonly mlpBias: boolean;
 }
 
 /** logits: next-token scores; scalar: one number per token (`score.weight`: a reward or a value). */
@@ -41,22 +43,25 @@ function decoder(
   attention: Attention,
 ): Value {
   const { hiddenSize: d, intermediateSize: inner, heads, kvHeads, headDim, normEpsilon } = config;
+  const { attentionBias, mlpBias } = config;
   let x = g.gather(weight("model.embed_tokens.weight", [config.vocabSize, d]), ids);
   for (let layer = 0; layer < config.layers; layer++) {
-    const at = (name: string, ...shape: number[]) =>
-      weight(`model.layers.${layer}.${name}.weight`, shape);
-    const normed = rmsNorm(g, x, at("input_layernorm", d), normEpsilon);
-    const q = linear(g, normed, at("self_attn.q_proj", heads * headDim, d));
-    const k = linear(g, normed, at("self_attn.k_proj", kvHeads * headDim, d));
-    const v = linear(g, normed, at("self_attn.v_proj", kvHeads * headDim, d));
-    x = g.add(x, linear(g, attention(layer, q, k, v), at("self_attn.o_proj", d, heads * headDim)));
-    const inside = rmsNorm(g, x, at("post_attention_layernorm", d), normEpsilon);
-    const mlp = {
-      gate: at("mlp.gate_proj", inner, d),
-      up: at("mlp.up_proj", inner, d),
-      down: at("mlp.down_proj", d, inner),
+    const at = (name: string, ...shape: number[]) => weight(`model.layers.${layer}.${name}`, shape);
+    const norm = (name: string) => rmsNorm(g, x, at(`${name}.weight`, d), normEpsilon);
+    const project = (name: string, from: Value, outputs: number, hasBias: boolean) => {
+      const matrix = at(`${name}.weight`, outputs, Number(from.shape[1]));
+      return linear(g, from, matrix, hasBias ? at(`${name}.bias`, outputs) : null);
     };
-    x = g.add(x, swiglu(g, inside, mlp));
+    const normed = norm("input_layernorm");
+    const q = project("self_attn.q_proj", normed, heads * headDim, attentionBias);
+    const k = project("self_attn.k_proj", normed, kvHeads * headDim, attentionBias);
+    const v = project("self_attn.v_proj", normed, kvHeads * headDim, attentionBias);
+    const mixed = attention(layer, q, k, v);
+    x = g.add(x, project("self_attn.o_proj", mixed, d, attentionBias));
+    const inside = norm("post_attention_layernorm");
+    const gate = project("mlp.gate_proj", inside, inner, mlpBias);
+    const up = project("mlp.up_proj", inside, inner, mlpBias);
+    x = g.add(x, project("mlp.down_proj", swiglu(g, gate, up), d, mlpBias));
   }
   return rmsNorm(g, x, weight("model.norm.weight", [d]), normEpsilon);
 }

@@ -3,7 +3,7 @@ import type { Random } from "../base/random.ts";
 
 /**
  * Norm scales 1; matrices normal with deviation 0.02, those that write into the residual stream divided
- * by √(2·layers) so that its variance does not grow with depth; score heads 0.
+ * by √(2·layers) so that its variance does not grow with depth; biases and score heads 0.
  * Source: Radford et al. 2019 (GPT-2), section 2.3.
  */
 export function initialWeights(
@@ -15,8 +15,8 @@ export function initialWeights(
     /(o_proj|down_proj)\.weight$/.test(name) ? 0.02 / Math.sqrt(2 * layers) : 0.02;
   const values = (name: string, shape: readonly number[]) => {
     const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
+    if (name === "score.weight" || name.endsWith(".bias")) return data;
     if (shape.length === 1) return data.fill(1);
-    if (name === "score.weight") return data;
     const scale = deviation(name);
     return data.map(() => scale * random.normal());
   };

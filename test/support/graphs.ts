@@ -46,8 +46,14 @@ export function tensors(runtime: Runtime, feeds: Feeds): Record<string, Tensor> 
   );
 }
 
+/**
+ * NOTE: ONNX Runtime's extended optimisations mistreat double precision: a fused x·σ(x) has no kernel,
+ * and a scale that moves into a matrix product is rounded to single.
+ */
 export async function openGraph(runtime: Runtime, g: Graph): Promise<Session> {
-  return runtime.session(encode(g), { threads: 1, spinning: false });
+  const isDouble = g.inputs.some(({ dtype }) => dtype === "float64");
+  const graphOptimization = isDouble ? "basic" : "all";
+  return runtime.session(encode(g), { threads: 1, spinning: false, graphOptimization });
 }
 
 /** An output as numbers, with its type. */
