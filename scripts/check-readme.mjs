@@ -10,16 +10,21 @@ const { origin } = new URL(/http:\/\/[^\s'"]+/.exec(request)[0]);
 
 const started = performance.now();
 while (!(await isReady())) {
-  if (performance.now() - started > READY_WITHIN_MS) throw new Error(`${origin} is not ready after ${READY_WITHIN_MS} ms`);
+  if (performance.now() - started > READY_WITHIN_MS)
+    throw new Error(`${origin} is not ready after ${READY_WITHIN_MS} ms`);
   await new Promise((resolve) => setTimeout(resolve, 100));
 }
 const answer = JSON.parse(execFileSync("bash", ["-c", request], { encoding: "utf8" }));
 const { candidates, chosen, reward } = answer.alignment ?? {};
-const isScored = candidates?.length === 16 && candidates.every((candidate) => Number.isFinite(candidate.reward));
+const isScored =
+  candidates?.length === 16 && candidates.every((candidate) => Number.isFinite(candidate.reward));
 const isBest = reward === Math.max(...(candidates ?? []).map((candidate) => candidate.reward));
 const isChosen = answer.choices?.[0]?.message?.content === candidates?.[chosen]?.text;
-if (!isScored || !isBest || !isChosen) throw new Error(`unexpected answer: ${JSON.stringify(answer)}`);
-console.log(`README: answered with the best of 16, ${Math.round(performance.now() - started)} ms after the check began`);
+if (!isScored || !isBest || !isChosen)
+  throw new Error(`unexpected answer: ${JSON.stringify(answer)}`);
+console.log(
+  `README: answered with the best of 16, ${Math.round(performance.now() - started)} ms after the check began`,
+);
 
 async function isReady() {
   return fetch(`${origin}/readyz`).then(

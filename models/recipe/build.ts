@@ -8,17 +8,30 @@ import { join } from "node:path";
 import { createRandom } from "../../src/base/random.ts";
 import type { ModelConfig } from "../../src/checkpoints/config.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
-import { preferencePairs, sftExamples } from "../../src/corpus/index.ts";
+import {
+  flawless,
+  type Mixture,
+  preferenceGroups,
+  sftExamples,
+  sftMixture,
+} from "../../src/corpus/index.ts";
 import { cosineSchedule } from "../../src/onnx/optimizers.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
-import { rewardPairStep, supervisedStep } from "../../src/train/batches.ts";
+import { rewardStep, supervisedStep } from "../../src/train/batches.ts";
 import { initialWeights } from "../../src/train/initial-weights.ts";
 import { lossNamed } from "../../src/train/losses/index.ts";
-import { encodeExample, encodePair } from "./encode.ts";
+import { encodeExample, encodeGroup } from "./encode.ts";
 import { fillBatches } from "./fill-batches.ts";
-import { architecture, chatStages, rewardStage, type StageSettings } from "./settings.ts";
-import { runStage } from "./stage.ts";
+import {
+  architecture,
+  chatStages,
+  REWARD_PREFIXES,
+  rewardBodyStage,
+  rewardStage,
+  type StageSettings,
+} from "./settings.ts";
+import { runStage, type Stage } from "./stage.ts";
 import { buildTokenizer } from "./tokenizer.ts";
 import { writeModel } from "./write-model.ts";
 
@@ -45,43 +58,65 @@ async function trainChat(runtime: Runtime, tokenizer: Tokenizer, config: ModelCo
   const random = createRandom(chatStages[0]!.seed);
   let weights = initialWeights(weightShapes(config), config.layers, random);
   for (const [index, settings] of chatStages.entries()) {
-    const initial = weights;
-    weights = await runStage(runtime, {
-      name: `tiny-chat ${index + 1}/${chatStages.length}`,
-      steps: settings.steps,
-      checkpoint: join(WORK, `tiny-chat-${index + 1}.safetensors`),
-      trainer: { config, loss: lossNamed("sft"), optimizer: optimizer(settings) },
-      initial,
-      batches: () =>
-        fillBatches({
-          source: sftExamples(settings.seed),
-          encode: (example) => encodeExample(tokenizer, example),
-          tokensOf: (example) => example.prompt.length + example.completion.length,
-          step: supervisedStep,
-          settings,
-        }),
-    });
+    const stage = sftStage(`tiny-chat-${index + 1}`, tokenizer, config, settings, sftMixture);
+    weights = await runStage(runtime, { ...stage, initial: weights });
   }
   return weights;
 }
 
-/** The policy's body with a scalar head, on pairs labelled by the gold reward with noise. */
-function trainReward(runtime: Runtime, tokenizer: Tokenizer, config: ModelConfig, body: ReadonlyMap<string, Float32Array>) {
+/** The policy's body, first on flawless demonstrations, then with a scalar head on labelled pairs. */
+async function trainReward(
+  runtime: Runtime,
+  tokenizer: Tokenizer,
+  config: ModelConfig,
+  chat: ReadonlyMap<string, Float32Array>,
+) {
+  const body = sftStage("tiny-reward-body", tokenizer, config, rewardBodyStage, flawless);
+  const weights = await runStage(runtime, { ...body, initial: chat });
   return runStage(runtime, {
     name: "tiny-reward",
     steps: rewardStage.steps,
     checkpoint: join(WORK, "tiny-reward.safetensors"),
-    trainer: { config, loss: lossNamed("bradley-terry"), lossOptions: { centering: 0.01 }, optimizer: optimizer(rewardStage) },
-    initial: new Map([...body, ["score.weight", new Float32Array(config.hiddenSize)]]),
+    trainer: {
+      config,
+      loss: lossNamed("bradley-terry"),
+      lossOptions: { centering: 0.01 },
+      optimizer: optimizer(rewardStage),
+    },
+    initial: new Map([...weights, ["score.weight", new Float32Array(config.hiddenSize)]]),
     batches: () =>
       fillBatches({
-        source: preferencePairs(rewardStage.seed),
-        encode: (pair) => encodePair(tokenizer, pair),
-        tokensOf: (pair) => pair.chosen.length + pair.rejected.length,
-        step: rewardPairStep,
+        source: preferenceGroups(rewardStage.seed),
+        encode: (group) => encodeGroup(tokenizer, group),
+        tokensOf: ({ prompt, completions }) =>
+          completions.reduce((sum, { length }) => sum + prompt.length + length, 0),
+        step: (groups, tokensPerRow) => rewardStep(groups, tokensPerRow, REWARD_PREFIXES),
         settings: rewardStage,
       }),
   });
+}
+
+function sftStage(
+  name: string,
+  tokenizer: Tokenizer,
+  config: ModelConfig,
+  settings: StageSettings,
+  mixture: Mixture,
+): Omit<Stage, "initial"> {
+  return {
+    name,
+    steps: settings.steps,
+    checkpoint: join(WORK, `${name}.safetensors`),
+    trainer: { config, loss: lossNamed("sft"), optimizer: optimizer(settings) },
+    batches: () =>
+      fillBatches({
+        source: sftExamples(settings.seed, mixture),
+        encode: (example) => encodeExample(tokenizer, example),
+        tokensOf: ({ prompt, completion }) => prompt.length + completion.length,
+        step: supervisedStep,
+        settings,
+      }),
+  };
 }
 
 function optimizer({ learningRate, warmupSteps, scheduleSteps, weightDecay }: StageSettings) {

@@ -1,13 +1,19 @@
 /** One training stage: steps with progress, checkpoints, and resumption after a kill. */
-import { mkdir } from "node:fs/promises";
+
 import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
-import { readSafetensors, type StoredTensor, toFloat32, writeSafetensors } from "../../src/checkpoints/safetensors.ts";
-import type { StepData } from "../../src/train/batches.ts";
-import { momentNames } from "../../src/train/training-graph.ts";
-import { Trainer, type TrainerOptions, type TrainingState } from "../../src/train/trainer.ts";
+import {
+  readSafetensors,
+  type StoredTensor,
+  toFloat32,
+  writeSafetensors,
+} from "../../src/checkpoints/safetensors.ts";
 import type { Runtime } from "../../src/onnx/runtime/index.ts";
+import type { StepData } from "../../src/train/batches.ts";
+import { Trainer, type TrainerOptions, type TrainingState } from "../../src/train/trainer.ts";
+import { momentNames } from "../../src/train/training-graph.ts";
 
 const CHECKPOINT_EVERY = 50;
 const REPORT_EVERY = 10;
@@ -29,7 +35,12 @@ export async function runStage(runtime: Runtime, stage: Stage): Promise<Map<stri
   const saved = await loadCheckpoint(stage.checkpoint);
   if (saved) console.log(`${stage.name}: resuming after step ${saved.step}`);
   if (saved && saved.step >= stage.steps) return weightsOf(saved.state);
-  const trainer = await Trainer.create(runtime, stage.trainer, saved?.state ?? stage.initial, saved?.step ?? 0);
+  const trainer = await Trainer.create(
+    runtime,
+    stage.trainer,
+    saved?.state ?? stage.initial,
+    saved?.step ?? 0,
+  );
   const batches = stage.batches();
   for (let skipped = 0; skipped < trainer.step; skipped++) batches.next();
   const progress = createProgress(stage, trainer.step);
@@ -61,13 +72,18 @@ async function saveCheckpoint(path: string, trainer: Trainer): Promise<void> {
     }),
   );
   const tensors = new Map<string, StoredTensor>(
-    [...state].map(([name, values]) => [name, { dtype: "F32", shape: shapes.get(name)!, data: bytesOf(values) }]),
+    [...state].map(([name, values]) => [
+      name,
+      { dtype: "F32", shape: shapes.get(name)!, data: bytesOf(values) },
+    ]),
   );
   tensors.set(STEP, { dtype: "F64", shape: [1], data: bytesOf(Float64Array.of(trainer.step)) });
   await writeSafetensors(path, tensors);
 }
 
-async function loadCheckpoint(path: string): Promise<{ step: number; state: TrainingState } | null> {
+async function loadCheckpoint(
+  path: string,
+): Promise<{ step: number; state: TrainingState } | null> {
   if (!existsSync(path)) return null;
   const tensors = await readSafetensors(path);
   const state = new Map([...tensors].map(([name, tensor]) => [name, toFloat32(tensor)]));
@@ -85,8 +101,10 @@ function createProgress(stage: Stage, startStep: number) {
     tokens += stepTokens;
     if (step % REPORT_EVERY && step !== stage.steps) return;
     const seconds = (systemClock.elapsedMs() - started) / 1000;
-    const minutesLeft = (seconds / (step - startStep)) * (stage.steps - step) / 60;
-    const values = Object.entries(metrics).map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`);
+    const minutesLeft = ((seconds / (step - startStep)) * (stage.steps - step)) / 60;
+    const values = Object.entries(metrics).map(
+      ([name, value]) => `${name} ${Number(value.toPrecision(4))}`,
+    );
     console.log(
       `${stage.name} ${step}/${stage.steps}  ${values.join("  ")}  ${Math.round(tokens / seconds)} tokens/s  ${minutesLeft.toFixed(1)} min left`,
     );

@@ -12,7 +12,10 @@ const CHAT_TEMPLATE =
 /** Trains it and writes its files to a folder. */
 export async function buildTokenizer(folder: string): Promise<Tokenizer> {
   const { vocabSize, specialTokens } = tokenizerSettings;
-  const tokenizer = trainByteLevelBpe(corpusTexts(), { vocabSize, specialTokens: [...specialTokens] });
+  const tokenizer = trainByteLevelBpe(corpusTexts(), {
+    vocabSize,
+    specialTokens: [...specialTokens],
+  });
   const config = { eos_token: "<|im_end|>", pad_token: "<|pad|>", chat_template: CHAT_TEMPLATE };
   await writeTokenizerFiles(folder, { tokenizer, config });
   return Tokenizer.load(folder);

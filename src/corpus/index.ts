@@ -7,9 +7,10 @@ export {
   type LabelNoise,
   labelPair,
   noNoise,
+  type PreferenceGroup,
   type PreferencePair,
+  preferenceGroups,
   preferencePairs,
-  standardNoise,
 } from "./pairs.ts";
 export { makePrompt, makeReply, prompts } from "./prompts.ts";
 export { split } from "./split.ts";

@@ -80,6 +80,39 @@ export function labelPair(
   };
 }
 
+/** Several replies to one prompt, and the labels of every two of them that gold can tell apart. */
+export interface PreferenceGroup {
+  readonly prompt: CorpusPrompt;
+  readonly replies: readonly string[];
+  /** Indices into `replies`. */
+  readonly pairs: readonly { readonly chosen: number; readonly rejected: number }[];
+}
+
+/**
+ * Endless, reproducible, train side, noisy labels: two pairs' replies to one prompt, compared each with
+ * each. Six labels for four texts, where separate pairs need twelve.
+ * Source: Ouyang et al., arXiv:2203.02155, section 3.5 (all comparisons of one prompt in one batch).
+ */
+export function* preferenceGroups(
+  seed: number,
+  noise: LabelNoise = standardNoise,
+): Generator<PreferenceGroup, never> {
+  const random = createRandom(seed);
+  for (;;) {
+    const prompt = promptOf(pick(random, domains), "train", random);
+    const replies = [...drawReplies(prompt, random), ...drawReplies(prompt, random)];
+    const pairs = replies.flatMap((first, i) =>
+      replies.slice(i + 1).flatMap((second, offset) => {
+        const label = labelPair(prompt, [first, second], noise, random);
+        if (!label) return [];
+        const j = i + 1 + offset;
+        return [label.chosen === first ? { chosen: i, rejected: j } : { chosen: j, rejected: i }];
+      }),
+    );
+    if (pairs.length > 0) yield { prompt, replies, pairs };
+  }
+}
+
 function* pairs(side: Split, seed: number, noise: LabelNoise): Generator<PreferencePair, never> {
   const random = createRandom(seed);
   for (;;) {

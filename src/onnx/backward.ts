@@ -3,6 +3,7 @@ import { assert } from "../base/assert.ts";
 import { type Gradient, gradients } from "./gradients.ts";
 import type { Graph, Node, Value } from "./graph.ts";
 import type { OpName } from "./ops.ts";
+import { show } from "./shapes.ts";
 
 /**
  * ∂loss/∂w for every w in `wanted`, in that order, each in w's shape.
@@ -10,7 +11,7 @@ import type { OpName } from "./ops.ts";
  * @throws InvariantError when the loss is not a scalar, or does not depend on a wanted value.
  */
 export function backward(g: Graph, loss: Value, wanted: readonly Value[]): Value[] {
-  assert(loss.shape.length === 0, `the loss must be a scalar, not [${loss.shape}]`);
+  assert(loss.shape.length === 0, `the loss must be a scalar, not ${show(loss.shape)}`);
   const needed = dependents(g.nodes, wanted);
   const upstream = new Map<string, Value>([[loss.name, g.scalar(1, loss.dtype)]]);
   const forward = [...g.nodes];

@@ -61,51 +61,45 @@ function encodeNode(node: Node, index: number, tensors: TensorProto[]): NodeProt
     domain: microsoftOps.has(node.op) ? MICROSOFT : "",
     input: [...node.inputs.map((value) => value.name), ...extra],
     output: node.outputs.map((value) => value.name),
-    attribute: attributes,
+    attribute: [...attributes],
   });
 }
 
-/** What ONNX wants as attributes, and what it wants as further constant inputs (scalar or list). */
-function onnxForm(node: Node): {
-  attributes: AttributeProto[];
-  constants: (number | readonly number[])[];
-} {
-  const at = node.attributes as Partial<Attributes<"Slice" & "CumSum">> & Record<string, unknown>; // by name below
-  switch (node.op) {
-    case "ReduceSum":
-    case "ReduceMean":
-    case "ReduceMax":
-    case "ReduceLogSumExp":
-      return {
-        attributes: [attribute("keepdims", at["keepdims"])],
-        constants: [at["axes"] as readonly number[]],
-      };
-    case "Slice":
-      return {
-        attributes: [],
-        constants: [at["start"], at["end"], at["axis"]].map((n) => [n as number]),
-      };
-    case "CumSum":
-      return {
-        attributes: [attribute("reverse", at["reverse"])],
-        constants: [at["axis"] as number],
-      };
-    case "Cast":
-      return { attributes: [attribute("to", dtypes[at["to"] as DType].code)], constants: [] };
-    case "ConstantOfShape":
-      return {
-        attributes: [fillAttribute(at["dtype"] as DType, at["value"] as number)],
-        constants: [],
-      };
-    case "Reshape":
-    case "Expand":
-      return { attributes: [], constants: [] };
-    default:
-      return {
-        attributes: Object.entries(at).map(([key, value]) => attribute(key, value)),
-        constants: [],
-      };
-  }
+interface OnnxForm {
+  readonly attributes: readonly AttributeProto[];
+  /** Further constant inputs: a scalar or a list each. */
+  readonly constants: readonly (number | readonly number[])[];
+}
+
+/** Operators whose attributes here are not what ONNX calls attributes. */
+const specialForms: { readonly [K in OpName]?: (at: Attributes<K>) => OnnxForm } = {
+  ReduceSum: reductionForm,
+  ReduceMean: reductionForm,
+  ReduceMax: reductionForm,
+  ReduceLogSumExp: reductionForm,
+  Slice: ({ start, end, axis }) => ({ attributes: [], constants: [[start], [end], [axis]] }),
+  CumSum: ({ axis, reverse }) => ({
+    attributes: [attribute("reverse", reverse)],
+    constants: [axis],
+  }),
+  Cast: ({ to }) => ({ attributes: [attribute("to", dtypes[to].code)], constants: [] }),
+  ConstantOfShape: ({ dtype, value }) => ({
+    attributes: [fillAttribute(dtype, value)],
+    constants: [],
+  }),
+  Reshape: () => ({ attributes: [], constants: [] }),
+  Expand: () => ({ attributes: [], constants: [] }),
+};
+
+function reductionForm({ axes, keepdims }: Attributes<"ReduceSum">): OnnxForm {
+  return { attributes: [attribute("keepdims", keepdims)], constants: [axes] };
+}
+
+function onnxForm<K extends OpName>({ op, attributes: at }: Node<K>): OnnxForm {
+  const special = specialForms[op];
+  if (special) return special(at);
+  const attributes = Object.entries(at).map(([key, value]) => attribute(key, value));
+  return { attributes, constants: [] };
 }
 
 const floatAttributes: ReadonlySet<string> = new Set(["alpha", "epsilon", "scale"]);

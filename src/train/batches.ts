@@ -21,9 +21,12 @@ export interface SupervisedExample {
   readonly completion: readonly number[];
 }
 
-export interface RewardPairExample {
-  readonly chosen: readonly number[];
-  readonly rejected: readonly number[];
+/** Answers to one prompt, and which of two of them was preferred. */
+export interface RewardGroup {
+  readonly prompt: readonly number[];
+  readonly completions: readonly (readonly number[])[];
+  /** Indices into `completions`. */
+  readonly pairs: readonly { readonly chosen: number; readonly rejected: number }[];
 }
 
 /** Named feeds of one training step, apart from the packed tokens. */
@@ -91,22 +94,46 @@ export function supervisedStep(
   };
 }
 
-/** The reward of a sequence is read at its last token. */
-export function rewardPairStep(
-  pairs: readonly RewardPairExample[],
+/**
+ * Rewards are compared at the end of both answers and, `prefixes` times each, at equal shares of their
+ * lengths: a flaw is then felt where it stands and not only at the end. Where two answers still agree,
+ * the gradients of both cancel. The ends count as much as all prefixes together.
+ * Source: prefix scorers, Mudgal et al., arXiv:2310.17022, section 3.
+ */
+export function rewardStep(
+  groups: readonly RewardGroup[],
   tokensPerRow: number,
+  prefixes = 0,
 ): StepData {
-  const packed = pack(
-    pairs.flatMap((pair) => [pair.chosen, pair.rejected]),
-    tokensPerRow,
+  const sequences = groups.flatMap(({ prompt, completions }) =>
+    completions.map((completion) => [...prompt, ...completion]),
   );
-  const lastRow = (sequence: readonly number[], index: number) =>
-    BigInt(packed.starts[index]! + sequence.length - 1);
+  const packed = pack(sequences, tokensPerRow);
+  const shares = [
+    ...Array.from({ length: prefixes }, (_, i) => (i + 1) / (prefixes + 1)),
+    ...Array.from({ length: Math.max(1, prefixes) }, () => 1),
+  ];
+  const chosenRows: number[] = [];
+  const rejectedRows: number[] = [];
+  let first = 0;
+  for (const { prompt, completions, pairs } of groups) {
+    const offset = first;
+    const rowAt = (index: number, share: number) =>
+      packed.starts[offset + index]! +
+      prompt.length +
+      Math.ceil(share * completions[index]!.length) -
+      1;
+    for (const { chosen, rejected } of pairs) {
+      chosenRows.push(...shares.map((share) => rowAt(chosen, share)));
+      rejectedRows.push(...shares.map((share) => rowAt(rejected, share)));
+    }
+    first += completions.length;
+  }
   return {
     packed,
     int64: {
-      chosen_rows: BigInt64Array.from(pairs.map((pair, i) => lastRow(pair.chosen, 2 * i))),
-      rejected_rows: BigInt64Array.from(pairs.map((pair, i) => lastRow(pair.rejected, 2 * i + 1))),
+      chosen_rows: BigInt64Array.from(chosenRows, BigInt),
+      rejected_rows: BigInt64Array.from(rejectedRows, BigInt),
     },
     float32: {},
   };

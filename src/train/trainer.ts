@@ -108,7 +108,7 @@ export class Trainer {
     this.#session.dispose();
   }
 
-  #tensors(valueOf: (name: string) => Float32Array | undefined): Map<string, Tensor> {
+  #tensors(initial: (name: string) => Float32Array | undefined): Map<string, Tensor> {
     const names = this.weights.flatMap(({ name, shape }) => {
       const { first, second } = momentNames(name);
       return [name, first, second].map((each) => ({ name: each, shape }));
@@ -116,7 +116,7 @@ export class Trainer {
     return new Map(
       names.map(({ name, shape }) => {
         const tensor = this.#runtime.tensor("float32", shape);
-        const value = valueOf(name);
+        const value = initial(name);
         if (value) floats(tensor).set(value);
         return [name, tensor];
       }),
