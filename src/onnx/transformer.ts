@@ -149,7 +149,10 @@ export function servingGraph(config: TransformerConfig, head: Head): Graph {
   const g = new Graph();
   const { heads, kvHeads, headDim } = config;
   assert(heads % kvHeads === 0, `${heads} heads cannot share ${kvHeads} key-value heads`);
-  assert(headDim % 16 === 0, `the runtime's attention takes heads of 16, 32, …, not ${headDim}`);
+  assert(
+    headDim % 16 === 0,
+    `the runtime takes head sizes that are multiples of 16, not ${headDim}`,
+  );
   const ids = g.input("input_ids", "int64", ["batch", "tokens"]);
   const lengths = g.input("lengths", "int32", ["batch"]);
   const total = g.input("total", "int32", []);
