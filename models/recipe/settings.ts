@@ -74,7 +74,7 @@ export const rewardBodyStage: StageSettings = {
 };
 
 export const rewardStage: StageSettings = {
-  steps: 2000,
+  steps: 950,
   scheduleSteps: 2000,
   rows: 8,
   tokensPerRow: 256,
