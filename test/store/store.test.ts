@@ -6,7 +6,7 @@ import { openStore, type Store, type StoreOptions } from "../../src/store/store.
 import { candidateRecord, requestRecord } from "../support/request-record.ts";
 
 // A new database takes 2 to 5 s of a processor, and a loaded machine a hundred times that.
-vi.setConfig({ testTimeout: 300_000 });
+vi.setConfig({ testTimeout: 600_000 });
 
 /** One folder and one database for the whole file: a new database takes seconds. */
 let folder = "";
