@@ -38,7 +38,7 @@ export interface StepData {
 
 /**
  * First-fit packing, longest first. Padding gets segment −1.
- * @throws InvariantError when a sequence is longer than a row.
+ * @throws InvariantError when a sequence is empty or longer than a row.
  */
 export function pack(sequences: readonly (readonly number[])[], tokensPerRow: number): PackedBatch {
   const free: number[] = [];
@@ -73,11 +73,15 @@ export function pack(sequences: readonly (readonly number[])[], tokensPerRow: nu
   return { rows: free.length, tokensPerRow, ids, positions, segments, starts };
 }
 
-/** The row before each completion token predicts it. */
+/**
+ * The row before each completion token predicts it.
+ * @throws InvariantError for an empty prompt: no row predicts the first token.
+ */
 export function supervisedStep(
   examples: readonly SupervisedExample[],
   tokensPerRow: number,
 ): StepData {
+  for (const { prompt } of examples) assert(prompt.length > 0, "a prompt is empty");
   // The last token of a sequence predicts nothing and is left out.
   const packed = pack(
     examples.map((e) => [...e.prompt, ...e.completion].slice(0, -1)),

@@ -4,6 +4,7 @@
  */
 import type { Static, TObject } from "typebox";
 import { assert } from "../base/assert.ts";
+import { elementCount } from "../onnx/dtype.ts";
 import { encode } from "../onnx/encode.ts";
 import type { AdamOptions } from "../onnx/optimizers.ts";
 import type { Binding, Runtime, Session, Tensor } from "../onnx/runtime/index.ts";
@@ -53,7 +54,7 @@ export class Trainer {
 
   /**
    * @param state weights by name; moments too when training goes on from a checkpoint (else zero).
-   * @throws InvariantError when a weight is missing or has another size.
+   * @throws InvariantError when a weight is missing, or a weight or moment has another size.
    */
   static async create(
     runtime: Runtime,
@@ -63,8 +64,7 @@ export class Trainer {
   ): Promise<Trainer> {
     const { config, loss, lossOptions = {}, optimizer, threads } = options;
     const { graph, weights, metrics } = trainingGraph(config, loss, lossOptions, optimizer);
-    for (const { name } of weights)
-      assert(state.has(name), `the weight ${name} has no initial value`);
+    checkState(weights, state);
     const session = await runtime.session(encode(graph), threads ? { threads } : {});
     return new Trainer({ runtime, session, weights, metrics, state, step });
   }
@@ -72,7 +72,7 @@ export class Trainer {
   /**
    * One update.
    * @returns the loss, its metrics, gradient_norm (before clipping) and learning_rate.
-   * @throws InvariantError when the loss is not finite: the weights before the step are kept.
+   * @throws InvariantError when the loss or the gradient is not finite: the weights before the step are kept.
    */
   async run(data: StepData): Promise<Record<string, number>> {
     const scalars = new Map(
@@ -85,10 +85,10 @@ export class Trainer {
       const metrics = Object.fromEntries(
         [...scalars].map(([name, { data }]) => [name, Number(data[0])]),
       );
-      assert(
-        Number.isFinite(metrics["loss"]),
-        `the loss of step ${this.step + 1} is ${metrics["loss"]}`,
-      );
+      for (const name of ["loss", "gradient_norm"]) {
+        const value = metrics[name];
+        assert(Number.isFinite(value), `the ${name} of step ${this.step + 1} is ${value}`);
+      }
       [this.#current, this.#next] = [this.#next, this.#current];
       this.step += 1;
       return metrics;
@@ -109,12 +109,8 @@ export class Trainer {
   }
 
   #tensors(initial: (name: string) => Float32Array | undefined): Map<string, Tensor> {
-    const names = this.weights.flatMap(({ name, shape }) => {
-      const { first, second } = momentNames(name);
-      return [name, first, second].map((each) => ({ name: each, shape }));
-    });
     return new Map(
-      names.map(({ name, shape }) => {
+      withMoments(this.weights).map(({ name, shape }) => {
         const tensor = this.#runtime.tensor("float32", shape);
         const value = initial(name);
         if (value) floats(tensor).set(value);
@@ -144,6 +140,23 @@ export class Trainer {
       inputs: { ...feeds, ...Object.fromEntries(this.#current) },
       outputs: Object.fromEntries([...scalars, ...next]),
     });
+  }
+}
+
+/** Each weight, followed by its two moments. */
+function withMoments(weights: readonly TrainedWeight[]): TrainedWeight[] {
+  return weights.flatMap(({ name, shape }) => {
+    const { first, second } = momentNames(name);
+    return [name, first, second].map((each) => ({ name: each, shape }));
+  });
+}
+
+function checkState(weights: readonly TrainedWeight[], state: TrainingState): void {
+  for (const { name } of weights)
+    assert(state.has(name), `the weight ${name} has no initial value`);
+  for (const { name, shape } of withMoments(weights)) {
+    const size = state.get(name)?.length ?? elementCount(shape);
+    assert(size === elementCount(shape), `${name} has ${size} values, not [${shape.join(", ")}]`);
   }
 }
 

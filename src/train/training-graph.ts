@@ -4,6 +4,8 @@
  * runtime's memory between steps.
  */
 import type { Static, TObject } from "typebox";
+import { Value as Json } from "typebox/value";
+import { assert } from "../base/assert.ts";
 import { backward } from "../onnx/backward.ts";
 import { Graph, type Value } from "../onnx/graph.ts";
 import { type AdamOptions, adamW } from "../onnx/optimizers.ts";
@@ -33,7 +35,11 @@ export interface TrainingGraph {
 export const momentNames = (name: string) => ({ first: `first.${name}`, second: `second.${name}` });
 export const nextName = (name: string) => `next.${name}`;
 
-/** @param optimizer null builds the forward pass and the loss alone, for evaluation and benchmarks. */
+/**
+ * @param options   of the loss; what is missing takes its default.
+ * @param optimizer null builds the forward pass and the loss alone, for evaluation and benchmarks.
+ * @throws InvariantError for options that the loss does not take.
+ */
 export function trainingGraph(
   config: TransformerConfig,
   loss: Loss,
@@ -48,7 +54,7 @@ export function trainingGraph(
     return value;
   };
   const hidden = packedForward(g, config, weight, packedInputs(g));
-  const terms = familyTerms(g, config, weight, hidden, loss, options);
+  const terms = familyTerms(g, config, weight, hidden, loss, complete(loss, options));
   const scalars: Record<string, Value> = { loss: terms.loss, ...terms.metrics };
   if (optimizer)
     Object.assign(scalars, appendUpdate(g, terms.loss, [...weights.values()], optimizer));
@@ -58,6 +64,12 @@ export function trainingGraph(
     weights: [...weights.values()].map(({ name, shape }) => ({ name, shape: shape.map(Number) })),
     metrics: Object.keys(scalars),
   };
+}
+
+function complete({ name, options }: Loss, given: Static<TObject>): Static<TObject> {
+  const completed = Json.Default(options, { ...given });
+  assert(Json.Check(options, completed), `${name} does not take ${JSON.stringify(given)}`);
+  return completed;
 }
 
 /** What the family's batch asks of the model, and the loss over it. */

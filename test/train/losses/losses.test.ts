@@ -1,0 +1,95 @@
+/** Every loss by one suite, whatever its formula; the exact numbers of each are in a file of its own. */
+import { Value as Json } from "typebox/value";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { DType } from "../../../src/onnx/dtype.ts";
+import { Graph, type Value } from "../../../src/onnx/graph.ts";
+import { openRuntime, type Runtime } from "../../../src/onnx/runtime/index.ts";
+import type { Loss, LossTerms } from "../../../src/train/losses/define.ts";
+import { losses, lossNamed } from "../../../src/train/losses/index.ts";
+import { type Nd, nd, random } from "../../support/arrays.ts";
+import { gradientError } from "../../support/gradients.ts";
+import { evaluate, type Feeds, feed, inputs } from "../../support/graphs.ts";
+
+let runtime: Runtime;
+beforeAll(() => {
+  runtime = openRuntime();
+});
+afterAll(() => runtime.dispose());
+
+/** What a family's losses are given: numbers of an ordinary batch, and the ones that depend on the model. */
+const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: readonly string[] }> =
+  {
+    supervised: {
+      terms: { logps: random(1, [6], -8, 0), weights: nd([6], [1, 1, 0, 0.5, 2, 1]) },
+      trained: ["logps"],
+    },
+    reward: {
+      terms: { chosen: random(1, [5], -3, 3), rejected: random(2, [5], -3, 3) },
+      trained: ["chosen", "rejected"],
+    },
+  };
+
+/** The loss over inputs of its family's terms, with default options. */
+function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
+  const terms: Record<string, Value> = inputs(g, feeds);
+  const options = Json.Create(loss.options);
+  switch (loss.family) {
+    case "supervised":
+      return loss.build(g, { logps: terms["logps"]!, weights: terms["weights"]! }, options);
+    case "reward":
+      return loss.build(g, { chosen: terms["chosen"]!, rejected: terms["rejected"]! }, options);
+  }
+}
+
+const feedsOf = (terms: Record<string, Nd>, dtype: DType): Feeds =>
+  Object.fromEntries(Object.entries(terms).map(([name, numbers]) => [name, feed(dtype, numbers)]));
+
+describe.each(losses.map((loss) => [loss.name, loss] as const))("%s", (_, loss) => {
+  const { terms, trained } = families[loss.family];
+
+  test("is a finite scalar, with metrics that are finite scalars, in both precisions", async () => {
+    for (const dtype of ["float32", "float64"] as const) {
+      const feeds = feedsOf(terms, dtype);
+      const g = new Graph();
+      const { loss: value, metrics } = build(g, loss, feeds);
+      const results = await evaluate(runtime, g, { ...metrics, loss: value }, feeds);
+      for (const { shape, data } of Object.values(results)) {
+        expect(shape).toEqual([]);
+        expect(data[0]).toSatisfy(Number.isFinite);
+      }
+    }
+  });
+
+  test("has the gradient differences give, by all that depends on the model", async () => {
+    const feeds = feedsOf(terms, "float64");
+    const g = new Graph();
+    const question = { g, y: build(g, loss, feeds).loss, feeds, wanted: trained };
+    expect(await gradientError(runtime, question)).toBeLessThan(1e-8);
+  });
+
+  test("stays finite for numbers far apart", async () => {
+    const far = Object.fromEntries(
+      trained.map((name, i) => [
+        name,
+        nd(
+          terms[name]!.shape,
+          terms[name]!.data.map(() => (i ? 1 : -1) * 1e4),
+        ),
+      ]),
+    );
+    const feeds = feedsOf({ ...terms, ...far }, "float32");
+    const g = new Graph();
+    const { value } = await evaluate(runtime, g, { value: build(g, loss, feeds).loss }, feeds);
+    expect(value.data[0]).toSatisfy(Number.isFinite);
+  });
+
+  test("is found by its name, and has a default for every option", () => {
+    expect(lossNamed(loss.name)).toBe(loss);
+    expect(Json.Check(loss.options, Json.Create(loss.options))).toBe(true);
+  });
+});
+
+test("names are unique, and an unknown one is refused", () => {
+  expect(new Set(losses.map(({ name }) => name)).size).toBe(losses.length);
+  expect(() => lossNamed("dop")).toThrow(/no loss 'dop'/);
+});

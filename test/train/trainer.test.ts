@@ -1,0 +1,163 @@
+/** The training loop: it learns, goes on exactly where it stopped, and keeps what was good. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { InvariantError } from "../../src/base/assert.ts";
+import { cosineSchedule } from "../../src/onnx/optimizers.ts";
+import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
+import { bradleyTerry } from "../../src/train/losses/reward/bradley-terry.ts";
+import { sft } from "../../src/train/losses/supervised/sft.ts";
+import { Trainer, type TrainerOptions } from "../../src/train/trainer.ts";
+import { momentNames } from "../../src/train/training-graph.ts";
+import {
+  policyConfig,
+  rewardBatch,
+  rewardConfig,
+  startingWeights,
+  supervisedBatch,
+} from "../support/tiny-training.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage: () => void = runInNewContext("gc");
+
+let runtime: Runtime;
+beforeAll(() => {
+  runtime = openRuntime();
+});
+afterAll(() => runtime.dispose());
+
+const optimizer = { schedule: cosineSchedule(0.02, 5, 80), weightDecay: 0 };
+const supervised: TrainerOptions = { config: policyConfig, loss: sft, optimizer, threads: 1 };
+const reward: TrainerOptions = { config: rewardConfig, loss: bradleyTerry, optimizer, threads: 1 };
+
+describe("learning", () => {
+  test("a policy learns a batch by heart, from ln V down", async () => {
+    const trainer = await Trainer.create(runtime, supervised, startingWeights(policyConfig));
+    const losses: number[] = [];
+    for (let i = 0; i < 80; i++) losses.push((await trainer.run(supervisedBatch()))["loss"]!);
+    trainer.dispose();
+    expect(Math.abs(losses[0]! - Math.log(20))).toBeLessThan(0.1); // small weights guess uniformly
+    expect(losses.at(-1)).toBeLessThan(0.02);
+    expect(trainer.step).toBe(80);
+  });
+
+  test("a reward model learns its pairs, from ln 2 down", async () => {
+    const trainer = await Trainer.create(runtime, reward, startingWeights(rewardConfig));
+    const first = await trainer.run(rewardBatch());
+    expect(first["loss"]).toBeCloseTo(Math.LN2, 6); // the score head starts at 0
+    for (let i = 1; i < 40; i++) await trainer.run(rewardBatch());
+    const last = await trainer.run(rewardBatch());
+    trainer.dispose();
+    expect(last["accuracy"]).toBe(1);
+    expect(last["loss"]).toBeLessThan(0.3);
+    expect(last["margin"]).toBeGreaterThan(1);
+  });
+
+  test("the learning rate is the schedule's", async () => {
+    const trainer = await Trainer.create(runtime, supervised, startingWeights(policyConfig));
+    const rates: number[] = [];
+    for (let i = 0; i < 3; i++)
+      rates.push((await trainer.run(supervisedBatch()))["learning_rate"]!);
+    trainer.dispose();
+    for (const [i, rate] of rates.entries()) expect(rate).toBeCloseTo((0.02 * (i + 1)) / 5, 7);
+  });
+});
+
+describe("state", () => {
+  test("taken in the middle and given to another trainer leads to the same weights, bit by bit", async () => {
+    const through = await Trainer.create(runtime, supervised, startingWeights(policyConfig));
+    for (let i = 0; i < 3; i++) await through.run(supervisedBatch());
+    const [state, step] = [through.state(), through.step];
+    for (let i = 0; i < 3; i++) await through.run(supervisedBatch());
+
+    const resumed = await Trainer.create(runtime, supervised, state, step);
+    for (let i = 0; i < 3; i++) await resumed.run(supervisedBatch());
+    expect(resumed.step).toBe(6);
+    expect(resumed.state()).toEqual(through.state());
+    expect(resumed.state()).not.toEqual(state);
+    through.dispose();
+    resumed.dispose();
+  });
+
+  test("holds every weight and both its moments, as copies", async () => {
+    const weights = startingWeights(policyConfig);
+    const trainer = await Trainer.create(runtime, supervised, weights);
+    const state = trainer.state();
+    const names = [...weights.keys()].flatMap((name) => [
+      name,
+      ...Object.values(momentNames(name)),
+    ]);
+    expect([...state.keys()].sort()).toEqual(names.sort());
+    const embedding = "model.embed_tokens.weight";
+    expect(state.get(embedding)).toEqual(weights.get(embedding));
+    state.get(embedding)!.fill(9);
+    expect(trainer.state().get(embedding)).toEqual(weights.get(embedding));
+    trainer.dispose();
+  });
+
+  test("is refused when a weight is missing, or a weight or moment has another size", async () => {
+    const weights = () => startingWeights(policyConfig);
+    const create = (state: Map<string, Float32Array>) => Trainer.create(runtime, supervised, state);
+    const missing = weights();
+    missing.delete("model.norm.weight");
+    await expect(create(missing)).rejects.toThrow(/model.norm.weight has no initial value/);
+    const short = weights().set("model.norm.weight", new Float32Array(15));
+    await expect(create(short)).rejects.toThrow(/model.norm.weight has 15 values, not \[16\]/);
+    const moment = weights().set("first.model.norm.weight", new Float32Array(17));
+    await expect(create(moment)).rejects.toThrow(InvariantError);
+  });
+});
+
+describe("a step that fails", () => {
+  test("for a loss that is not finite keeps weights, moments and step, and training goes on", async () => {
+    const trainer = await Trainer.create(runtime, supervised, startingWeights(policyConfig));
+    await trainer.run(supervisedBatch());
+    const before = trainer.state();
+    const bad = supervisedBatch();
+    bad.float32["weights"]!.fill(Number.POSITIVE_INFINITY);
+    await expect(trainer.run(bad)).rejects.toThrow(/the loss of step 2 is NaN/);
+    expect(trainer.step).toBe(1);
+    expect(trainer.state()).toEqual(before);
+    expect((await trainer.run(supervisedBatch()))["loss"]).toBeLessThan(Math.log(20));
+    trainer.dispose();
+  });
+
+  test("for a gradient that overflows under a finite loss keeps them too", async () => {
+    const weights = startingWeights(rewardConfig).set(
+      "score.weight",
+      new Float32Array(16).fill(1e15),
+    );
+    const trainer = await Trainer.create(runtime, reward, weights);
+    const before = trainer.state();
+    await expect(trainer.run(rewardBatch())).rejects.toThrow(
+      /gradient_norm of step 1 is (Inf|NaN)/,
+    );
+    expect(trainer.state()).toEqual(before);
+    trainer.dispose();
+  });
+});
+
+describe("memory", () => {
+  test("is given back when trainers are disposed", async () => {
+    // 1 M weights: 24 MB of weights, moments and their successors, kept by nothing
+    const config = { ...policyConfig, vocabSize: 8192, hiddenSize: 128, layers: 1, headDim: 64 };
+    const weights = startingWeights(config);
+    const cycle = async () => {
+      const trainer = await Trainer.create(runtime, { ...supervised, config }, weights);
+      await trainer.run(supervisedBatch());
+      trainer.dispose();
+      collectGarbage();
+    };
+    for (let i = 0; i < 3; i++) await cycle();
+    const before = process.memoryUsage.rss();
+    for (let i = 0; i < 10; i++) await cycle();
+    expect((process.memoryUsage.rss() - before) / 2 ** 20).toBeLessThan(80);
+  });
+
+  test("is not touched after disposal", async () => {
+    const trainer = await Trainer.create(runtime, supervised, startingWeights(policyConfig));
+    trainer.dispose();
+    expect(() => trainer.state()).toThrow(InvariantError);
+    await expect(trainer.run(supervisedBatch())).rejects.toThrow(InvariantError);
+  });
+});
