@@ -122,9 +122,18 @@ async function flushFolder(folder: string): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true });
   for (const entry of entries) {
     const path = join(folder, entry.name);
-    await (entry.isDirectory() ? flushFolder(path) : flush(path));
+    await (entry.isDirectory() ? flushFolder(path) : flushIfThere(path));
   }
   await flush(folder);
+}
+
+/** PostgreSQL deletes the files of replaced tables late; one that is gone by now has nothing to flush. */
+async function flushIfThere(path: string): Promise<void> {
+  try {
+    await flush(path);
+  } catch (error) {
+    if (toErrno(error).code !== "ENOENT") throw error;
+  }
 }
 
 async function flush(path: string): Promise<void> {
