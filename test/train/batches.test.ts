@@ -49,7 +49,7 @@ describe("pack", () => {
         given.forEach((each, i) => {
           const [from, to] = [starts[i]!, starts[i]! + each.length];
           expect(Math.floor(from / ROW)).toBe(Math.floor((to - 1) / ROW));
-          expect([...ids.slice(from, to)].map(Number)).toEqual(each);
+          expect(Array.from(ids.slice(from, to), Number)).toEqual(each);
           expect(new Set(segments.slice(from, to))).toEqual(new Set([BigInt(i)]));
         });
       }),
@@ -91,7 +91,7 @@ describe("supervisedStep", () => {
         const { rows, labels } = int64 as Record<"rows" | "labels", BigInt64Array>; // its feeds
         const predicted = [...rows].map((row, i) => {
           const [at, t] = [Number(row), Number(packed.positions[Number(row)])];
-          const before = [...packed.ids.slice(at - t, at + 1)].map(Number);
+          const before = Array.from(packed.ids.slice(at - t, at + 1), Number);
           expect(new Set(packed.segments.slice(at - t, at + 1)).size).toBe(1);
           return [...before, Number(labels[i])];
         });
@@ -127,7 +127,7 @@ describe("rewardStep", () => {
     const { packed, int64 } = rewardStep(groups, ROW, prefixes);
     const upTo = (row: bigint) => {
       const [at, t] = [Number(row), Number(packed.positions[Number(row)])];
-      return [...packed.ids.slice(at - t, at + 1)].map(Number);
+      return Array.from(packed.ids.slice(at - t, at + 1), Number);
     };
     return [...int64["chosen_rows"]!].map((row, i) => [
       upTo(row),

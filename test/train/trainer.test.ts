@@ -53,6 +53,23 @@ describe("learning", () => {
     expect(last["margin"]).toBeGreaterThan(1);
   });
 
+  test("weight decay pulls at the matrices, but not at norms or the embedding", async () => {
+    const trainedWith = async (weightDecay: number) => {
+      const options = { ...supervised, optimizer: { ...optimizer, weightDecay } };
+      const trainer = await Trainer.create(runtime, options, startingWeights(policyConfig));
+      await trainer.run(supervisedBatch());
+      const state = trainer.state();
+      trainer.dispose();
+      return state;
+    };
+    const [plain, decayed] = [await trainedWith(0), await trainedWith(0.5)];
+    const pulled = [...startingWeights(policyConfig)].flatMap(([name, data]) =>
+      data.every((_, i) => plain.get(name)![i] === decayed.get(name)![i]) ? [] : [name],
+    );
+    const matrices = [...startingWeights(policyConfig).keys()].filter((name) => /_proj/.test(name));
+    expect(pulled.sort()).toEqual(matrices.sort());
+  });
+
   test("the learning rate is the schedule's", async () => {
     const trainer = await Trainer.create(runtime, supervised, startingWeights(policyConfig));
     const rates: number[] = [];
