@@ -7,6 +7,7 @@ import { Turnstile } from "../src/engine/turnstile.ts";
 import type { Sampling } from "../src/engine/types.ts";
 import { openRuntime } from "../src/onnx/runtime/index.ts";
 import { loadReward, readModelSource } from "../src/registry/load.ts";
+import { openAiDefaults } from "../src/registry/policy.ts";
 import { Tokenizer } from "../src/text/tokenizer.ts";
 
 const MODELS = join(import.meta.dirname, "../models");
@@ -18,17 +19,10 @@ const QUESTION =
 
 /** Every sequence runs to its full length: an answer's end would make the lengths differ. */
 const sampling: Sampling = {
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: new Map(),
+  ...openAiDefaults,
   maxTokens: TOKENS,
   endTokens: new Set(),
   seed: 1,
-  topLogprobs: 0,
 };
 
 export async function measureEngine() {

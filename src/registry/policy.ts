@@ -21,7 +21,8 @@ export interface PolicyParts {
   readonly defaults?: Partial<SamplingDefaults>;
 }
 
-const openAiDefaults: SamplingDefaults = {
+/** OpenAI's defaults: the model's own distribution. */
+export const openAiDefaults: SamplingDefaults = {
   temperature: 1,
   topK: 0,
   topP: 1,

@@ -7,6 +7,7 @@ import { Turnstile } from "../../src/engine/turnstile.ts";
 import type { Completion, Sampling } from "../../src/engine/types.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Head } from "../../src/onnx/transformer.ts";
+import { plainSampling } from "../support/reference-sampling.ts";
 import { tinyConfig, tinySource } from "../support/tiny-model.ts";
 
 let runtime: Runtime;
@@ -15,17 +16,10 @@ let reward: RewardEngine;
 const { signal } = new AbortController();
 
 const sampling = (overrides: Partial<Sampling> = {}): Sampling => ({
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: new Map(),
+  ...plainSampling,
   maxTokens: 12,
   endTokens: new Set([7]),
   seed: 1,
-  topLogprobs: 0,
   ...overrides,
 });
 const prompt = [3, 14, 15, 9, 26, 5];

@@ -6,6 +6,7 @@
 import { GatewayError } from "../../src/base/errors.ts";
 import type { SampledToken } from "../../src/engine/types.ts";
 import type { AnswerEvent, AnswerRequest, Gateway, ModelCard } from "../../src/gateway/types.ts";
+import { openAiDefaults } from "../../src/registry/policy.ts";
 import type { Policy } from "../../src/registry/types.ts";
 import type { ScoredCandidate } from "../../src/strategies/define.ts";
 
@@ -200,17 +201,7 @@ const bytePolicy: Policy = {
   contextTokens: 512,
   created: 1_700_000_000,
   vocabSize: endToken + 1,
-  defaults: {
-    temperature: 1,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    frequencyPenalty: 0,
-    presencePenalty: 0,
-    logitBias: new Map(),
-    topLogprobs: 0,
-    stop: [],
-  },
+  defaults: openAiDefaults,
   encode(conversation) {
     if (conversation.kind === "tokens") return [...conversation.tokens];
     const text =
