@@ -34,6 +34,7 @@ export function createMetrics() {
       "From the request's headers to the first final text of a streamed answer.",
       ["strategy"],
     ),
+    errors: counter("errors_total", "Errors told to clients, by their code.", ["code"]),
     streams: gauge("open_streams", "Streams being written, by transport.", ["transport"]),
     // answers
     candidates: counter("candidates_total", "Candidates generated.", ["strategy"]),
@@ -45,7 +46,6 @@ export function createMetrics() {
     ),
     // engine
     queueSequences: gauge("queue_waiting_sequences", "Sequences waiting for the engine."),
-    queueRejections: counter("queue_rejections_total", "Requests refused with queue_full."),
     runningSequences: gauge("running_sequences", "Sequences in the engine's batch."),
     kvSlots: gauge("kv_slots", "Slots of the key-value cache, by state.", ["state"]),
     // log

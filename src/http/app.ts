@@ -37,8 +37,8 @@ export interface AppOptions {
 
 /** Closing the app drains it: see `running.ts`. */
 export async function buildApp(options: AppOptions): Promise<App> {
-  const { config, log, version } = options;
-  const handleError = createErrorHandler(config);
+  const { config, metrics, log, version } = options;
+  const handleError = createErrorHandler(config, metrics);
   const app = fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }), // observe.ts logs them

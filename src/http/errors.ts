@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import type { Config } from "../base/config.ts";
 import { GatewayError } from "../base/errors.ts";
+import type { Metrics } from "../base/metrics.ts";
 
 export const errorSchema = Type.Object(
   {
@@ -25,11 +26,14 @@ export type ErrorBody = Type.Static<typeof errorSchema>;
 export function errorBody(error: unknown, requestId: string): ErrorBody {
   if (!(error instanceof GatewayError)) {
     const message = `The server failed on this request. Report it with its id, ${requestId}.`;
-    return { error: { message, type: "server_error", param: null, code: "internal_error" } };
+    return { error: { message, type: "server_error", param: null, code: codeOf(error) } };
   }
   const { message, status, param, code } = error;
   return { error: { message, type: errorType(status), param, code } };
 }
+
+export const codeOf = (error: unknown) =>
+  error instanceof GatewayError ? error.code : "internal_error";
 
 export const statusOf = (error: unknown) => (error instanceof GatewayError ? error.status : 500);
 
@@ -39,10 +43,11 @@ function errorType(status: number): ErrorBody["error"]["type"] {
 }
 
 /** Fastify's error handler. */
-export function createErrorHandler(config: Config) {
+export function createErrorHandler(config: Config, metrics: Metrics) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const error = fromFastify(thrown, request, config);
     const status = statusOf(error);
+    metrics.errors.inc({ code: codeOf(error) });
     if (status >= 500) request.log.error({ err: error }, "request failed");
     if (error instanceof GatewayError && error.retryAfterSeconds !== null) {
       void reply.header("retry-after", String(error.retryAfterSeconds));

@@ -2,12 +2,13 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Answer } from "../gateway/types.ts";
 import type { HttpContext } from "./context.ts";
-import { statusOf } from "./errors.ts";
+import { codeOf, statusOf } from "./errors.ts";
 
 export interface Observation {
   /** The first text that the client may keep. */
   sawText(): void;
   sawAnswer(answer: Answer): void;
+  sawError(error: unknown): void;
   finish(status: number): void;
 }
 
@@ -52,6 +53,9 @@ export function observe({ metrics, clock }: HttpContext, route: string): Observa
       metrics.rewardCalls.inc({ strategy }, report.cost.rewardCalls);
       metrics.tokens.inc({ kind: "prompt" }, promptTokens);
       metrics.tokens.inc({ kind: "completion" }, completionTokens);
+    },
+    sawError(error) {
+      metrics.errors.inc({ code: codeOf(error) });
     },
     finish(status) {
       metrics.requests.inc({ route, status, strategy });

@@ -48,6 +48,7 @@ async function* framesOf(
   } catch (error) {
     if (!isOpen) throw error;
     if (statusOf(error) >= 500) request.log.error({ err: error }, "stream failed");
+    request.observation.sawError(error);
     yield frame({ data: errorBody(error, request.id) });
   }
 }

@@ -28,9 +28,9 @@ test("names follow Prometheus' rules", async () => {
 
 test("belongs to its maker: two do not share a count", async () => {
   const [first, second] = [metricsOf(), metricsOf()];
-  first.queueRejections.inc();
-  expect(await first.text()).toContain("plumbline_queue_rejections_total 1");
-  expect(await second.text()).toContain("plumbline_queue_rejections_total 0");
+  first.errors.inc({ code: "queue_full" });
+  expect(await first.text()).toContain('plumbline_errors_total{code="queue_full"} 1');
+  expect(await second.text()).not.toContain("queue_full");
 });
 
 test("tells the event loop's delay in seconds", async () => {

@@ -61,6 +61,8 @@ test("counts every request once, by route, status and strategy", async () => {
       labels(200, "best-of-n"),
       labels(400, "none"),
       `plumbline_requests_total{route="none",status="404",strategy="none"} 1`,
+      'plumbline_errors_total{code="invalid_request"} 1',
+      'plumbline_errors_total{code="route_not_found"} 1',
       `plumbline_candidates_total{strategy="best-of-n"} 3`,
       `plumbline_reward_calls_total{strategy="best-of-n"} 3`,
       `plumbline_tokens_total{kind="prompt"} 26`,

@@ -225,7 +225,7 @@ test("counts the answers on a socket, not the socket", async () => {
   const counts = async () => {
     const text = await (await fetch(`${url}/metrics`)).text();
     return text.match(
-      /plumbline_requests_total\{route="\/v1\/stream".*|plumbline_open_streams.*\d/g,
+      /plumbline_requests_total\{route="\/v1\/stream".*|plumbline_errors_total\{.*|plumbline_open_streams.*\d/g,
     );
   };
   expect(await counts()).toContain('plumbline_open_streams{transport="websocket"} 1');
@@ -234,6 +234,7 @@ test("counts the answers on a socket, not the socket", async () => {
   expect(await counts()).toEqual([
     'plumbline_requests_total{route="/v1/stream",status="200",strategy="sample"} 1',
     'plumbline_requests_total{route="/v1/stream",status="400",strategy="none"} 1',
+    'plumbline_errors_total{code="invalid_request"} 1',
     'plumbline_open_streams{transport="websocket"} 0',
   ]);
 });
