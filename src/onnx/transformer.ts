@@ -134,6 +134,10 @@ export function packedForward(
   });
 }
 
+/** The runtime's cached attention takes multiples of this many numbers a head. */
+export const HEAD_MULTIPLE = 16;
+export const isServableHead = (headDim: number) => headDim % HEAD_MULTIPLE === 0;
+
 /**
  * The serving graph: a batch of sequences, each with its slot of the cache, which is updated in place
  * when past and present are bound to the same memory. One new token for many sequences, or several
@@ -149,10 +153,7 @@ export function servingGraph(config: TransformerConfig, head: Head): Graph {
   const g = new Graph();
   const { heads, kvHeads, headDim } = config;
   assert(heads % kvHeads === 0, `${heads} heads cannot share ${kvHeads} key-value heads`);
-  assert(
-    headDim % 16 === 0,
-    `the runtime takes head sizes that are multiples of 16, not ${headDim}`,
-  );
+  assert(isServableHead(headDim), `head size ${headDim} is not a multiple of ${HEAD_MULTIPLE}`);
   const ids = g.input("input_ids", "int64", ["batch", "tokens"]);
   const lengths = g.input("lengths", "int32", ["batch"]);
   const total = g.input("total", "int32", []);

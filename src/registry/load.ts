@@ -8,7 +8,7 @@ import { Engine, type EngineOptions } from "../engine/engine.ts";
 import { RewardEngine } from "../engine/reward-engine.ts";
 import { type ModelSource, ServingModel, type ServingOptions } from "../engine/serving-model.ts";
 import type { Runtime } from "../onnx/runtime/index.ts";
-import type { Head } from "../onnx/transformer.ts";
+import { HEAD_MULTIPLE, type Head, isServableHead } from "../onnx/transformer.ts";
 import type { Reward } from "../rewards/define.ts";
 import { rewardKinds } from "../rewards/index.ts";
 import { ChatTemplate } from "../text/chat-template.ts";
@@ -82,6 +82,14 @@ async function load(options: LoadOptions, architecture: string, head: Head) {
       path: folder,
       architecture: checkpoint.config.architecture,
       known,
+    });
+  }
+  const { headDim } = checkpoint.config;
+  if (!isServableHead(headDim)) {
+    throw new GatewayError("checkpoint_invalid", {
+      path: folder,
+      problem: `its head size is ${headDim}; the runtime serves multiples of ${HEAD_MULTIPLE} only`,
+      remedy: "Serve a model with another head_dim.",
     });
   }
   const tokenizer = await Tokenizer.load(folder);

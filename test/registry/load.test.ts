@@ -1,0 +1,80 @@
+/** What a checkpoint folder must hold before anything of it is served. */
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
+import { createRandom } from "../../src/base/random.ts";
+import { writeCheckpoint } from "../../src/checkpoints/checkpoint.ts";
+import type { ModelConfig } from "../../src/checkpoints/config.ts";
+import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
+import { Turnstile } from "../../src/engine/turnstile.ts";
+import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
+import { loadPolicy, loadReward } from "../../src/registry/load.ts";
+import { initialWeights } from "../../src/train/initial-weights.ts";
+import { rewardConfig } from "../support/tiny-training.ts";
+
+let runtime: Runtime;
+let folder: string;
+beforeAll(async () => {
+  runtime = openRuntime();
+  folder = await mkdtemp(join(tmpdir(), "plumbline-test-"));
+});
+afterAll(async () => {
+  runtime.dispose();
+  await rm(folder, { recursive: true });
+});
+
+const tokenizerFiles = join(import.meta.dirname, "..", "..", "models", "tiny-chat");
+
+/** A tiny reward model with the embedded tokenizer. */
+async function writeModel(name: string, changes: Partial<ModelConfig>): Promise<string> {
+  const target = join(folder, name);
+  const config = { ...rewardConfig, vocabSize: 1536, ...changes };
+  const shapes = weightShapes(config);
+  const weights = initialWeights(shapes, config.layers, createRandom(1));
+  const shaped = [...weights].map(
+    ([key, data]) => [key, { shape: shapes.get(key)!, data }] as const,
+  );
+  await writeCheckpoint(target, config, new Map(shaped), { dtype: "F32" });
+  for (const file of ["tokenizer.json", "tokenizer_config.json"]) {
+    await cp(join(tokenizerFiles, file), join(target, file));
+  }
+  return target;
+}
+
+const options = (path: string) => ({
+  runtime,
+  folder: path,
+  provider: "cpu" as const,
+  turnstile: new Turnstile(systemClock),
+  threads: 1,
+});
+
+test("a head size that the runtime cannot serve is named, with those it can", async () => {
+  const path = await writeModel("narrow", { headDim: 8 });
+  await expect(loadReward(options(path))).rejects.toMatchObject({
+    code: "checkpoint_invalid",
+    message: expect.stringMatching(/head size is 8; the runtime serves multiples of 16/),
+  });
+});
+
+test("a reward model is no policy", async () => {
+  const path = await writeModel("reward", { headDim: 16 });
+  const asPolicy = loadPolicy({ ...options(path), sequencesMax: 4, queueSequencesMax: 4 });
+  await expect(asPolicy).rejects.toMatchObject({ code: "architecture_unsupported" });
+  const { engine, reward } = await loadReward(options(path));
+  expect(reward.id).toBe("reward");
+  await engine.dispose();
+});
+
+test("a reward model without a chat template is refused, since it scores conversations", async () => {
+  const path = await writeModel("mute", { headDim: 16 });
+  const file = join(path, "tokenizer_config.json");
+  const { chat_template: _, ...rest } = JSON.parse(await readFile(file, "utf8"));
+  await writeFile(file, JSON.stringify(rest));
+  await expect(loadReward(options(path))).rejects.toMatchObject({
+    code: "checkpoint_invalid",
+    message: expect.stringContaining("has no chat_template"),
+  });
+});
