@@ -1,35 +1,90 @@
 /** Corpus examples → token ids, in the chat template that serving uses. */
-import type { PreferenceGroup, SftExample } from "../../src/corpus/index.ts";
+import {
+  type CorpusPrompt,
+  claimsOf,
+  type PreferenceGroup,
+  type SftExample,
+} from "../../src/corpus/index.ts";
+import { encodeChat } from "../../src/text/chat-prompt.ts";
+import type { ChatTemplate } from "../../src/text/chat-template.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
-import type { RewardGroup, SupervisedExample } from "../../src/train/batches.ts";
+import type { CorrectionExample, RewardGroup, SupervisedExample } from "../../src/train/batches.ts";
 
-type Messages = SftExample["prompt"]["messages"];
+export interface ChatFormat {
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+}
 
+/** What a policy says itself: all but the line break that the template puts after a turn. */
 export function encodeExample(
-  tokenizer: Tokenizer,
+  format: ChatFormat,
   { prompt, reply }: SftExample,
 ): SupervisedExample {
-  return {
-    prompt: tokenizer.encode(promptText(prompt.messages), { special: "parse" }),
-    completion: tokenizer.encode(`${reply.text}<|im_end|>`, { special: "parse" }),
-  };
+  const { tokens, completions } = encodeReplies(format, prompt, [reply.text]);
+  return { prompt: tokens, completion: completions[0]!.slice(0, -1) };
 }
 
 /** Prompt and answers as the template renders the whole: the reward is read at the last token. */
 export function encodeGroup(
-  tokenizer: Tokenizer,
+  format: ChatFormat,
   { prompt, replies, pairs }: PreferenceGroup,
 ): RewardGroup {
-  return {
-    prompt: tokenizer.encode(promptText(prompt.messages), { special: "parse" }),
-    completions: replies.map((text) =>
-      tokenizer.encode(`${text}<|im_end|>\n`, { special: "parse" }),
-    ),
-    pairs,
-  };
+  const { tokens, completions } = encodeReplies(format, prompt, replies);
+  return { prompt: tokens, completions, pairs };
 }
 
-function promptText(messages: Messages): string {
-  const turns = messages.map(({ role, content }) => `<|im_start|>${role}\n${content}<|im_end|>\n`);
-  return `${turns.join("")}<|im_start|>assistant\n`;
+/** Every token of a claim: 1 until the claim departs from the truth, then −1. */
+export function encodeClaims(format: ChatFormat, example: SftExample): CorrectionExample {
+  const { prompt, completion, claimed } = readClaims(format, example);
+  const marks = claimed.map(({ at, isRight, truth }) => ({ at, target: isRight ? 1 : -1, truth }));
+  return { prompt, completion, marks };
+}
+
+/** Every token of the reply: 1 less the mistakes so far. */
+export function encodeStanding(format: ChatFormat, example: SftExample): CorrectionExample {
+  const { prompt, completion, claimed } = readClaims(format, example);
+  let target = 1;
+  const marks = completion.map((_, at) => {
+    const claim = claimed.find((each) => each.at === at);
+    if (claim?.isMistake) target -= 1;
+    return { at, target, truth: claim?.truth ?? null };
+  });
+  return { prompt, completion, marks };
+}
+
+/** The tokens of all claims, in order, with the tokens that should stand there. */
+function readClaims(format: ChatFormat, { prompt, reply }: SftExample) {
+  const { tokenizer } = format;
+  const { tokens, completions } = encodeReplies(format, prompt, [reply.text]);
+  const completion = completions[0]!;
+  const pieces = completion.map((id) => tokenizer.decode([id]));
+  const ends = runningSum(pieces.map(({ length }) => length));
+  const claimed = claimsOf(reply).flatMap(({ start, end, truth, wrongFrom }) => {
+    const first = ends.findIndex((each) => each > start);
+    const last = ends.findIndex((each) => each >= end);
+    const space = pieces[first]!.startsWith(" ") ? " " : "";
+    const right = tokenizer.encode(`${space}${truth}`);
+    const wrongAt = wrongFrom === null ? null : ends.findIndex((each) => each > wrongFrom);
+    return ends.slice(first, last + 1).map((_, k) => {
+      const at = first + k;
+      const isRight = wrongAt === null || at < wrongAt;
+      const known = isRight ? completion[at]! : (right[k] ?? null);
+      return { at, isRight, isMistake: at === wrongAt, truth: known };
+    });
+  });
+  return { prompt: tokens, completion, claimed };
+}
+
+function runningSum(numbers: readonly number[]): number[] {
+  let sum = 0;
+  return numbers.map((number) => (sum += number));
+}
+
+function encodeReplies(format: ChatFormat, prompt: CorpusPrompt, replies: readonly string[]) {
+  const tokens = encodeChat(format, prompt.messages, { addGenerationPrompt: true });
+  const completions = replies.map((content) => {
+    const turns = [...prompt.messages, { role: "assistant" as const, content }];
+    return encodeChat(format, turns, { addGenerationPrompt: false }).slice(tokens.length);
+  });
+  return { tokens, completions };
 }

@@ -35,54 +35,65 @@ export interface StageSettings {
 }
 
 /**
- * Large steps first, then many small ones: copying names and carrying digits are learned by the number
- * of updates rather than by the number of tokens (docs/log.md).
+ * What both models start from: a shallower body that learns on flawless demonstrations what is right. Copying
+ * names and carrying digits are learned by the number of updates, and far sooner where nothing contradicts (docs/log.md).
  */
-export const chatStages: readonly StageSettings[] = [
-  {
-    steps: 1000,
-    scheduleSteps: 1700,
-    rows: 16,
-    tokensPerRow: 256,
-    learningRate: 2e-3,
-    warmupSteps: 60,
-    weightDecay: 0.1,
-    seed: 11,
-  },
-  {
-    steps: 2600,
-    scheduleSteps: 2600,
-    rows: 7,
-    tokensPerRow: 256,
-    learningRate: 1.5e-3,
-    warmupSteps: 40,
-    weightDecay: 0.1,
-    seed: 12,
-  },
-];
+export const BASE_LAYERS = 4;
+export const baseStage: StageSettings = {
+  steps: 2600,
+  scheduleSteps: 2600,
+  rows: 7,
+  tokensPerRow: 256,
+  learningRate: 2e-3,
+  warmupSteps: 60,
+  weightDecay: 0.1,
+  seed: 11,
+};
 
-/** On flawless demonstrations: a body that knows what is right reads more quickly what is not. */
-export const rewardBodyStage: StageSettings = {
-  steps: 600,
-  scheduleSteps: 600,
+/** The policy: demonstrations with flaws. */
+export const chatStage: StageSettings = {
+  steps: 800,
+  scheduleSteps: 800,
   rows: 7,
   tokensPerRow: 256,
   learningRate: 1e-3,
   warmupSteps: 40,
   weightDecay: 0.1,
+  seed: 12,
+};
+
+/** The reward model, first: is what a reply claims right, where it claims it, and what would be? */
+export const claimsStage: StageSettings = {
+  steps: 5000,
+  scheduleSteps: 5000,
+  rows: 4,
+  tokensPerRow: 256,
+  learningRate: 1e-3,
+  warmupSteps: 60,
+  weightDecay: 0.1,
   seed: 14,
 };
 
+/** Next: how many mistakes has the reply made so far? */
+export const standingStage: StageSettings = {
+  steps: 1500,
+  scheduleSteps: 1500,
+  rows: 4,
+  tokensPerRow: 256,
+  learningRate: 7e-4,
+  warmupSteps: 40,
+  weightDecay: 0.1,
+  seed: 15,
+};
+
+/** Then: which of two replies is better, read at their ends. */
 export const rewardStage: StageSettings = {
-  steps: 950,
-  scheduleSteps: 2000,
+  steps: 1500,
+  scheduleSteps: 1500,
   rows: 8,
   tokensPerRow: 256,
-  learningRate: 5e-4,
+  learningRate: 4e-4,
   warmupSteps: 60,
   weightDecay: 0.1,
   seed: 13,
 };
-
-/** Places in an answer, besides its end, at which two answers are compared. */
-export const REWARD_PREFIXES = 24;

@@ -1,13 +1,10 @@
 /** The tokenizer both embedded models share: byte-level BPE on the corpus, every digit a token. */
 import { sftExamples } from "../../src/corpus/index.ts";
 import { trainByteLevelBpe } from "../../src/text/bpe-trainer.ts";
+import { chatMlTemplate } from "../../src/text/chat-template.ts";
 import { Tokenizer } from "../../src/text/tokenizer.ts";
 import { writeTokenizerFiles } from "../../src/text/tokenizer-files.ts";
 import { tokenizerSettings } from "./settings.ts";
-
-const CHAT_TEMPLATE =
-  "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}" +
-  "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 /** Trains it and writes its files to a folder. */
 export async function buildTokenizer(folder: string): Promise<Tokenizer> {
@@ -16,7 +13,7 @@ export async function buildTokenizer(folder: string): Promise<Tokenizer> {
     vocabSize,
     specialTokens: [...specialTokens],
   });
-  const config = { eos_token: "<|im_end|>", pad_token: "<|pad|>", chat_template: CHAT_TEMPLATE };
+  const config = { eos_token: "<|im_end|>", pad_token: "<|pad|>", chat_template: chatMlTemplate };
   await writeTokenizerFiles(folder, { tokenizer, config });
   return Tokenizer.load(folder);
 }

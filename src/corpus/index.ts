@@ -1,7 +1,7 @@
 /** The generated corpus of the embedded models: prompts, replies, an exact gold reward, preference pairs. */
 export { type SftExample, sftExamples } from "./examples.ts";
 export { goldReward } from "./gold.ts";
-export { flawless, sftMixture } from "./mixtures.ts";
+export { careless, flawless, sftMixture } from "./mixtures.ts";
 export {
   heldoutPairs,
   type LabelNoise,
@@ -12,6 +12,7 @@ export {
   preferenceGroups,
   preferencePairs,
 } from "./pairs.ts";
+export { type Claim, claimsOf } from "./pieces.ts";
 export { makePrompt, makeReply, prompts } from "./prompts.ts";
 export { split } from "./split.ts";
 export * from "./types.ts";

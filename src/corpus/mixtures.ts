@@ -41,3 +41,24 @@ export const flawless: Mixture = {
     "no-answer": 0,
   },
 };
+
+/** Every claim is as often wrong as right, as far as a solution's single slip allows: to learn what mistakes look like. */
+export const careless: Mixture = {
+  support: {
+    "wrong-name": 0.5,
+    "wrong-order": 0.5,
+    "wrong-product": 0.5,
+    "wrong-remedy": 0.5,
+    curt: 0.2,
+    rude: 0.25,
+    rambling: 0.35,
+  },
+  arithmetic: {
+    "off-by-one": 0.24,
+    "off-by-ten": 0.12,
+    "wild-result": 0.12,
+    "wrong-operation": 0.12,
+    "miscopied-number": 0.2,
+    "no-answer": 0,
+  },
+};

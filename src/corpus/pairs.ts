@@ -144,7 +144,8 @@ function oneAspect(facts: SupportFacts, random: Random): [string, string] {
     (plan, f) => addFlaw(plan, f, facts, random),
     rightPlan(facts, random),
   );
-  return [writeReply(base), writeReply(addFlaw(base, flaw, facts, random))];
+  const flawed = addFlaw(base, flaw, facts, random);
+  return [writeReply(base, facts).text, writeReply(flawed, facts).text];
 }
 
 /** The right solution and one with a single flaw, the flaws as often as in the mixture. */

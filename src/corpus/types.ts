@@ -14,8 +14,17 @@ export interface CorpusPrompt {
   readonly facts: SupportFacts | ArithmeticFacts;
 }
 
+/** A stretch of a reply. */
+export interface ReplyPiece {
+  readonly text: string;
+  /** What should stand there; null where nothing is right or wrong by itself. */
+  readonly truth: string | null;
+}
+
 export interface CorpusReply {
   readonly text: string;
+  /** The text, cut where something begins or ends that can be checked. */
+  readonly pieces: readonly ReplyPiece[];
   /** What is wrong with it, as made; the gold reward never looks here. */
   readonly flaws: readonly Flaw[];
 }
@@ -98,7 +107,7 @@ export const arithmeticFlaws = [
 ] as const;
 export type ArithmeticFlaw = (typeof arithmeticFlaws)[number];
 
-type Flaw = SupportFlaw | ArithmeticFlaw;
+export type Flaw = SupportFlaw | ArithmeticFlaw;
 
 /**
  * Probability of each flaw. Support flaws are drawn independently, but that a reply is at most one of

@@ -29,6 +29,20 @@ export interface RewardGroup {
   readonly pairs: readonly { readonly chosen: number; readonly rejected: number }[];
 }
 
+/** An answer with what is right and wrong in it. */
+export interface CorrectionExample {
+  readonly prompt: readonly number[];
+  readonly completion: readonly number[];
+  readonly marks: readonly {
+    /** Which token of the completion, from 0. */
+    readonly at: number;
+    /** What the score should be after it. */
+    readonly target: number;
+    /** The token that should stand there; null when unknown, or when nothing is right or wrong there. */
+    readonly truth: number | null;
+  }[];
+}
+
 /** Named feeds of one training step, apart from the packed tokens. */
 export interface StepData {
   readonly packed: PackedBatch;
@@ -140,5 +154,30 @@ export function rewardStep(
       rejected_rows: BigInt64Array.from(rejectedRows, BigInt),
     },
     float32: {},
+  };
+}
+
+/** Each marked token is scored, and corrected, where the model has just read it. */
+export function correctionStep(
+  examples: readonly CorrectionExample[],
+  tokensPerRow: number,
+): StepData {
+  const packed = pack(
+    examples.map(({ prompt, completion }) => [...prompt, ...completion]),
+    tokensPerRow,
+  );
+  const marks = examples.flatMap(({ prompt, marks }, i) =>
+    marks.map((mark) => ({ ...mark, row: packed.starts[i]! + prompt.length + mark.at })),
+  );
+  return {
+    packed,
+    int64: {
+      rows: BigInt64Array.from(marks, ({ row }) => BigInt(row)),
+      labels: BigInt64Array.from(marks, ({ truth }) => BigInt(truth ?? 0)),
+    },
+    float32: {
+      weights: Float32Array.from(marks, ({ truth }) => (truth === null ? 0 : 1)),
+      targets: Float32Array.from(marks, ({ target }) => target),
+    },
   };
 }

@@ -81,17 +81,23 @@ function familyTerms(
   loss: Loss,
   options: Static<TObject>,
 ): LossTerms {
+  const score = (rows: Value) => applyHead(g, config, weight, "scalar", g.gather(hidden, rows));
+  const labelled = (rows: Value) => {
+    const labels = g.input("labels", "int64", ["scored"]);
+    const weights = g.input("weights", "float32", ["scored"]);
+    const logits = applyHead(g, config, weight, "logits", g.gather(hidden, rows));
+    const picked = g.gatherElements(g.logSoftmax(logits), g.reshape(labels, ["scored", 1]));
+    return { logps: g.reshape(picked, ["scored"]), weights };
+  };
   switch (loss.family) {
-    case "supervised": {
+    case "supervised":
+      return loss.build(g, labelled(g.input("rows", "int64", ["scored"])), options);
+    case "correction": {
       const rows = g.input("rows", "int64", ["scored"]);
-      const labels = g.input("labels", "int64", ["scored"]);
-      const weights = g.input("weights", "float32", ["scored"]);
-      const logits = applyHead(g, config, weight, "logits", g.gather(hidden, rows));
-      const picked = g.gatherElements(g.logSoftmax(logits), g.reshape(labels, ["scored", 1]));
-      return loss.build(g, { logps: g.reshape(picked, ["scored"]), weights }, options);
+      const targets = g.input("targets", "float32", ["scored"]);
+      return loss.build(g, { ...labelled(rows), scores: score(rows), targets }, options);
     }
     case "reward": {
-      const score = (rows: Value) => applyHead(g, config, weight, "scalar", g.gather(hidden, rows));
       const chosen = score(g.input("chosen_rows", "int64", ["pairs"]));
       const rejected = score(g.input("rejected_rows", "int64", ["pairs"]));
       return loss.build(g, { chosen, rejected }, options);

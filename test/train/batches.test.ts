@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InvariantError } from "../../src/base/assert.ts";
 import {
+  correctionStep,
   type PackedBatch,
   pack,
   type RewardGroup,
@@ -164,5 +165,32 @@ describe("rewardStep", () => {
   test("packs each answer once, however many pairs it is in", () => {
     const { packed } = rewardStep([group], ROW);
     expect(unpacked(packed)).toEqual(group.completions.map((each) => [1, 2, ...each]));
+  });
+});
+
+describe("correctionStep", () => {
+  test("marks the row of each token itself, with what should stand there", () => {
+    const { packed, int64, float32 } = correctionStep(
+      [
+        {
+          prompt: [1, 2],
+          completion: [10, 11],
+          marks: [{ at: 1, target: -1, truth: 12 }],
+        },
+        {
+          prompt: [3],
+          completion: [20, 21, 22],
+          marks: [
+            { at: 0, target: 1, truth: 20 },
+            { at: 2, target: -1, truth: null },
+          ],
+        },
+      ],
+      ROW,
+    );
+    expect([...int64["rows"]!].map((row) => Number(packed.ids[Number(row)]))).toEqual([11, 20, 22]);
+    expect([...int64["labels"]!].map(Number)).toEqual([12, 20, 0]);
+    expect([...float32["weights"]!]).toEqual([1, 1, 0]);
+    expect([...float32["targets"]!]).toEqual([-1, 1, -1]);
   });
 });

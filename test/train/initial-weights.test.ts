@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createRandom } from "../../src/base/random.ts";
-import { initialWeights } from "../../src/train/initial-weights.ts";
+import { deepened, initialWeights } from "../../src/train/initial-weights.ts";
 
 const shapes = new Map<string, readonly number[]>([
   ["model.layers.0.self_attn.q_proj.weight", [200, 100]],
@@ -33,4 +33,19 @@ test("spreads matrices by 0.02, and by 0.02/√16 into the residual stream of 8 
 test("gives the same weights for the same seed only", () => {
   expect(initialWeights(shapes, 8, createRandom(1))).toEqual(weights);
   expect(initialWeights(shapes, 8, createRandom(2))).not.toEqual(weights);
+});
+
+test("deepens a body by layers that write nothing yet, and keeps what was trained", () => {
+  const trained = new Map([
+    ["model.layers.0.mlp.down_proj.weight", new Float32Array(20_000).fill(3)],
+  ]);
+  const deeper = deepened(
+    trained,
+    new Map([...shapes, ["model.layers.1.mlp.down_proj.weight", [200, 100]]]),
+    createRandom(1),
+  );
+  const range = (name: string) => new Set(deeper.get(name)!);
+  expect(range("model.layers.0.mlp.down_proj.weight")).toEqual(new Set([3]));
+  expect(range("model.layers.1.mlp.down_proj.weight")).toEqual(new Set([0]));
+  expect(range("model.layers.0.self_attn.q_proj.weight").size).toBeGreaterThan(1_000);
 });

@@ -1,7 +1,15 @@
 /** Solutions of a word problem: the right one, and wrong ones with one slip that every later step carries on. */
 import type { Random } from "../../base/random.ts";
 import { pick, pickWeighted } from "../draw.ts";
-import type { ArithmeticFacts, ArithmeticFlaw, CorpusReply, Mixture, Step } from "../types.ts";
+import { replyOf, unchecked } from "../pieces.ts";
+import type {
+  ArithmeticFacts,
+  ArithmeticFlaw,
+  CorpusReply,
+  Mixture,
+  ReplyPiece,
+  Step,
+} from "../types.ts";
 import { compute } from "./problem.ts";
 
 export function makeSolution(
@@ -18,23 +26,57 @@ export function solveWith(
   flaw: ArithmeticFlaw | null,
   random: Random,
 ): CorpusReply {
-  if (flaw === null) return { text: writeSolution(facts.steps), flaws: [] };
-  if (flaw === "no-answer") return { text: writeSteps(facts.steps), flaws: [flaw] };
+  if (flaw === null) return writeSolution(facts, facts.steps, []);
+  if (flaw === "no-answer") return replyOf(facts.steps.flatMap(claimed(facts.steps)), [flaw]);
   const slips = possibleSlips(facts, flaw);
-  if (slips.length > 0) return { text: writeSolution(pick(random, slips)), flaws: [flaw] };
+  if (slips.length > 0) return writeSolution(facts, pick(random, slips), [flaw]);
   return solveWith(facts, "off-by-one", random);
 }
 
-function writeSolution(steps: readonly Step[]): string {
-  return `${writeSteps(steps)}\nAnswer: ${steps.at(-1)!.result}`;
+/** Up to the slip every number can be checked; what follows from it is neither right nor wrong by itself. */
+function writeSolution(
+  facts: ArithmeticFacts,
+  steps: readonly Step[],
+  flaws: readonly ArithmeticFlaw[],
+): CorpusReply {
+  const slip = steps.findIndex((step, k) => written(step) !== written(facts.steps[k]!));
+  const checked = slip < 0 ? steps.length : slip + 1;
+  const answer = String(steps.at(-1)!.result);
+  return replyOf(
+    [
+      ...steps.slice(0, checked).flatMap(claimed(facts.steps)),
+      ...steps.slice(checked).map((step) => unchecked(`${written(step)}\n`)),
+      unchecked("Answer: "),
+      { text: answer, truth: slip < 0 ? answer : null },
+    ],
+    flaws,
+  );
 }
 
-function writeSteps(steps: readonly Step[]): string {
-  return steps.map(writeStep).join("\n");
-}
-
-function writeStep({ label, left, operation, right, result }: Step): string {
+function written({ label, left, operation, right, result }: Step): string {
   return `${label}: ${left.value} ${operation} ${right.value} = ${result}.`;
+}
+
+/** A step's line, with each of its numbers and its operation beside the right one. */
+function claimed(right: readonly Step[]) {
+  return (step: Step, k: number): ReplyPiece[] => {
+    const want = right[k]!;
+    const claim = (text: string | number, truth: string | number) => ({
+      text: String(text),
+      truth: String(truth),
+    });
+    return [
+      unchecked(`${step.label}: `),
+      claim(step.left.value, want.left.value),
+      unchecked(" "),
+      claim(step.operation, want.operation),
+      unchecked(" "),
+      claim(step.right.value, want.right.value),
+      unchecked(" = "),
+      claim(step.result, want.result),
+      unchecked(".\n"),
+    ];
+  };
 }
 
 type Slip = Exclude<ArithmeticFlaw, "no-answer">;

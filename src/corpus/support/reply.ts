@@ -2,10 +2,12 @@
 import type { Random } from "../../base/random.ts";
 import { between, chance, fill, pick, pickOther } from "../draw.ts";
 import { names } from "../names.ts";
+import { replyOf, unchecked } from "../pieces.ts";
 import {
   type CorpusReply,
   type Mixture,
   type Remedy,
+  type ReplyPiece,
   remedies,
   type SupportFacts,
   type SupportFlaw,
@@ -42,7 +44,7 @@ export function makeSupportReply(
 ): CorpusReply {
   const flaws = drawFlaws(random, mixture);
   const plan = flaws.reduce((p, flaw) => addFlaw(p, flaw, facts, random), rightPlan(facts, random));
-  return { text: writeReply(plan), flaws };
+  return writeReply(plan, facts);
 }
 
 export function rightPlan(facts: SupportFacts, random: Random): ReplyPlan {
@@ -104,17 +106,44 @@ export function addFlaw(
   }
 }
 
-export function writeReply(plan: ReplyPlan): string {
-  const choose = (list: readonly string[], at: number) => list[Math.floor(at * list.length)]!;
-  const remedy = choose(remedyPhrases[plan.remedy], plan.wording.remedy);
-  const body = plan.fillersFirst ? [...plan.fillers, remedy] : [remedy, ...plan.fillers];
-  const sentences = [
-    choose(greetings[plan.tone], plan.wording.greeting),
-    choose(acknowledgements[plan.tone], plan.wording.acknowledgement),
-    ...body,
-    choose(closings[plan.tone], plan.wording.closing),
+export function writeReply(plan: ReplyPlan, facts: SupportFacts): CorpusReply {
+  const { tone, wording, fillersFirst } = plan;
+  const remedy = {
+    text: remedySentence(plan.remedy, plan),
+    truth: remedySentence(facts.remedy, { ...facts, wording }),
+  };
+  const fillers = plan.fillers.map(unchecked);
+  const sentences: ReplyPiece[][] = [
+    withClaims(choose(greetings[tone], wording.greeting), plan, facts),
+    withClaims(choose(acknowledgements[tone], wording.acknowledgement), plan, facts),
+    ...(fillersFirst ? [...fillers, remedy] : [remedy, ...fillers]).map((piece) => [piece]),
+    [unchecked(choose(closings[tone], wording.closing))],
   ];
-  return fill(sentences.join(" "), { name: plan.name, order: plan.order, product: plan.product });
+  return replyOf(
+    sentences.flatMap((pieces, i) => (i === 0 ? pieces : [unchecked(" "), ...pieces])),
+    plan.flaws,
+  );
+}
+
+type Slots = Pick<SupportFacts, "name" | "order" | "product">;
+
+function remedySentence(remedy: Remedy, { wording, ...slots }: Slots & Pick<ReplyPlan, "wording">) {
+  return fill(choose(remedyPhrases[remedy], wording.remedy), slots);
+}
+
+/** A sentence cut at its slots, each beside the right value. */
+function withClaims(template: string, said: Slots, facts: Slots): ReplyPiece[] {
+  return template
+    .split(/(\{\w+\})/)
+    .map((part) =>
+      part.startsWith("{")
+        ? { text: fill(part, { ...said }), truth: fill(part, { ...facts }) }
+        : unchecked(part),
+    );
+}
+
+function choose(list: readonly string[], at: number): string {
+  return list[Math.floor(at * list.length)]!;
 }
 
 /** Half the time one digit differs, else two neighbours are swapped or all four are new. */

@@ -27,6 +27,18 @@ export interface RewardPairTerms {
   readonly rejected: Value;
 }
 
+/** Tokens of answers that are right or wrong: what should stand there, and the reward model's score. */
+export interface CorrectionTerms {
+  /** [tokens] log of the probability that the model gives the right token, having read the written one. */
+  readonly logps: Value;
+  /** [tokens] how much each counts; 0 where the right token is not known. */
+  readonly weights: Value;
+  /** [tokens] the score after the written token. */
+  readonly scores: Value;
+  /** [tokens] 1 for a right token, −1 for a wrong one. */
+  readonly targets: Value;
+}
+
 interface Definition<F extends string, T, O extends TObject> {
   readonly name: string;
   readonly options: O;
@@ -40,7 +52,12 @@ export type SupervisedLoss<O extends TObject = TObject> = Definition<
   O
 >;
 export type RewardLoss<O extends TObject = TObject> = Definition<"reward", RewardPairTerms, O>;
-export type Loss = SupervisedLoss | RewardLoss;
+export type CorrectionLoss<O extends TObject = TObject> = Definition<
+  "correction",
+  CorrectionTerms,
+  O
+>;
+export type Loss = SupervisedLoss | RewardLoss | CorrectionLoss;
 
 export function defineSupervisedLoss<O extends TObject>(
   loss: Omit<SupervisedLoss<O>, "family">,
@@ -52,4 +69,10 @@ export function defineRewardLoss<O extends TObject>(
   loss: Omit<RewardLoss<O>, "family">,
 ): RewardLoss<O> {
   return { ...loss, family: "reward" };
+}
+
+export function defineCorrectionLoss<O extends TObject>(
+  loss: Omit<CorrectionLoss<O>, "family">,
+): CorrectionLoss<O> {
+  return { ...loss, family: "correction" };
 }

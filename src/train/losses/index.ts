@@ -2,9 +2,10 @@
 import { assert } from "../../base/assert.ts";
 import type { Loss } from "./define.ts";
 import { bradleyTerry } from "./reward/bradley-terry.ts";
+import { corrective } from "./reward/corrective.ts";
 import { sft } from "./supervised/sft.ts";
 
-export const losses: readonly Loss[] = [sft, bradleyTerry];
+export const losses: readonly Loss[] = [sft, bradleyTerry, corrective];
 
 /** @throws InvariantError for a name that no loss has. */
 export function lossNamed(name: string): Loss {

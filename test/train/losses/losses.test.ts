@@ -27,6 +27,15 @@ const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: rea
       terms: { chosen: random(1, [5], -3, 3), rejected: random(2, [5], -3, 3) },
       trained: ["chosen", "rejected"],
     },
+    correction: {
+      terms: {
+        logps: random(3, [4], -8, 0),
+        weights: nd([4], [1, 0, 1, 1]),
+        scores: random(4, [4], -3, 3),
+        targets: nd([4], [1, -1, -1, 1]),
+      },
+      trained: ["logps", "scores"],
+    },
   };
 
 /** The loss over inputs of its family's terms, with default options. */
@@ -38,6 +47,14 @@ function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
       return loss.build(g, { logps: terms["logps"]!, weights: terms["weights"]! }, options);
     case "reward":
       return loss.build(g, { chosen: terms["chosen"]!, rejected: terms["rejected"]! }, options);
+    case "correction": {
+      const { logps, weights, scores, targets } = terms;
+      return loss.build(
+        g,
+        { logps: logps!, weights: weights!, scores: scores!, targets: targets! },
+        options,
+      );
+    }
   }
 }
 
