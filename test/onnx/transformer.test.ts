@@ -147,7 +147,7 @@ describe("serving", () => {
 
   test("refuses heads that the runtime's attention cannot share or split", () => {
     expect(() => servingGraph(tiny({ heads: 3, kvHeads: 2 }), "logits")).toThrow(InvariantError);
-    expect(() => servingGraph(tiny({ headDim: 24 }), "logits")).toThrow(/multiples of 16, not 24/);
+    expect(() => servingGraph(tiny({ headDim: 24 }), "logits")).toThrow(/head size 24 is not a multiple of 16/);
   });
 });
 
