@@ -65,12 +65,12 @@ async function main(): Promise<void> {
   const format = { tokenizer, template };
   const runtime = openRuntime();
   const base = await trainBase(runtime, format);
-  const rewardConfig = modelConfig(tokenizer, "LlamaForSequenceClassification");
-  const reward = await trainReward(runtime, format, rewardConfig, base);
-  await writeModel(join(MODELS, "tiny-reward"), rewardConfig, reward, tokenizerFolder);
   const chatConfig = modelConfig(tokenizer, "LlamaForCausalLM");
   const chat = await trainChat(runtime, format, chatConfig, base);
   await writeModel(join(MODELS, "tiny-chat"), chatConfig, chat, tokenizerFolder);
+  const rewardConfig = modelConfig(tokenizer, "LlamaForSequenceClassification");
+  const reward = await trainReward(runtime, format, rewardConfig, base);
+  await writeModel(join(MODELS, "tiny-reward"), rewardConfig, reward, tokenizerFolder);
   console.log("models: done. `npm run plumbline -- eval embedded` measures them.");
 }
 

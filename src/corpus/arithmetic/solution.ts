@@ -39,13 +39,14 @@ function writeSolution(
   steps: readonly Step[],
   flaws: readonly ArithmeticFlaw[],
 ): CorpusReply {
-  const slip = steps.findIndex((step, k) => written(step) !== written(facts.steps[k]!));
-  const checked = slip < 0 ? steps.length : slip + 1;
+  const lines = steps.map(claimed(facts.steps));
+  const slip = lines.findIndex((pieces) => pieces.some(isWrong));
+  const checked = slip < 0 ? lines.length : slip + 1;
   const answer = String(steps.at(-1)!.result);
   return replyOf(
     [
-      ...steps.slice(0, checked).flatMap(claimed(facts.steps)),
-      ...steps.slice(checked).map((step) => unchecked(`${written(step)}\n`)),
+      ...lines.slice(0, checked).flat(),
+      ...lines.slice(checked).flatMap((pieces) => pieces.map(({ text }) => unchecked(text))),
       unchecked("Answer: "),
       { text: answer, truth: slip < 0 ? answer : null },
     ],
@@ -53,8 +54,8 @@ function writeSolution(
   );
 }
 
-function written({ label, left, operation, right, result }: Step): string {
-  return `${label}: ${left.value} ${operation} ${right.value} = ${result}.`;
+function isWrong({ text, truth }: ReplyPiece): boolean {
+  return truth !== null && text !== truth;
 }
 
 /** A step's line, with each of its numbers and its operation beside the right one. */
