@@ -34,7 +34,7 @@ export function createMetrics() {
       "From the request's headers to the first final text of a streamed answer.",
       ["strategy"],
     ),
-    errors: counter("errors_total", "Errors told to clients, by their code.", ["code"]),
+    errors: counter("errors_total", "Requests that ended in an error, by its code.", ["code"]),
     streams: gauge("open_streams", "Streams being written, by transport.", ["transport"]),
     // answers
     candidates: counter("candidates_total", "Candidates generated.", ["strategy"]),
