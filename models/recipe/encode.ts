@@ -1,7 +1,9 @@
 /** Corpus examples → token ids, in the chat template that serving uses. */
 import {
+  bestGold,
   type CorpusPrompt,
   claimsOf,
+  goldReward,
   type PreferenceGroup,
   type SftExample,
 } from "../../src/corpus/index.ts";
@@ -40,14 +42,16 @@ export function encodeClaims(format: ChatFormat, example: SftExample): Correctio
   return { prompt, completion, marks };
 }
 
-/** Every token of the reply: 1 less the mistakes so far. */
+/** Every token of the reply: 1 less the mistakes so far; the last: 1 less all that gold takes off, tone and what is missing too. */
 export function encodeStanding(format: ChatFormat, example: SftExample): CorrectionExample {
   const { prompt, completion, claimed } = readClaims(format, example);
+  const gold = goldReward(example.prompt, example.reply.text).total;
+  const end = 1 - (bestGold[example.prompt.domain] - gold);
   let target = 1;
   const marks = completion.map((_, at) => {
     const claim = claimed.find((each) => each.at === at);
     if (claim?.isMistake) target -= 1;
-    return { at, target, truth: claim?.truth ?? null };
+    return { at, target: at < completion.length - 1 ? target : end, truth: claim?.truth ?? null };
   });
   return { prompt, completion, marks };
 }

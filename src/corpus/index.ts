@@ -1,6 +1,6 @@
 /** The generated corpus of the embedded models: prompts, replies, an exact gold reward, preference pairs. */
 export { type SftExample, sftExamples } from "./examples.ts";
-export { goldReward } from "./gold.ts";
+export { bestGold, goldReward } from "./gold.ts";
 export { careless, flawless, sftMixture } from "./mixtures.ts";
 export {
   heldoutPairs,

@@ -42,5 +42,5 @@ export function makeReply(
   const { facts } = prompt;
   return facts.domain === "support"
     ? makeSupportReply(facts, random, mixture.support)
-    : makeSolution(facts, random, mixture.arithmetic);
+    : makeSolution(facts, random, mixture);
 }

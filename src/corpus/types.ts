@@ -111,11 +111,13 @@ export type Flaw = SupportFlaw | ArithmeticFlaw;
 
 /**
  * Probability of each flaw. Support flaws are drawn independently, but that a reply is at most one of
- * curt and rude. An arithmetic solution has at most one flaw: its probabilities add up to at most 1.
+ * curt and rude. Arithmetic flaws exclude each other: their probabilities add up to at most 1.
  */
 export interface Mixture {
   readonly support: Readonly<Record<SupportFlaw, number>>;
   readonly arithmetic: Readonly<Record<ArithmeticFlaw, number>>;
+  /** An arithmetic flaw is drawn once for a solution, or anew for each of its steps. */
+  readonly slips: "one" | "every-step";
 }
 
 /** Total, its parts, and whether the reply is right in the sense of accuracy figures. */

@@ -4,6 +4,7 @@ import { createRandom } from "../../src/base/random.ts";
 import {
   type Claim,
   type CorpusReply,
+  careless,
   claimsOf,
   type Domain,
   domains,
@@ -69,6 +70,25 @@ test("arithmetic: a slip is seen in its own line only, and up to there gold find
     const upTo = [...before, reply.text.split("\n")[line]!].join("\n");
     expect(goldReward(prompt, upTo).parts["steps"]).toBeLessThan((line + 1) / steps);
   }
+});
+
+test("arithmetic with a slip in many steps: each number is judged by what is written before it", () => {
+  let wrong = 0;
+  for (const { reply } of replies("arithmetic", 1_000, careless)) {
+    const mistakes = mistakesIn(reply);
+    // A line can have no more than one slip, which shows in one number or sign.
+    expect(mistakes).toHaveLength(reply.flaws.length);
+    wrong += mistakes.length;
+    for (const line of reply.text.split("\n").slice(0, -1)) {
+      const [, left, sign, right, result] = /(\d+) ([+*-]) (\d+) = (\d+)\.$/.exec(line)!;
+      const [a, b] = [Number(left), Number(right)];
+      const isRight = Number(result) === { "+": a + b, "-": a - b, "*": a * b }[sign!];
+      const start = reply.text.indexOf(line) + line.lastIndexOf(" ") + 1;
+      const claim = claimsOf(reply).find((each) => each.start === start);
+      expect(claim?.wrongFrom === null).toBe(isRight);
+    }
+  }
+  expect(wrong).toBeGreaterThan(1_000);
 });
 
 test("a claim is wrong from its first character that differs, or its last when it stops too soon", () => {

@@ -32,7 +32,7 @@ test("the corpus is the same on every machine and in every release", () => {
   expect([first!.id, second!.id]).toMatchInlineSnapshot(`
     [
       "support-6639e76445e7",
-      "arithmetic-4aad82b4cf62",
+      "arithmetic-37f08a14bd9a",
     ]
   `);
 });
@@ -57,8 +57,10 @@ test("one prompt in ten is held out", () => {
   expectRate(held, n, 0.1);
 });
 
-test("demonstrations come from the train side, half of each domain", () => {
+test("demonstrations come from the train side, half of each domain unless told otherwise", () => {
   const n = 4_000;
+  const arithmetic = take(sftExamples(7, sftMixture, 0.75), n);
+  expectRate(arithmetic.filter(({ prompt }) => prompt.domain === "arithmetic").length, n, 0.75);
   const examples = take(sftExamples(7), n);
   expect(examples.every(({ prompt }) => split(contentOf(prompt)) === "train")).toBe(true);
   expectRate(examples.filter(({ prompt }) => prompt.domain === "support").length, n, 0.5);
@@ -108,7 +110,8 @@ test("a word problem holds exactly the numbers that its steps use, and the steps
       for (const operand of [left, right]) {
         if (operand.step !== null) expect(facts.steps[operand.step]!.result).toBe(operand.value);
       }
-      expect(result).toBeLessThan(100);
+      expect(result).toBeGreaterThan(1);
+      expect(result).toBeLessThan(61);
     }
     expect(facts.steps.at(-1)!.result).toBe(facts.answer);
     expect(contentOf(prompt)).not.toMatch(/[{}]/);
@@ -137,7 +140,7 @@ test("flaws come at the stated rates", () => {
     for (const flaw of domain === "support" ? supportFlaws : arithmeticFlaws) {
       expectRate(flaws.filter((found) => found === flaw).length, n, stated[flaw]!);
     }
-    if (domain === "arithmetic") expectRate(n - flaws.length, n, 0.62);
+    if (domain === "arithmetic") expectRate(n - flaws.length, n, 0.58);
   }
 });
 

@@ -7,12 +7,7 @@ import {
   encodeExample,
   encodeStanding,
 } from "../../models/recipe/encode.ts";
-import {
-  type CorpusPrompt,
-  careless,
-  type SftExample,
-  sftExamples,
-} from "../../src/corpus/index.ts";
+import { careless, type SftExample, sftExamples } from "../../src/corpus/index.ts";
 import { encodeChat } from "../../src/text/chat-prompt.ts";
 import { ChatTemplate } from "../../src/text/chat-template.ts";
 import { Tokenizer } from "../../src/text/tokenizer.ts";
@@ -26,8 +21,23 @@ beforeAll(async () => {
 
 const example: SftExample = {
   prompt: {
+    id: "arithmetic-0",
+    domain: "arithmetic",
     messages: [{ role: "user", content: "Two boxes with 4 pens each?" }],
-  } as unknown as CorpusPrompt, // the encoder reads no more of it
+    facts: {
+      domain: "arithmetic",
+      steps: [
+        {
+          label: "In all",
+          left: { value: 2, step: null },
+          operation: "*",
+          right: { value: 4, step: null },
+          result: 8,
+        },
+      ],
+      answer: 8,
+    },
+  },
   reply: {
     text: "In all: 2 * 4 = 18.",
     flaws: ["off-by-ten"],
@@ -65,11 +75,14 @@ test("a claim's tokens are right up to where it departs, each beside the token t
   ]);
 });
 
-test("a reply stands at 1 until its mistake, and one lower from there to its end", () => {
+test("a reply stands at 1 until its mistake, one lower from there on, and at its end by gold", () => {
   const { completion, marks } = encodeStanding(format, example);
   expect(marks.map(({ at }) => at)).toEqual([...completion.keys()]);
   const from = completion.findIndex((id) => format.tokenizer.decode([id]) === "1");
-  expect(marks.map(({ target }) => target)).toEqual(completion.map((_, at) => (at < from ? 1 : 0)));
+  const targets = marks.map(({ target }) => target);
+  expect(targets.slice(0, -1)).toEqual(targets.slice(0, -1).map((_, at) => (at < from ? 1 : 0)));
+  // No answer and a wrong step: −1.5 where 2 is the best.
+  expect(targets.at(-1)).toBe(1 - (2 - -1.5));
 });
 
 test("right tokens are their own truth, and every wrong claim has a wrong token", () => {

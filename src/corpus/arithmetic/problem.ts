@@ -8,7 +8,9 @@ import type { ArithmeticFacts, Operand, Operation, Step } from "../types.ts";
 import { type ProblemTemplate, templates } from "./templates.ts";
 
 /** Results lie in [2, resultMax], so every number has at most two digits. */
-const resultMax = 99;
+const resultMax = 60;
+const numberMax = 30;
+const smallMax = 9;
 
 export function makeArithmeticPrompt(random: Random): { content: string; facts: ArithmeticFacts } {
   const template = pick(random, templates);
@@ -50,14 +52,14 @@ function parseStep(text: string): ParsedStep {
   return { label: label!, left: left!, operation: operation as Operation, right: right! };
 }
 
-/** Factors and small numbers are 2 to 9, other numbers 2 to 50, all different (a miscopied one is then always visible). */
+/** From 2 to `smallMax` for factors and small numbers, else to `numberMax`; all different: a miscopied one is then always visible. */
 function drawNumbers(random: Random, template: ProblemTemplate, parsed: readonly ParsedStep[]) {
   const letters = [...new Set(template.text.match(/\{[a-d]\}/g))].map((slot) => slot[1]!);
   const factors = factorSymbols(parsed);
   const isSmall = (letter: string) => factors.has(letter) || template.small?.includes(letter);
   for (;;) {
     const numbers = Object.fromEntries(
-      letters.map((letter) => [letter, between(random, 2, isSmall(letter) ? 9 : 50)]),
+      letters.map((letter) => [letter, between(random, 2, isSmall(letter) ? smallMax : numberMax)]),
     );
     const isDistinct = new Set(Object.values(numbers)).size === letters.length;
     const results = evaluate(parsed, numbers).map((step) => step.result);

@@ -1,4 +1,4 @@
-/** Solutions of a word problem: the right one, and wrong ones with one slip that every later step carries on. */
+/** Solutions of a word problem: the right one, and ones with slips that every later step carries on. */
 import type { Random } from "../../base/random.ts";
 import { pick, pickWeighted } from "../draw.ts";
 import { replyOf, unchecked } from "../pieces.ts";
@@ -15,9 +15,10 @@ import { compute } from "./problem.ts";
 export function makeSolution(
   facts: ArithmeticFacts,
   random: Random,
-  mixture: Mixture["arithmetic"],
+  mixture: Mixture,
 ): CorpusReply {
-  return solveWith(facts, pickWeighted(random, mixture), random);
+  if (mixture.slips === "every-step") return solveCarelessly(facts, random, mixture.arithmetic);
+  return solveWith(facts, pickWeighted(random, mixture.arithmetic), random);
 }
 
 /** A problem that allows no slip of the asked kind gets one off by one, and says so. */
@@ -27,45 +28,53 @@ export function solveWith(
   random: Random,
 ): CorpusReply {
   if (flaw === null) return writeSolution(facts, facts.steps, []);
-  if (flaw === "no-answer") return replyOf(facts.steps.flatMap(claimed(facts.steps)), [flaw]);
+  if (flaw === "no-answer") return replyOf(writeSteps(facts, facts.steps), [flaw]);
   const slips = possibleSlips(facts, flaw);
   if (slips.length > 0) return writeSolution(facts, pick(random, slips), [flaw]);
   return solveWith(facts, "off-by-one", random);
 }
 
-/** Up to the slip every number can be checked; what follows from it is neither right nor wrong by itself. */
+/** A slip, or none, is drawn for every step. */
+function solveCarelessly(
+  facts: ArithmeticFacts,
+  random: Random,
+  mixture: Mixture["arithmetic"],
+): CorpusReply {
+  for (;;) {
+    const flaws: ArithmeticFlaw[] = [];
+    const written: Step[] = [];
+    for (const step of facts.steps) {
+      const flaw = pickWeighted(random, mixture);
+      const next = carriedOn(step, written);
+      const slips = flaw === null || flaw === "no-answer" ? [] : slipped(next, flaw, facts);
+      if (flaw !== null && slips.length > 0) flaws.push(flaw);
+      written.push(slips.length > 0 ? pick(random, slips) : next);
+    }
+    if (written.every(isWritable)) return writeSolution(facts, written, flaws);
+  }
+}
+
 function writeSolution(
   facts: ArithmeticFacts,
   steps: readonly Step[],
   flaws: readonly ArithmeticFlaw[],
 ): CorpusReply {
-  const lines = steps.map(claimed(facts.steps));
-  const slip = lines.findIndex((pieces) => pieces.some(isWrong));
-  const checked = slip < 0 ? lines.length : slip + 1;
   const answer = String(steps.at(-1)!.result);
   return replyOf(
     [
-      ...lines.slice(0, checked).flat(),
-      ...lines.slice(checked).flatMap((pieces) => pieces.map(({ text }) => unchecked(text))),
+      ...writeSteps(facts, steps),
       unchecked("Answer: "),
-      { text: answer, truth: slip < 0 ? answer : null },
+      // What follows from a slip is neither right nor wrong by itself.
+      { text: answer, truth: flaws.length === 0 ? answer : null },
     ],
     flaws,
   );
 }
 
-function isWrong({ text, truth }: ReplyPiece): boolean {
-  return truth !== null && text !== truth;
-}
-
-/** A step's line, with each of its numbers and its operation beside the right one. */
-function claimed(right: readonly Step[]) {
-  return (step: Step, k: number): ReplyPiece[] => {
-    const want = right[k]!;
-    const claim = (text: string | number, truth: string | number) => ({
-      text: String(text),
-      truth: String(truth),
-    });
+/** A line for each step, its numbers and its operation beside what follows from the lines before. */
+function writeSteps(facts: ArithmeticFacts, steps: readonly Step[]): ReplyPiece[] {
+  return steps.flatMap((step, k) => {
+    const want = carriedOn(facts.steps[k]!, steps);
     return [
       unchecked(`${step.label}: `),
       claim(step.left.value, want.left.value),
@@ -74,27 +83,31 @@ function claimed(right: readonly Step[]) {
       unchecked(" "),
       claim(step.right.value, want.right.value),
       unchecked(" = "),
-      claim(step.result, want.result),
+      claim(step.result, recompute(step).result),
       unchecked(".\n"),
     ];
-  };
+  });
+}
+
+function claim(text: string | number, truth: string | number): ReplyPiece {
+  return { text: String(text), truth: String(truth) };
 }
 
 type Slip = Exclude<ArithmeticFlaw, "no-answer">;
 
-/** Every solution with one slip of the kind whose answer is wrong and whose numbers stay in [0, 150]. */
+/** Every solution with one slip of the kind whose answer is wrong. */
 function possibleSlips(facts: ArithmeticFacts, flaw: Slip): (readonly Step[])[] {
-  const numbers = facts.steps
-    .flatMap((step) => [step.left, step.right])
-    .filter((operand) => operand.step === null)
-    .map((operand) => operand.value);
   return facts.steps
-    .flatMap((step, k) => slipped(step, flaw, numbers).map((slip) => carryOn(facts.steps, k, slip)))
-    .filter((steps) => steps.at(-1)!.result !== facts.answer)
-    .filter((steps) => steps.every(({ result }) => result >= 0 && result <= 150));
+    .flatMap((step, k) => slipped(step, flaw, facts).map((slip) => carryOn(facts.steps, k, slip)))
+    .filter((steps) => steps.at(-1)!.result !== facts.answer && steps.every(isWritable));
 }
 
-function slipped(step: Step, flaw: Slip, numbers: readonly number[]): Step[] {
+/** Neither the written nor the right result is negative or has three digits. */
+function isWritable(step: Step): boolean {
+  return [step, recompute(step)].every(({ result }) => result >= 0 && result <= 99);
+}
+
+function slipped(step: Step, flaw: Slip, facts: ArithmeticFacts): Step[] {
   switch (flaw) {
     case "off-by-one":
       return offBy(step, [1]);
@@ -105,7 +118,7 @@ function slipped(step: Step, flaw: Slip, numbers: readonly number[]): Step[] {
     case "wrong-operation":
       return [recompute({ ...step, operation: step.operation === "+" ? "-" : "+" })];
     case "miscopied-number":
-      return miscopied(step, numbers).map(recompute);
+      return miscopied(step, facts).map(recompute);
   }
 }
 
@@ -114,7 +127,11 @@ function offBy(step: Step, distances: readonly number[]): Step[] {
 }
 
 /** One number of the problem in this step replaced by another of its numbers or by a neighbour. */
-function miscopied(step: Step, numbers: readonly number[]): Step[] {
+function miscopied(step: Step, facts: ArithmeticFacts): Step[] {
+  const numbers = facts.steps
+    .flatMap(({ left, right }) => [left, right])
+    .filter((operand) => operand.step === null)
+    .map((operand) => operand.value);
   return (["left", "right"] as const).flatMap((side) => {
     const { value, step: origin } = step[side];
     if (origin !== null) return [];
@@ -127,12 +144,15 @@ function miscopied(step: Step, numbers: readonly number[]): Step[] {
 /** Puts the slip in place of step k and computes what follows from it, without another mistake. */
 function carryOn(steps: readonly Step[], k: number, slip: Step): Step[] {
   const written = [...steps.slice(0, k), slip];
+  for (const step of steps.slice(k + 1)) written.push(carriedOn(step, written));
+  return written;
+}
+
+/** The step with the results written before it, computed without a mistake. */
+function carriedOn(step: Step, written: readonly Step[]): Step {
   const renew = (operand: Step["left"]) =>
     operand.step === null ? operand : { ...operand, value: written[operand.step]!.result };
-  for (const step of steps.slice(k + 1)) {
-    written.push(recompute({ ...step, left: renew(step.left), right: renew(step.right) }));
-  }
-  return written;
+  return recompute({ ...step, left: renew(step.left), right: renew(step.right) });
 }
 
 function recompute(step: Step): Step {
