@@ -2,6 +2,7 @@
 
 import { architecture } from "../models/recipe/settings.ts";
 import { createRandom } from "../src/base/random.ts";
+import { parseModelConfig } from "../src/checkpoints/config.ts";
 import { encode } from "../src/onnx/encode.ts";
 import { cosineSchedule } from "../src/onnx/optimizers.ts";
 import { openRuntime, type Runtime, type Tensor } from "../src/onnx/runtime/index.ts";
@@ -18,7 +19,10 @@ const EXAMPLE_TOKENS = 42;
 
 export async function measureTraining() {
   const runtime = openRuntime();
-  const config = { ...architecture, vocabSize: 1536, attentionBias: false, mlpBias: false };
+  const config = parseModelConfig("the recipe", {
+    config: { architectures: ["LlamaForCausalLM"], ...architecture, vocab_size: 1536 },
+    generation: null,
+  });
   const random = createRandom(1);
   const data = syntheticStep(random, config.vocabSize);
   const forwardGraph = trainingGraph(config, sft, {}, null);

@@ -7,7 +7,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../../src/base/assert.ts";
 import { createRandom } from "../../src/base/random.ts";
-import type { ModelConfig } from "../../src/checkpoints/config.ts";
+import { type ModelConfig, parseModelConfig } from "../../src/checkpoints/config.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import {
   careless,
@@ -40,6 +40,7 @@ import {
 import { type Filling, fillBatches } from "./fill-batches.ts";
 import {
   architecture,
+  arithmeticShare,
   BASE_LAYERS,
   baseStage,
   chatStage,
@@ -65,12 +66,12 @@ async function main(): Promise<void> {
   const format = { tokenizer, template };
   const runtime = openRuntime();
   const base = await trainBase(runtime, format);
-  const chatConfig = modelConfig(tokenizer, "LlamaForCausalLM");
-  const chat = await trainChat(runtime, format, chatConfig, base);
-  await writeModel(join(MODELS, "tiny-chat"), chatConfig, chat, tokenizerFolder);
   const rewardConfig = modelConfig(tokenizer, "LlamaForSequenceClassification");
   const reward = await trainReward(runtime, format, rewardConfig, base);
   await writeModel(join(MODELS, "tiny-reward"), rewardConfig, reward, tokenizerFolder);
+  const chatConfig = modelConfig(tokenizer, "LlamaForCausalLM");
+  const chat = await trainChat(runtime, format, chatConfig, base);
+  await writeModel(join(MODELS, "tiny-chat"), chatConfig, chat, tokenizerFolder);
   console.log("models: done. `npm run plumbline -- eval embedded` measures them.");
 }
 
@@ -159,7 +160,7 @@ function corrections(
   { format, mixture, encode, ...course }: Demonstrations & { encode: typeof encodeClaims },
 ) {
   return stage(name, course, "corrective", () => ({
-    source: sftExamples(course.settings.seed, mixture),
+    source: sftExamples(course.settings.seed, mixture, arithmeticShare),
     encode: (example) => encode(format, example),
     tokensOf,
     step: correctionStep,
@@ -198,20 +199,21 @@ function tokensOf({ prompt, completion }: SupervisedExample): number {
   return prompt.length + completion.length;
 }
 
-function modelConfig(tokenizer: Tokenizer, kind: ModelConfig["architecture"]): ModelConfig {
-  return {
-    architecture: kind,
-    ...architecture,
-    vocabSize: tokenizer.vocabSize,
-    attentionBias: false,
-    mlpBias: false,
-    bosId: null,
-    eosIds: [...tokenizer.endIds],
-    padId: tokenizer.idOf("<|pad|>"),
-    ...(kind === "LlamaForSequenceClassification" ? { numLabels: 1 } : {}),
-    dtype: "float16",
-    sampling: {},
+function modelConfig(tokenizer: Tokenizer, className: string): ModelConfig {
+  const ids = {
+    bos_token_id: null,
+    eos_token_id: [...tokenizer.endIds],
+    pad_token_id: tokenizer.idOf("<|pad|>"),
   };
+  const labels = { id2label: { 0: "LABEL_0" }, label2id: { LABEL_0: 0 } };
+  const config = {
+    architectures: [className],
+    ...architecture,
+    vocab_size: tokenizer.vocabSize,
+    ...ids,
+    ...(className.endsWith("ForSequenceClassification") && labels),
+  };
+  return parseModelConfig("the recipe", { config, generation: ids });
 }
 
 await main();

@@ -13,7 +13,15 @@ export async function readCheckpointJson<S extends TSchema>(
   path: string,
   schema: S,
 ): Promise<Static<S>> {
-  const value = parse(path, await readText(path));
+  return checkCheckpointJson(path, schema, parse(path, await readText(path)));
+}
+
+/** @throws GatewayError checkpoint_invalid when the value, which was read from the path, breaks the schema. */
+export function checkCheckpointJson<S extends TSchema>(
+  path: string,
+  schema: S,
+  value: unknown,
+): Static<S> {
   const fault = compileCheck(schema)(value);
   if (fault === null) return value as Static<S>; // the boundary: checked just now
   throw new GatewayError("checkpoint_invalid", {

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
-import { type ModelConfig, readModelConfig, writeModelConfig } from "./config.ts";
+import { type ConfigFiles, type ModelConfig, readModelConfig, writeModelConfig } from "./config.ts";
 import { toFloat16 } from "./float16.ts";
 import {
   readSafetensorsFolder,
@@ -100,9 +100,14 @@ export async function writeCheckpoint(
     const data = dtype === "F16" ? toFloat16(weight.data) : weight.data;
     tensors.set(name, { dtype, shape, data: bytesOf(data) });
   }
-  const stored = dtype === "F16" ? "float16" : "float32";
-  await writeModelConfig(folder, { ...config, dtype: stored });
+  await writeModelConfig(folder, withDtype(config.files, dtype === "F16" ? "float16" : "float32"));
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" });
+}
+
+/** Under the key that the file uses: transformers 5 calls it `dtype`. */
+function withDtype({ config, generation }: ConfigFiles, name: string): ConfigFiles {
+  const key = "dtype" in config ? "dtype" : "torch_dtype";
+  return { config: { ...config, [key]: name }, generation };
 }
 
 function bytesOf(data: Float32Array | Uint16Array): Uint8Array {
@@ -138,10 +143,10 @@ const isSameShape = (a: readonly number[], b: readonly number[]) =>
 const isFloat = ({ dtype }: StoredTensor) => /^B?F/.test(dtype);
 
 /** Tensors that some exporters add and that no computation needs. */
-function isUnused(name: string, { tieEmbeddings, architecture }: ModelConfig): boolean {
-  if (name.endsWith(".rotary_emb.inv_freq")) return true; // follows from ropeTheta
+function isUnused(name: string, { tieEmbeddings, task }: ModelConfig): boolean {
+  if (name.endsWith(".rotary_emb.inv_freq")) return true; // follows from the configuration
   if (name !== "lm_head.weight") return false;
-  return tieEmbeddings || architecture === "LlamaForSequenceClassification";
+  return tieEmbeddings || task !== "generation";
 }
 
 /** The first five, and how many more there are. */

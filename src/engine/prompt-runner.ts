@@ -59,18 +59,23 @@ export class PromptRunner {
     return result;
   }
 
-  /** The scalar head's value at the last of the new tokens. */
-  async scalar(tokens: readonly number[], past: number): Promise<number> {
-    const scalar = this.#model.runtime.tensor("float32", [1]);
-    await this.#run(tokens, past, [tokens.length - 1], {}, { scalar });
-    const value = scalar.data[0]!;
-    scalar.dispose();
-    return value;
+  /** What the score head says of each label, at some of the new tokens: [rows][labels]. */
+  async scores(
+    tokens: readonly number[],
+    past: number,
+    rows: readonly number[],
+  ): Promise<Float32Array[]> {
+    const { runtime, config } = this.#model;
+    const scores = runtime.tensor("float32", [rows.length, config.labels]);
+    await this.#run(tokens, past, rows, {}, { scores });
+    const values = rows.map((_, i) => row(scores, i).slice());
+    scores.dispose();
+    return values;
   }
 
   /** New tokens whose keys and values alone are wanted. */
   async extend(tokens: readonly number[], past: number): Promise<void> {
-    if (this.#model.head === "scalar") await this.scalar(tokens, past);
+    if (this.#model.head === "scores") await this.scores(tokens, past, [tokens.length - 1]);
     else await this.logits(tokens, past, [tokens.length - 1]);
   }
 

@@ -11,6 +11,7 @@ import type { Scorer, ScoringSession } from "./types.ts";
 
 export class RewardEngine implements Scorer {
   readonly revision: string;
+  readonly labels: number;
   readonly contextTokens: number;
   readonly #model: ServingModel;
   readonly #runner: PromptRunner;
@@ -19,8 +20,9 @@ export class RewardEngine implements Scorer {
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(model: ServingModel) {
-    assert(model.head === "scalar", "a reward engine needs a model with a scalar head");
+    assert(model.head === "scores", "a reward engine needs a model that scores");
     this.revision = model.revision;
+    this.labels = model.config.labels;
     this.contextTokens = model.config.contextTokens;
     this.#model = model;
     this.#runner = new PromptRunner(model);
@@ -31,7 +33,11 @@ export class RewardEngine implements Scorer {
     this.#refuseTooLong(prompt.length + 1);
     const opened: OpenPrompt = { tokens: prompt, signal, cache: null };
     return {
-      score: (completion) => this.#enqueue(() => this.#score(opened, completion)),
+      score: async (completion) => {
+        const [last] = await this.#scores(opened, completion, [completion.length - 1]);
+        return last![0]!;
+      },
+      scores: (completion, at) => this.#scores(opened, completion, at),
       close: () => {
         opened.cache = null;
         if (this.#resident === opened) this.#resident = null;
@@ -51,12 +57,21 @@ export class RewardEngine implements Scorer {
     return mine;
   }
 
-  async #score(prompt: OpenPrompt, completion: readonly number[]): Promise<number> {
-    prompt.signal.throwIfAborted();
-    assert(completion.length > 0, "a completion needs at least one token");
-    this.#refuseTooLong(prompt.tokens.length + completion.length);
-    await this.#makeResident(prompt);
-    return this.#runner.scalar(completion, prompt.tokens.length);
+  #scores(
+    prompt: OpenPrompt,
+    completion: readonly number[],
+    at: readonly number[],
+  ): Promise<Float32Array[]> {
+    return this.#enqueue(async () => {
+      prompt.signal.throwIfAborted();
+      assert(
+        at.every((token) => token >= 0 && token < completion.length),
+        `tokens ${at.join()} are not all within ${completion.length}`,
+      );
+      this.#refuseTooLong(prompt.tokens.length + completion.length);
+      await this.#makeResident(prompt);
+      return this.#runner.scores(completion, prompt.tokens.length, at);
+    });
   }
 
   /** A completion's keys and values lie after the prompt's and are overwritten by the next one's. */

@@ -86,9 +86,11 @@ export interface Generator {
   ): Promise<Float32Array>;
 }
 
-/** One reward model revision: scalar rewards of whole completions. */
+/** One reward model revision: scores of completions, at their ends or at any of their tokens. */
 export interface Scorer {
   readonly revision: string;
+  /** Numbers that the model gives for a token. */
+  readonly labels: number;
   readonly contextTokens: number;
   /**
    * Opens one prompt; its computation is shared by every completion scored on it.
@@ -98,7 +100,9 @@ export interface Scorer {
 }
 
 export interface ScoringSession {
-  /** The raw reward at the last token of prompt ++ completion, in the model's own unit. */
+  /** The first label's score at the last token of prompt ++ completion, raw, in the model's own unit. */
   score(completion: readonly number[]): Promise<number>;
+  /** [at][labels]: raw scores at some tokens of the completion, counted from 0. */
+  scores(completion: readonly number[], at: readonly number[]): Promise<readonly Float32Array[]>;
   close(): void;
 }

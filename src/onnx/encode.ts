@@ -102,7 +102,7 @@ function onnxForm<K extends OpName>({ op, attributes: at }: Node<K>): OnnxForm {
   return { attributes, constants: [] };
 }
 
-const floatAttributes: ReadonlySet<string> = new Set(["alpha", "epsilon", "scale"]);
+const floatAttributes: ReadonlySet<string> = new Set(["alpha", "epsilon", "scale", "softcap"]);
 
 function attribute(name: string, value: unknown): AttributeProto {
   if (typeof value === "string") {

@@ -23,37 +23,35 @@ export function silu(g: Graph, x: Value): Value {
   return g.mul(x, g.sigmoid(x));
 }
 
-/** silu(gate) ⊙ up, between the projections of a feed-forward block. Source: Shazeer, arXiv:2002.05202. */
-export function swiglu(g: Graph, gate: Value, up: Value): Value {
-  return g.mul(silu(g, gate), up);
+/** ½x(1 + tanh(√(2/π)(x + 0.044715x³))). Source: Hendrycks & Gimpel, arXiv:1606.08415, section 2. */
+export function geluTanh(g: Graph, x: Value): Value {
+  const cube = g.mul(x, g.mul(x, x));
+  const inner = g.scale(g.add(x, g.scale(cube, 0.044715)), Math.sqrt(2 / Math.PI));
+  return g.mul(g.scale(x, 0.5), g.add(g.tanh(inner), g.scalar(1, x.dtype)));
 }
 
-/**
- * cos and sin of position·θ^(−2i/headDim), each [positions, headDim/2] row-major, computed in double.
- * Source: Su et al., arXiv:2104.09864; halves rotated as in Llama (dimension i pairs with i + headDim/2).
- */
-export function rotaryTables(positions: number, headDim: number, theta: number) {
-  const half = headDim / 2;
-  const cos = new Float32Array(positions * half);
-  const sin = new Float32Array(positions * half);
-  for (let position = 0; position < positions; position++) {
-    for (let i = 0; i < half; i++) {
-      const angle = position * theta ** ((-2 * i) / headDim);
-      cos[position * half + i] = Math.cos(angle);
-      sin[position * half + i] = Math.sin(angle);
-    }
-  }
-  return { cos, sin };
+/** activation(gate) ⊙ up, between the projections of a feed-forward block. Source: Shazeer, arXiv:2002.05202. */
+export function gated(g: Graph, activation: Activation, gate: Value, up: Value): Value {
+  return g.mul(activation === "silu" ? silu(g, gate) : geluTanh(g, gate), up);
 }
 
-export interface HeadSizes {
+export type Activation = "silu" | "gelu-tanh";
+
+/** cap·tanh(x/cap): near x for small ones, never beyond ±cap. Source: Gemma 2, arXiv:2408.00118, section 2. */
+export function softcap(g: Graph, x: Value, cap: number | null): Value {
+  return cap === null ? x : g.scale(g.tanh(g.scale(x, 1 / cap)), cap);
+}
+
+export interface AttentionSizes {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  readonly attentionScale: number;
+  readonly attentionSoftcap: number | null;
 }
 
 /**
- * Grouped-query attention spelled out, for training: softmax(q·kᵀ/√headDim + mask)·v.
+ * Grouped-query attention spelled out, for training: softmax(softcap(scale·q·kᵀ) + mask)·v.
  * @param q    [batch, tokens, heads, headDim], rotated; k, v [batch, tokens, kvHeads, headDim].
  * @param mask [batch, 1, 1, tokens, tokens], 0 where a query may look and a large negative number elsewhere.
  * @returns    [batch, tokens, heads, headDim]
@@ -65,7 +63,7 @@ export function groupedAttention(
   k: Value,
   v: Value,
   mask: Value,
-  sizes: HeadSizes,
+  sizes: AttentionSizes,
 ): Value {
   const { heads, kvHeads, headDim } = sizes;
   const [batch, tokens] = [q.shape[0]!, q.shape[1]!];
@@ -74,21 +72,35 @@ export function groupedAttention(
   const group = heads / kvHeads;
   const scores = g.matmul(grouped(q, group), grouped(k, 1), {
     transB: true,
-    alpha: headDim ** -0.5,
+    alpha: sizes.attentionScale,
   });
-  const weights = g.softmax(g.add(scores, mask)); // [batch, kvHeads, group, tokens, tokens]
+  const capped = softcap(g, scores, sizes.attentionSoftcap);
+  const weights = g.softmax(g.add(capped, mask)); // [batch, kvHeads, group, tokens, tokens]
   const mixed = g.matmul(weights, grouped(v, 1)); // [batch, kvHeads, group, tokens, headDim]
   return g.reshape(g.transpose(mixed, [0, 3, 1, 2, 4]), [batch, tokens, heads, headDim]);
 }
 
-/** Additive mask of packed rows: a token sees itself and earlier tokens of its own segment. */
-export function segmentMask(g: Graph, segments: Value, positions: Value): Value {
+/** Additive mask of packed rows: a token sees itself and earlier tokens of its own segment, the last `window` if given. */
+export function segmentMask(
+  g: Graph,
+  segments: Value,
+  positions: Value,
+  window: number | null = null,
+): Value {
   const [batch, tokens] = segments.shape;
   const column = (x: Value) => g.reshape(x, [batch!, 1, 1, tokens!, 1]);
   const row = (x: Value) => g.reshape(x, [batch!, 1, 1, 1, tokens!]);
-  const visible = g.and(
+  const earlier = g.and(
     g.equal(column(segments), row(segments)),
     g.lessOrEqual(row(positions), column(positions)),
   );
+  const visible =
+    window === null
+      ? earlier
+      : g.and(earlier, g.less(g.sub(column(positions), row(positions)), ofInt64(g, window)));
   return g.where(visible, g.scalar(0), g.scalar(-1e9)); // finite: a row never sees nothing, it sees itself
+}
+
+function ofInt64(g: Graph, number: number): Value {
+  return g.reshape(g.ints([number]), []);
 }

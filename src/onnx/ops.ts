@@ -73,9 +73,13 @@ export interface Ops {
     at: {
       num_heads: number;
       kv_num_heads: number;
-      do_rotary: 1;
+      do_rotary: 0 | 1;
       rotary_interleaved: 0;
       scale: number;
+      /** 0: none. */
+      softcap: number;
+      /** −1: everything before. */
+      local_window_size: number;
     };
   };
 }

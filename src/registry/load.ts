@@ -4,11 +4,12 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { GatewayError } from "../base/errors.ts";
 import { Checkpoint } from "../checkpoints/checkpoint.ts";
+import { type Task, tasks } from "../checkpoints/config.ts";
 import { Engine, type EngineOptions } from "../engine/engine.ts";
 import { RewardEngine } from "../engine/reward-engine.ts";
 import { type ModelSource, ServingModel, type ServingOptions } from "../engine/serving-model.ts";
 import type { Runtime } from "../onnx/runtime/index.ts";
-import { HEAD_MULTIPLE, type Head, isServableHead } from "../onnx/transformer.ts";
+import { HEAD_MULTIPLE, isServableHead } from "../onnx/transformer.ts";
 import type { Reward } from "../rewards/define.ts";
 import { rewardKinds } from "../rewards/index.ts";
 import { ChatTemplate } from "../text/chat-template.ts";
@@ -30,8 +31,7 @@ export async function loadPolicy(
 ): Promise<{ policy: Policy; engine: Engine }> {
   const { tokenizer, template, model, created, sampling, eosIds } = await load(
     options,
-    "LlamaForCausalLM",
-    "logits",
+    "generation",
   );
   const engine = new Engine(model, options);
   const policy = createPolicy({
@@ -51,11 +51,7 @@ export async function loadReward(
   options: LoadOptions,
 ): Promise<{ reward: Reward; engine: RewardEngine }> {
   const { folder } = options;
-  const { tokenizer, template, model } = await load(
-    options,
-    "LlamaForSequenceClassification",
-    "scalar",
-  );
+  const { tokenizer, template, model } = await load(options, "sequence-scores");
   if (!template) {
     throw new GatewayError("checkpoint_invalid", {
       path: folder,
@@ -73,18 +69,24 @@ export async function loadReward(
   return { reward, engine };
 }
 
-async function load(options: LoadOptions, architecture: string, head: Head) {
+async function load(options: LoadOptions, task: Task) {
   const { folder, runtime } = options;
   const checkpoint = await Checkpoint.open(folder);
-  if (checkpoint.config.architecture !== architecture) {
-    const known = [architecture];
+  const { headDim, labels } = checkpoint.config;
+  if (checkpoint.config.task !== task) {
     throw new GatewayError("architecture_unsupported", {
       path: folder,
-      architecture: checkpoint.config.architecture,
-      known,
+      architecture: `…${tasks[checkpoint.config.task]}`,
+      known: [`…${tasks[task]}`],
     });
   }
-  const { headDim } = checkpoint.config;
+  if (labels !== 1) {
+    throw new GatewayError("checkpoint_invalid", {
+      path: folder,
+      problem: `it gives ${labels} labels a score; a reward is one`,
+      remedy: "Serve a model with num_labels 1.",
+    });
+  }
   if (!isServableHead(headDim)) {
     throw new GatewayError("checkpoint_invalid", {
       path: folder,
@@ -95,7 +97,12 @@ async function load(options: LoadOptions, architecture: string, head: Head) {
   const tokenizer = await Tokenizer.load(folder);
   const template = await ChatTemplate.load(folder);
   const source = await sourceOf(checkpoint, options.contextTokens);
-  const model = await ServingModel.load(runtime, source, head, options);
+  const model = await ServingModel.load(
+    runtime,
+    source,
+    task === "generation" ? "logits" : "scores",
+    options,
+  );
   const { mtimeMs } = await stat(join(folder, "config.json"));
   return {
     tokenizer,

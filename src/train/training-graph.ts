@@ -81,7 +81,8 @@ function familyTerms(
   loss: Loss,
   options: Static<TObject>,
 ): LossTerms {
-  const score = (rows: Value) => applyHead(g, config, weight, "scalar", g.gather(hidden, rows));
+  const score = (rows: Value) =>
+    g.reshape(applyHead(g, config, weight, "scores", g.gather(hidden, rows)), [rows.shape[0]!]);
   const labelled = (rows: Value) => {
     const labels = g.input("labels", "int64", ["scored"]);
     const weights = g.input("weights", "float32", ["scored"]);

@@ -6,33 +6,18 @@ import { Checkpoint, type Weight, writeCheckpoint } from "../../src/checkpoints/
 import { type ModelConfig, writeModelConfig } from "../../src/checkpoints/config.ts";
 import { readSafetensors, writeSafetensors } from "../../src/checkpoints/safetensors.ts";
 import { parameterCount, weightShapes } from "../../src/checkpoints/weight-shapes.ts";
+import { asReward, modelOf, tinyLlama } from "../support/configs.ts";
 
-const config: ModelConfig = {
-  architecture: "LlamaForCausalLM",
-  vocabSize: 11,
-  hiddenSize: 8,
-  intermediateSize: 12,
-  layers: 2,
-  heads: 4,
-  kvHeads: 2,
-  headDim: 2,
-  normEpsilon: 1e-5,
-  ropeTheta: 10_000,
-  contextTokens: 32,
-  tieEmbeddings: true,
-  attentionBias: false,
-  mlpBias: false,
-  bosId: null,
-  eosIds: [2],
-  padId: 0,
-  dtype: "float32",
-  sampling: {},
+const sizes = {
+  vocab_size: 11,
+  hidden_size: 8,
+  intermediate_size: 12,
+  head_dim: 2,
+  tie_word_embeddings: true,
+  torch_dtype: "float32",
 };
-const reward: ModelConfig = {
-  ...config,
-  architecture: "LlamaForSequenceClassification",
-  numLabels: 1,
-};
+const config = tinyLlama(sizes);
+const reward = tinyLlama({ ...sizes, ...asReward });
 
 function weightsOf(each: ModelConfig): Map<string, Weight> {
   let next = 0;
@@ -51,18 +36,19 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 test("knows the tensors of TinyLlama-1.1B: 201 of them, 1,100,048,384 values", () => {
-  const sizes = { vocabSize: 32_000, hiddenSize: 2048, intermediateSize: 5632, layers: 22 };
-  const tinyLlama = {
-    ...config,
-    ...sizes,
-    heads: 32,
-    kvHeads: 4,
-    headDim: 64,
-    tieEmbeddings: false,
-  };
-  const shapes = weightShapes(tinyLlama);
+  const published = modelOf({
+    architectures: ["LlamaForCausalLM"],
+    model_type: "llama",
+    vocab_size: 32_000,
+    hidden_size: 2048,
+    intermediate_size: 5632,
+    num_hidden_layers: 22,
+    num_attention_heads: 32,
+    num_key_value_heads: 4,
+  });
+  const shapes = weightShapes(published);
   expect(shapes.size).toBe(201);
-  expect(parameterCount(tinyLlama)).toBe(1_100_048_384);
+  expect(parameterCount(published)).toBe(1_100_048_384);
   expect(shapes.get("model.layers.21.self_attn.k_proj.weight")).toEqual([256, 2048]);
   expect(shapes.get("model.layers.0.mlp.down_proj.weight")).toEqual([2048, 5632]);
 });
@@ -72,7 +58,7 @@ test("a classifier has a score instead of an output matrix, biases come where th
     "model.norm.weight",
     "score.weight",
   ]);
-  const shapes = weightShapes({ ...config, attentionBias: true, mlpBias: true });
+  const shapes = weightShapes(tinyLlama({ ...sizes, attention_bias: true, mlp_bias: true }));
   expect(
     [...shapes].filter(([name]) => name.startsWith("model.layers.1") && name.endsWith("bias")),
   ).toEqual(
@@ -91,7 +77,9 @@ test.each(["F32", "F16"] as const)("weights written as %s come back", async (dty
   const weights = weightsOf(reward); // multiples of 1/256 below 4: exact in float16
   await writeCheckpoint(folder, reward, weights, { dtype });
   const opened = await Checkpoint.open(folder);
-  expect(opened.config).toEqual({ ...reward, dtype: dtype === "F16" ? "float16" : "float32" });
+  const torch_dtype = dtype === "F16" ? "float16" : "float32";
+  const files = { ...reward.files, config: { ...reward.files.config, torch_dtype } };
+  expect(opened.config).toEqual({ ...reward, files });
   expect(opened.names).toEqual([...weights.keys()]);
   expect(opened.stored("score.weight").dtype).toBe(dtype);
   expect(opened.weights()).toEqual(weights);
@@ -158,7 +146,7 @@ describe("opening a folder whose tensors do not fit", () => {
 
   test("shortens long lists", async () => {
     await writeCheckpoint(folder, config, weightsOf(config), { dtype: "F32" });
-    await writeModelConfig(folder, { ...config, layers: 3 });
+    await writeModelConfig(folder, tinyLlama({ ...sizes, num_hidden_layers: 3 }).files);
     await expect(Checkpoint.open(folder)).rejects.toThrow(/layers\.2\.\S+ and 4 more\./);
   });
 });

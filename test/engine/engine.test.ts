@@ -35,7 +35,7 @@ async function load(head: Head): Promise<ServingModel> {
 beforeAll(async () => {
   runtime = openRuntime();
   engine = new Engine(await load("logits"), { sequencesMax: 16, queueSequencesMax: 64 });
-  reward = new RewardEngine(await load("scalar"));
+  reward = new RewardEngine(await load("scores"));
 });
 
 afterAll(async () => {
@@ -205,6 +205,17 @@ describe("rewards", () => {
     other.close();
   });
 
+  test("every token can be scored in one run, as if the completion ended there", async () => {
+    const session = reward.open(prompt, signal);
+    const completion = [3, 1, 4, 1, 5];
+    const scores = await session.scores(completion, [0, 2, 4]);
+    for (const [i, t] of [0, 2, 4].entries()) {
+      expect(scores[i]).toHaveLength(reward.labels);
+      expect(scores[i]![0]).toBeCloseTo(await session.score(completion.slice(0, t + 1)), 5);
+    }
+    await expect(session.scores(completion, [5])).rejects.toThrow(/not all within 5/);
+    session.close();
+  });
   test("splitting prompt and completion elsewhere gives the same reward", async () => {
     const whole = reward.open(prompt.slice(0, 1), signal);
     const split = reward.open(prompt, signal);

@@ -2,15 +2,17 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Graph, type Value } from "../../src/onnx/graph.ts";
 import {
+  type AttentionSizes,
+  gated,
+  geluTanh,
   groupedAttention,
-  type HeadSizes,
   linear,
   rmsNorm,
-  rotaryTables,
   segmentMask,
   silu,
-  swiglu,
+  softcap,
 } from "../../src/onnx/layers.ts";
+import { rotaryFrequencies, rotaryTables } from "../../src/onnx/rotary.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { at, generate, type Nd, nd, random, total } from "../support/arrays.ts";
 import { gradientError } from "../support/gradients.ts";
@@ -107,24 +109,41 @@ describe("rmsNorm", () => {
   });
 });
 
-describe("silu and swiglu", () => {
+describe("the gates", () => {
   const feeds = { gate: double(random(1, [3, 4], -4, 4)), up: double(random(2, [3, 4])) };
   const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+  const gelu = (x: number) =>
+    0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
 
-  test("are x·σ(x), and that times the other half", async () => {
+  test("are x·σ(x) or the tanh form of GELU, and that times the other half", async () => {
     const plain = await compute({ feeds, build: (g, { gate }) => silu(g, gate) });
     expectClose(plain, elementwise((x) => x * sigmoid(x))(feeds.gate));
-    const gated = await compute({ feeds, build: (g, { gate, up }) => swiglu(g, gate, up) });
-    expectClose(gated, elementwise((x, up) => x * sigmoid(x) * up)(feeds.gate, feeds.up));
+    const smooth = await compute({ feeds, build: (g, { gate }) => geluTanh(g, gate) });
+    expectClose(smooth, elementwise(gelu)(feeds.gate));
+    const whole = await compute({ feeds, build: (g, { gate, up }) => gated(g, "silu", gate, up) });
+    expectClose(whole, elementwise((x, up) => x * sigmoid(x) * up)(feeds.gate, feeds.up));
   });
-  test("have the gradient differences give", async () => {
-    const layer: Layer<typeof feeds> = { feeds, build: (g, { gate, up }) => swiglu(g, gate, up) };
-    expect(await gradientErrorOf(layer, ["gate", "up"])).toBeLessThan(1e-8);
+  test.each(["silu", "gelu-tanh"] as const)(
+    "%s has the gradient differences give",
+    async (kind) => {
+      const layer: Layer<typeof feeds> = {
+        feeds,
+        build: (g, { gate, up }) => gated(g, kind, gate, up),
+      };
+      expect(await gradientErrorOf(layer, ["gate", "up"])).toBeLessThan(1e-8);
+    },
+  );
+  test("a soft cap is cap·tanh(x/cap), or nothing", async () => {
+    const capped = await compute({ feeds, build: (g, { gate }) => softcap(g, gate, 2) });
+    expectClose(capped, elementwise((x) => 2 * Math.tanh(x / 2))(feeds.gate));
+    const g = new Graph();
+    const x = g.input("x", "float64", [1]);
+    expect(softcap(g, x, null)).toBe(x);
   });
 });
 
 describe("rotaryTables", () => {
-  const { cos, sin } = rotaryTables(50, 6, 1000);
+  const { cos, sin } = rotaryTables(50, 6, { theta: 1000, scaling: null });
 
   test("turn pair i by position · 1000^(−2i/6): 1, 1/10 and 1/100 radians a position", () => {
     for (const [i, frequency] of [1, 0.1, 0.01].entries()) {
@@ -143,18 +162,48 @@ describe("rotaryTables", () => {
   });
 });
 
+describe("rotaryFrequencies", () => {
+  const plain = rotaryFrequencies(8, { theta: 10_000, scaling: null });
+  test("linear: all divided", () => {
+    const scaling = { type: "linear", factor: 8 } as const;
+    expect(rotaryFrequencies(8, { theta: 10_000, scaling })).toEqual(plain.map((f) => f / 8));
+  });
+  test("llama3: short waves kept, long ones divided, between them in between", () => {
+    const bounds = { lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 64 };
+    const scaling = { type: "llama3", factor: 8, ...bounds } as const;
+    const scaled = rotaryFrequencies(8, { theta: 10_000, scaling });
+    // Wavelengths 2π, 20π, 200π and 2000π; kept below 64/4, divided beyond 64.
+    const turns = 64 / (20 * Math.PI); // 1.0186: just inside
+    const keep = (turns - 1) / 3;
+    const between = 0.1 * keep + (0.1 / 8) * (1 - keep);
+    [1, between, 0.01 / 8, 0.001 / 8].forEach((f, i) => {
+      expect(scaled[i]).toBeCloseTo(f, 12);
+    });
+  });
+  test("yarn: the first dimensions kept, the last divided, the tables enlarged", () => {
+    const bounds = { betaFast: 2, betaSlow: 1, originalContext: 64, truncate: true };
+    const scaling = { type: "yarn", factor: 4, attentionFactor: 1.5, ...bounds } as const;
+    // 8·ln(64/2π/turns)/(2·ln 10,000): 0.706 for 2 turns, 1.008 for 1, so from 0 to 2.
+    const expected = [1, 0.1 * 0.5 + (0.1 / 4) * 0.5, 0.01 / 4, 0.001 / 4];
+    rotaryFrequencies(8, { theta: 10_000, scaling }).forEach((f, i) => {
+      expect(f).toBeCloseTo(expected[i]!, 12);
+    });
+    expect(rotaryTables(1, 8, { theta: 10_000, scaling }).cos[0]).toBe(1.5);
+  });
+});
+
 describe("groupedAttention", () => {
   const [BATCH, TOKENS] = [2, 3];
-  const kinds: readonly HeadSizes[] = [
-    { heads: 4, kvHeads: 2, headDim: 6 },
-    { heads: 3, kvHeads: 1, headDim: 4 },
-    { heads: 2, kvHeads: 2, headDim: 2 },
+  const kinds: readonly AttentionSizes[] = [
+    { heads: 4, kvHeads: 2, headDim: 6, attentionScale: 6 ** -0.5, attentionSoftcap: null },
+    { heads: 3, kvHeads: 1, headDim: 4, attentionScale: 0.3, attentionSoftcap: null },
+    { heads: 2, kvHeads: 2, headDim: 2, attentionScale: 0.7, attentionSoftcap: 0.5 },
   ];
   /** Which tokens see which: causal in the first sequence; in the second, token 2 sees itself alone. */
   const sees = (b: number, query: number, key: number) =>
     b === 0 ? key <= query : key <= query && (query < 2 || key === 2);
 
-  const layerOf = (sizes: HeadSizes) => {
+  const layerOf = (sizes: AttentionSizes) => {
     const { heads, kvHeads, headDim } = sizes;
     const feeds = {
       q: double(random(1, [BATCH, TOKENS, heads, headDim])),
@@ -170,14 +219,15 @@ describe("groupedAttention", () => {
   };
 
   /** One head of one query at a time, over the keys it sees. */
-  function expected({ q, k, v }: Record<"q" | "k" | "v", Nd>, sizes: HeadSizes): Nd {
-    const { heads, kvHeads, headDim } = sizes;
+  function expected({ q, k, v }: Record<"q" | "k" | "v", Nd>, sizes: AttentionSizes): Nd {
+    const { heads, kvHeads, headDim, attentionScale, attentionSoftcap: cap } = sizes;
+    const capped = (x: number) => (cap === null ? x : cap * Math.tanh(x / cap));
     return generate(q.shape, ([b, t, head, i]) => {
       const shared = Math.floor(head! / (heads / kvHeads));
       const seen = [0, 1, 2].filter((key) => sees(b!, t!, key));
       const dot = (key: number) =>
         total(headDim, (j) => at(q, [b!, t!, head!, j]) * at(k, [b!, key, shared, j]));
-      const weights = softmax(seen.map((key) => dot(key) / Math.sqrt(headDim)));
+      const weights = softmax(seen.map((key) => capped(attentionScale * dot(key))));
       return sum(seen.map((key, n) => weights[n]! * at(v, [b!, key, shared, i!])));
     });
   }

@@ -311,6 +311,8 @@ export const groupQuery: Case<Attributes<"GroupQueryAttention">> = {
     do_rotary: 1,
     rotary_interleaved: 0,
     scale: 0.5,
+    softcap: 0,
+    local_window_size: -1,
   },
   constant: [0, 1, 2, 3, 4, 7, 8],
   expected: (...x) => groupQueryExpected(x),

@@ -13,9 +13,9 @@ import {
   packedForward,
   packedInputs,
   servingGraph,
-  type TransformerConfig,
 } from "../../src/onnx/transformer.ts";
 import { count, nd } from "../support/arrays.ts";
+import { modelOf, type Published, tinyLlama } from "../support/configs.ts";
 import { gradientError } from "../support/gradients.ts";
 import { type Feed, feed } from "../support/graphs.ts";
 import { softmax, sum } from "../support/naive.ts";
@@ -33,32 +33,39 @@ function distance(a: readonly number[][], b: readonly number[][]): number {
   return Math.max(...a.flatMap((each, t) => each.map((value, i) => Math.abs(value - b[t]![i]!))));
 }
 
-describe.each(huggingFaceModels())("Hugging Face's numbers: $name", ({ config, sequences }) => {
-  const ids = sequences.map((each) => each.ids);
-  const model = (head: Model["head"]): Model => ({ config, head, values: formulaWeights });
+describe.each(huggingFaceModels())("Hugging Face's numbers: $name", (each) => {
+  const { config, scorerConfig, taggerConfig, sequences } = each;
+  const ids = sequences.map((sequence) => sequence.ids);
+  const policy: Model = { config, head: "logits", values: formulaWeights };
 
   test("logits of whole sequences", async () => {
-    const logits = await runPacked(runtime, model("logits"), ids, 16);
+    const logits = await runPacked(runtime, policy, ids, 64);
     for (const [i, { expected }] of sequences.entries())
-      expect(distance(logits[i]!, expected)).toBeLessThan(2e-5);
+      expect(distance(logits[i]!, expected)).toBeLessThan(5e-5);
   });
   test("scores of whole sequences, at their last token", async () => {
-    const scores = await runPacked(runtime, model("scalar"), ids, 16);
+    const model: Model = { ...policy, config: { ...scorerConfig, labels: 1 }, head: "scores" };
+    const scores = await runPacked(runtime, model, ids, 64);
     for (const [i, { score }] of sequences.entries())
       expect(scores[i]!.at(-1)![0]).toBeCloseTo(score, 4);
   });
-  test("logits of the serving graph, prompt then token by token", async () => {
-    const server = await Server.open(runtime, model("logits"), 1);
-    for (const { ids: whole, expected } of sequences) {
-      const served = await serveOne(server, whole, 2);
-      expect(distance(served, expected)).toBeLessThan(1e-4);
-    }
+  test.runIf(taggerConfig)("scores of every token, for two labels", async () => {
+    const model: Model = { ...policy, config: taggerConfig!, head: "scores" };
+    const scores = await runPacked(runtime, model, ids, 64);
+    for (const [i, { tokenScores }] of sequences.entries())
+      expect(distance(scores[i]!, tokenScores)).toBeLessThan(5e-5);
+  });
+  test("logits of the serving graph: prompts, then a ragged batch token by token", async () => {
+    const server = await Server.open(runtime, policy, ids.length);
+    const served = await serveAll(server, ids, { prompts: [2, 1, 30], output: "logits" });
+    for (const [i, { expected }] of sequences.entries())
+      expect(distance(served[i]!, expected)).toBeLessThan(1e-4);
     server.dispose();
   });
 });
 
 describe("packing", () => {
-  const model: Model = { config: tiny({}), head: "logits", values: randomWeights(1) };
+  const model: Model = { config: tinyLlama(), head: "logits", values: randomWeights(1) };
   const sequences = [tokens(1, 7), tokens(2, 3), tokens(3, 5), tokens(4, 1)];
 
   test("gives a sequence the same logits among others as alone", async () => {
@@ -83,44 +90,24 @@ describe("packing", () => {
 
 describe("serving", () => {
   const wholes = [tokens(1, 12), tokens(2, 8), tokens(3, 15)];
-  const prompts = [5, 1, 8];
 
-  /** Each prompt alone into its slot, then one token of all at a time: their last rows, per sequence. */
-  async function serveAll(server: Server, output: string): Promise<number[][][]> {
-    const served: number[][][] = [];
-    for (const [slot, whole] of wholes.entries()) {
-      const prompt = whole.slice(0, prompts[slot]);
-      const step = { slots: [slot, 1], tokens: [prompt], lengths: [prompt.length] } as const;
-      served.push((await server.run(step))[output]!);
-    }
-    for (let t = 0; t < 7; t++) {
-      const next = wholes.map((whole, i) => [whole[prompts[i]! + t]!]);
-      const lengths = prompts.map((length) => length + t + 1);
-      const rows = (await server.run({ slots: [0, 3], tokens: next, lengths }))[output]!;
-      rows.forEach((row, slot) => {
-        served[slot]!.push(row);
-      });
-    }
-    return served;
-  }
-
-  test.each(["logits", "scalar"] as const)(
+  test.each(["logits", "scores"] as const)(
     "gives the %s of the whole sequences, in a ragged batch over caches in place",
     async (head) => {
-      const model: Model = { config: tiny({}), head, values: randomWeights(2) };
+      const model: Model = { config: tinyLlama(), head, values: randomWeights(2) };
       const server = await Server.open(runtime, model, 3);
-      const served = await serveAll(server, head);
+      const prompts = [5, 1, 8];
+      const served = await serveAll(server, wholes, { prompts, output: head });
       server.dispose();
       const whole = await runPacked(runtime, model, wholes, 16);
       for (const [i, rows] of served.entries()) {
-        expect(rows).toHaveLength(prompts[i]! + 7);
-        expect(distance(rows, whole[i]!.slice(0, rows.length))).toBeLessThan(1e-4);
+        expect(distance(rows, whole[i]!)).toBeLessThan(1e-4);
       }
     },
   );
 
   test("reads a prompt in chunks as at once", async () => {
-    const model: Model = { config: tiny({}), head: "logits", values: randomWeights(2) };
+    const model: Model = { config: tinyLlama(), head: "logits", values: randomWeights(2) };
     const server = await Server.open(runtime, model, 2);
     const [whole] = wholes as [number[]]; // three of them
     const once = await server.run({ slots: [0, 1], tokens: [whole], lengths: [12] });
@@ -132,7 +119,7 @@ describe("serving", () => {
   });
 
   test("sums the distribution up: ln Σ e^logits, and Σ softmax(logits / T)", async () => {
-    const model: Model = { config: tiny({}), head: "logits", values: randomWeights(2) };
+    const model: Model = { config: tinyLlama(), head: "logits", values: randomWeights(2) };
     const server = await Server.open(runtime, model, 1);
     const step = { slots: [0, 1], tokens: [tokens(1, 4)], lengths: [4], temperature: 0.5 } as const;
     const { logits, log_sum_exp: logSumExp, cdf } = await server.run(step);
@@ -146,8 +133,10 @@ describe("serving", () => {
   });
 
   test("refuses heads that the runtime's attention cannot share or split", () => {
-    expect(() => servingGraph(tiny({ heads: 3, kvHeads: 2 }), "logits")).toThrow(InvariantError);
-    expect(() => servingGraph(tiny({ headDim: 24 }), "logits")).toThrow(/head size 24 is not a multiple of 16/);
+    expect(() => servingGraph({ ...tinyLlama(), heads: 3 }, "logits")).toThrow(InvariantError);
+    expect(() => servingGraph(tinyLlama({ head_dim: 24 }), "logits")).toThrow(
+      /head size 24 is not a multiple of 16/,
+    );
   });
 });
 
@@ -157,8 +146,8 @@ describe("the gradient of the whole model", () => {
    * gradients at this step, and curvature, where a weight is 0.3 or more, leaves less.
    */
   test.each([
-    { says: "tied embeddings", config: tiny({ tieEmbeddings: true }) },
-    { says: "untied, with biases", config: tiny({ attentionBias: true, mlpBias: true }) },
+    { says: "tied embeddings", config: tinyLlama({ tie_word_embeddings: true }) },
+    { says: "untied, with biases", config: tinyLlama({ attention_bias: true, mlp_bias: true }) },
   ])("is what differences give by every weight: $says", async ({ config }) => {
     const g = new Graph();
     const weights: Record<string, Feed> = {};
@@ -186,25 +175,6 @@ describe("the gradient of the whole model", () => {
 
 // ---- Models and tokens
 
-function tiny(changes: Partial<TransformerConfig>): TransformerConfig {
-  return {
-    vocabSize: 31,
-    hiddenSize: 24,
-    intermediateSize: 20,
-    layers: 2,
-    heads: 4,
-    kvHeads: 2,
-    headDim: 16,
-    normEpsilon: 1e-5,
-    ropeTheta: 10_000,
-    contextTokens: 16,
-    tieEmbeddings: false,
-    attentionBias: false,
-    mlpBias: false,
-    ...changes,
-  };
-}
-
 function tokens(seed: number, length: number): number[] {
   const random = createRandom(seed);
   return Array.from({ length }, () => random.integer(31));
@@ -230,18 +200,34 @@ function packedFeeds() {
   };
 }
 
-/** A prompt of `prompt` tokens, then one at a time: the logits of every token. */
-async function serveOne(server: Server, whole: readonly number[], prompt: number) {
-  const step = { slots: [0, 1], tokens: [whole.slice(0, prompt)], lengths: [prompt] } as const;
-  const rows = [...(await server.run(step))["logits"]!];
-  for (let t = prompt; t < whole.length; t++) {
-    const next = { slots: [0, 1], tokens: [[whole[t]!]], lengths: [t + 1] } as const;
-    rows.push(...(await server.run(next))["logits"]!);
+/**
+ * Each prompt alone into its slot, then one token of all at a time, those that have ended fed anything:
+ * their rows of the output, per sequence.
+ */
+async function serveAll(
+  server: Server,
+  wholes: readonly (readonly number[])[],
+  { prompts, output }: { prompts: readonly number[]; output: string },
+): Promise<number[][][]> {
+  const served: number[][][] = [];
+  for (const [slot, whole] of wholes.entries()) {
+    const prompt = whole.slice(0, prompts[slot]);
+    const step = { slots: [slot, 1], tokens: [prompt], lengths: [prompt.length] } as const;
+    served.push((await server.run(step))[output]!);
   }
-  return rows;
+  const left = wholes.map((whole, i) => whole.length - prompts[i]!);
+  for (let t = 0; t < Math.max(...left); t++) {
+    const next = wholes.map((whole, i) => [whole[prompts[i]! + t] ?? 0]);
+    const lengths = prompts.map((length) => length + t + 1);
+    const rows = (await server.run({ slots: [0, wholes.length], tokens: next, lengths }))[output]!;
+    rows.forEach((row, slot) => {
+      if (t < left[slot]!) served[slot]!.push(row);
+    });
+  }
+  return served;
 }
 
-/** The weights' formula of scripts/fixtures/llama_logits.py. */
+/** The weights' formula of scripts/fixtures/transformers_logits.py. */
 function formulaWeights(name: string, size: number): Float32Array {
   const n = sum([...Buffer.from(name)]);
   return Float32Array.from({ length: size }, (_, i) => {
@@ -250,43 +236,44 @@ function formulaWeights(name: string, size: number): Float32Array {
   });
 }
 
-/** What scripts/fixtures/llama_logits.py wrote. */
+/** What scripts/fixtures/transformers_logits.py wrote. */
 interface Fixture {
   readonly models: readonly {
     readonly name: string;
-    readonly settings: Record<string, number> & {
-      tie_word_embeddings: boolean;
-      attention_bias?: boolean;
-      mlp_bias?: boolean;
-    };
-    readonly sequences: readonly { ids: number[]; logits: number[]; score: number }[];
+    readonly config: Published;
+    readonly scorer: string;
+    /** null for a family that transformers has no such class of. */
+    readonly tagger: string | null;
+    readonly sequences: readonly {
+      ids: number[];
+      logits: number[];
+      score: number;
+      token_scores: number[] | null;
+    }[];
   }[];
 }
 
 function huggingFaceModels() {
-  const path = new URL("../fixtures/llama-logits.json", import.meta.url);
+  const path = new URL("../fixtures/transformers-logits.json", import.meta.url);
   const { models } = JSON.parse(readFileSync(path, "utf8")) as Fixture; // our own file
-  return models.map(({ name, settings: s, sequences }) => ({
-    name,
-    config: {
-      vocabSize: s["vocab_size"]!,
-      hiddenSize: s["hidden_size"]!,
-      intermediateSize: s["intermediate_size"]!,
-      layers: s["num_hidden_layers"]!,
-      heads: s["num_attention_heads"]!,
-      kvHeads: s["num_key_value_heads"]!,
-      headDim: s["hidden_size"]! / s["num_attention_heads"]!,
-      normEpsilon: s["rms_norm_eps"]!,
-      ropeTheta: s["rope_theta"]!,
-      contextTokens: s["max_position_embeddings"]!,
-      tieEmbeddings: s.tie_word_embeddings,
-      attentionBias: s.attention_bias ?? false,
-      mlpBias: s.mlp_bias ?? false,
-    },
-    sequences: sequences.map(({ ids, logits, score }) => ({
-      ids,
-      score,
-      expected: ids.map((_, t) => logits.slice(t * s["vocab_size"]!, (t + 1) * s["vocab_size"]!)),
-    })),
-  }));
+  return models.map(({ name, config: published, scorer, tagger, sequences }) => {
+    const named = (className: string) => modelOf({ ...published, architectures: [className] });
+    const config = modelOf(published);
+    const rowsOf = (flat: readonly number[], count: number) =>
+      Array.from({ length: count }, (_, t) =>
+        flat.slice((t * flat.length) / count, ((t + 1) * flat.length) / count),
+      );
+    return {
+      name,
+      config,
+      scorerConfig: named(scorer),
+      taggerConfig: tagger === null ? null : named(tagger),
+      sequences: sequences.map(({ ids, logits, score, token_scores: tokenScores }) => ({
+        ids,
+        score,
+        expected: rowsOf(logits, ids.length),
+        tokenScores: rowsOf(tokenScores ?? [], ids.length),
+      })),
+    };
+  });
 }

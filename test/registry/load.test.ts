@@ -6,13 +6,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { writeCheckpoint } from "../../src/checkpoints/checkpoint.ts";
-import type { ModelConfig } from "../../src/checkpoints/config.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import { Turnstile } from "../../src/engine/turnstile.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { loadPolicy, loadReward } from "../../src/registry/load.ts";
 import { initialWeights } from "../../src/train/initial-weights.ts";
-import { rewardConfig } from "../support/tiny-training.ts";
+import { asReward, type Published, tinyLlama } from "../support/configs.ts";
 
 let runtime: Runtime;
 let folder: string;
@@ -28,9 +27,9 @@ afterAll(async () => {
 const tokenizerFiles = join(import.meta.dirname, "..", "..", "models", "tiny-chat");
 
 /** A tiny reward model with the embedded tokenizer. */
-async function writeModel(name: string, changes: Partial<ModelConfig>): Promise<string> {
+async function writeModel(name: string, changes: Published): Promise<string> {
   const target = join(folder, name);
-  const config = { ...rewardConfig, vocabSize: 1536, ...changes };
+  const config = tinyLlama({ ...asReward, vocab_size: 1536, ...changes });
   const shapes = weightShapes(config);
   const weights = initialWeights(shapes, config.layers, createRandom(1));
   const shaped = [...weights].map(
@@ -52,7 +51,7 @@ const options = (path: string) => ({
 });
 
 test("a head size that the runtime cannot serve is named, with those it can", async () => {
-  const path = await writeModel("narrow", { headDim: 8 });
+  const path = await writeModel("narrow", { head_dim: 8 });
   await expect(loadReward(options(path))).rejects.toMatchObject({
     code: "checkpoint_invalid",
     message: expect.stringMatching(/head size is 8; the runtime serves multiples of 16/),
@@ -60,7 +59,7 @@ test("a head size that the runtime cannot serve is named, with those it can", as
 });
 
 test("a reward model is no policy", async () => {
-  const path = await writeModel("reward", { headDim: 16 });
+  const path = await writeModel("reward", {});
   const asPolicy = loadPolicy({ ...options(path), sequencesMax: 4, queueSequencesMax: 4 });
   await expect(asPolicy).rejects.toMatchObject({ code: "architecture_unsupported" });
   const { engine, reward } = await loadReward(options(path));
@@ -69,7 +68,7 @@ test("a reward model is no policy", async () => {
 });
 
 test("a reward model without a chat template is refused, since it scores conversations", async () => {
-  const path = await writeModel("mute", { headDim: 16 });
+  const path = await writeModel("mute", {});
   const file = join(path, "tokenizer_config.json");
   const { chat_template: _, ...rest } = JSON.parse(await readFile(file, "utf8"));
   await writeFile(file, JSON.stringify(rest));

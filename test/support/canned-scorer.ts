@@ -20,6 +20,7 @@ export function cannedScorer(
   let open = 0;
   return {
     revision: "scorer-1",
+    labels: 1,
     contextTokens,
     calls,
     openSessions: () => open,
@@ -33,6 +34,9 @@ export function cannedScorer(
         async score(completion) {
           calls.push({ prompt, completion });
           return score([...prompt, ...completion]);
+        },
+        async scores(completion, at) {
+          return at.map((t) => Float32Array.of(score([...prompt, ...completion.slice(0, t + 1)])));
         },
         close() {
           if (isOpen) open--;

@@ -2,22 +2,14 @@
 import { createRandom } from "../../src/base/random.ts";
 import type { ModelSource } from "../../src/engine/serving-model.ts";
 import type { TransformerConfig } from "../../src/onnx/transformer.ts";
+import { tinyLlama } from "./configs.ts";
 
-export const tinyConfig: TransformerConfig = {
-  vocabSize: 61,
-  hiddenSize: 32,
-  intermediateSize: 48,
-  layers: 2,
-  heads: 4,
-  kvHeads: 2,
-  headDim: 16,
-  normEpsilon: 1e-5,
-  ropeTheta: 10_000,
-  contextTokens: 64,
-  tieEmbeddings: false,
-  attentionBias: false,
-  mlpBias: false,
-};
+export const tinyConfig: TransformerConfig = tinyLlama({
+  vocab_size: 61,
+  hidden_size: 32,
+  intermediate_size: 48,
+  max_position_embeddings: 64,
+});
 
 /** Weights large enough that the next token's distribution is neither flat nor certain. */
 export function tinySource(seed = 1, config: TransformerConfig = tinyConfig): ModelSource {

@@ -4,34 +4,21 @@ import type { ModelConfig } from "../../src/checkpoints/config.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import { rewardStep, supervisedStep } from "../../src/train/batches.ts";
 import { initialWeights } from "../../src/train/initial-weights.ts";
+import { asReward, tinyLlama } from "./configs.ts";
 
-export const policyConfig: ModelConfig = {
-  architecture: "LlamaForCausalLM",
-  vocabSize: 20,
-  hiddenSize: 16,
-  intermediateSize: 24,
-  layers: 2,
-  heads: 2,
-  kvHeads: 1,
-  headDim: 8,
-  normEpsilon: 1e-5,
-  ropeTheta: 10_000,
-  contextTokens: 12,
-  tieEmbeddings: true,
-  attentionBias: false,
-  mlpBias: false,
-  bosId: null,
-  eosIds: [0],
-  padId: null,
-  dtype: "float32",
-  sampling: {},
+const sizes = {
+  vocab_size: 20,
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+  head_dim: 8,
+  max_position_embeddings: 12,
+  tie_word_embeddings: true,
+  eos_token_id: 0,
 };
-
-export const rewardConfig: ModelConfig = {
-  ...policyConfig,
-  architecture: "LlamaForSequenceClassification",
-  numLabels: 1,
-};
+export const policyConfig = tinyLlama(sizes);
+export const rewardConfig = tinyLlama({ ...sizes, ...asReward });
 
 export const startingWeights = (config: ModelConfig, seed = 1) =>
   initialWeights(weightShapes(config), config.layers, createRandom(seed));

@@ -93,7 +93,7 @@ export class Server {
 
   /** The outputs by name, each with one row for every new token of every slot. */
   async run(step: Step): Promise<Record<string, number[][]>> {
-    const names = this.#model.head === "logits" ? ["logits", "log_sum_exp", "cdf"] : ["scalar"];
+    const names = this.#model.head === "logits" ? ["logits", "log_sum_exp", "cdf"] : ["scores"];
     const rows = step.tokens.flat().length;
     const caches = this.#caches.map(({ input, output, tensor }) => {
       const [, ...sizes] = tensor.shape;

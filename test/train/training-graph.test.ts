@@ -82,7 +82,7 @@ describe("without an optimiser", () => {
     );
     const model = {
       config: rewardConfig,
-      head: "scalar",
+      head: "scores",
       values: (name: string) => weights.get(name)!,
     } as const;
     const answers = [
