@@ -96,11 +96,11 @@ export const standingStage: StageSettings = {
 
 /** Then: which of two replies is better, read at their ends. */
 export const rewardStage: StageSettings = {
-  steps: 1500,
-  scheduleSteps: 1500,
+  steps: 400,
+  scheduleSteps: 400,
   rows: 8,
   tokensPerRow: 256,
-  learningRate: 4e-4,
+  learningRate: 1.5e-4,
   warmupSteps: 60,
   weightDecay: 0.1,
   seed: 13,
