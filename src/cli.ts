@@ -23,8 +23,15 @@ withSettings(
 withSettings(
   program
     .command("eval")
-    .description("measure the embedded models on held-out prompts of their corpus")
-    .argument("<what>", "embedded")
+    .description("measure models")
+    .argument(
+      "<what>",
+      "embedded: the embedded models on held-out prompts of their corpus; formats: the policy's perplexity and speed by number format",
+    )
+    .option(
+      "--text <file>",
+      "formats: a text to predict; without it, held-out conversations of the corpus",
+    )
     .option("--prompts <count>", "held-out prompts of each domain", "400")
     .option("--samples <count>", "candidates of each prompt", "16")
     .option("--pairs <count>", "held-out preference pairs", "800")

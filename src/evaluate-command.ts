@@ -1,20 +1,28 @@
-/** `plumbline eval embedded`: runs the evaluation with a progress bar and prints it. */
+/** `plumbline eval …`: runs an evaluation with a progress bar and prints it. */
 import { SingleBar } from "cli-progress";
 import type { OptionValues } from "commander";
 import { loadConfig } from "./base/config.ts";
 import { GatewayError } from "./base/errors.ts";
 import type { Interval } from "./base/statistics.ts";
+import { formatsCommand } from "./formats-command.ts";
 import { type EmbeddedEvaluation, evaluateEmbedded } from "./jobs/evaluate-embedded.ts";
 import { loadModels } from "./models.ts";
 
 export async function evaluateCommand(what: string, options: OptionValues): Promise<void> {
-  if (what !== "embedded") {
-    throw new GatewayError("invalid_request", {
-      param: "what",
-      problem: `'${what}' is not 'embedded'`,
-    });
+  switch (what) {
+    case "embedded":
+      return embeddedCommand(options);
+    case "formats":
+      return formatsCommand({ ...options, seed: count("seed", options["seed"]) });
+    default: {
+      const problem = `'${what}' is neither 'embedded' nor 'formats'`;
+      throw new GatewayError("invalid_request", { param: "what", problem });
+    }
   }
-  const { prompts, samples, pairs, seed, json, ...flags } = options;
+}
+
+async function embeddedCommand(options: OptionValues): Promise<void> {
+  const { prompts, samples, pairs, seed, json, text: _, ...flags } = options;
   const models = await loadModels(loadConfig({ flags }));
   const bar = new SingleBar({
     stream: process.stderr,

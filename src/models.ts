@@ -13,6 +13,9 @@ type ModelSettings = Pick<
   Config,
   | "policyDir"
   | "rewardDir"
+  | "policyFormat"
+  | "rewardFormat"
+  | "dataDir"
   | "device"
   | "threads"
   | "contextTokens"
@@ -29,12 +32,14 @@ export async function loadModels(config: ModelSettings) {
     runtime,
     provider: providerOf(config.device),
     turnstile: new Turnstile(systemClock),
+    cacheDir: join(config.dataDir, "quantized"),
     ...(config.threads ? { threads: config.threads } : {}),
   };
   const { sequencesMax, queueSequencesMax, contextTokens } = config;
   const { policy, engine } = await loadPolicy({
     ...common,
     folder: config.policyDir || join(EMBEDDED, "tiny-chat"),
+    format: config.policyFormat,
     sequencesMax,
     queueSequencesMax,
     contextTokens,
@@ -42,6 +47,7 @@ export async function loadModels(config: ModelSettings) {
   const { reward, engine: rewardEngine } = await loadReward({
     ...common,
     folder: config.rewardDir || join(EMBEDDED, "tiny-reward"),
+    format: config.rewardFormat,
   });
   return {
     policy,

@@ -61,6 +61,15 @@ export const settingsSchema = Type.Object(
       default: "",
       description: "Checkpoint folder of the reward model. Empty: the embedded `tiny-reward`.",
     }),
+    policyFormat: Type.Enum(["float32", "int8", "int4"], {
+      default: "float32",
+      description:
+        "How the policy's matrices are held: fewer bits are faster on one sequence and take less memory, and are less exact (`plumbline eval formats`).",
+    }),
+    rewardFormat: Type.Enum(["float32", "int8", "int4"], {
+      default: "float32",
+      description: "How the reward model's matrices are held.",
+    }),
     presets: Type.Record(Type.String({ minLength: 1 }), presetSchema, {
       default: {},
       description:

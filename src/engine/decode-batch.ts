@@ -19,9 +19,10 @@ export class DecodeBatch {
   readonly #in;
   readonly #out;
 
-  constructor(model: ServingModel, rows: number) {
+  constructor(model: ServingModel, rowsMax: number) {
     const { runtime, config } = model;
     this.#model = model;
+    const rows = Math.max(rowsMax, model.rowsMin);
     this.cache = model.createCache(rows);
     this.#in = {
       input_ids: runtime.tensor("int64", [rows, 1]),
@@ -44,13 +45,14 @@ export class DecodeBatch {
   /** Appends row i's token to slot i. @returns one row each, valid until the next call. */
   async run(rows: readonly DecodeRow[]): Promise<LogitsRow[]> {
     const { input_ids: ids, lengths, total, temperature } = this.#in;
-    rows.forEach((row, i) => {
+    const run = Math.max(rows.length, this.#model.rowsMin); // what lies beyond the rows writes to free slots
+    Array.from({ length: run }, (_, i) => rows[i] ?? rows[0]!).forEach((row, i) => {
       ids.data[i] = BigInt(row.token);
       lengths.data[i] = row.past; // tokens in the slot after this step, less one
       temperature.data[i] = row.temperature || 1; // greedy rows read no cdf
     });
     total.data[0] = 1 + Math.max(...rows.map((row) => row.past));
-    await this.#model.run(this.#binding(rows.length));
+    await this.#model.run(this.#binding(run));
     const { vocabSize } = this.#model.config;
     const { logits, log_sum_exp: logSumExp, cdf } = this.#out;
     return rows.map((_, i) => ({

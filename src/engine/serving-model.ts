@@ -4,21 +4,23 @@
  */
 import { encode } from "../onnx/encode.ts";
 import type { Binding, Provider, Runtime, Session, Tensor } from "../onnx/runtime/index.ts";
-import { type Head, servingGraph, type TransformerConfig } from "../onnx/transformer.ts";
+import { type NumberFormat, servingGraph } from "../onnx/serving-graph.ts";
+import type { Head, TransformerConfig } from "../onnx/transformer.ts";
 import { KvCache } from "./cache.ts";
+import { servedWeights, type WeightFile } from "./served-weights.ts";
 import type { Turnstile } from "./turnstile.ts";
 
-export interface ModelSource {
+export interface ModelSource extends WeightFile {
   readonly config: TransformerConfig;
-  /** Identifies the weights. */
-  readonly revision: string;
-  /** Float32 values by Hugging Face's names. */
-  readonly weights: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>;
 }
 
 export interface ServingOptions {
   readonly provider: Provider;
   readonly threads?: number;
+  /** How matrices are held; float32 when nothing is said. */
+  readonly format?: NumberFormat;
+  /** Where matrices in few bits are kept between starts. */
+  readonly cacheDir?: string;
   /** One run at a time over all models that share it: two at once would fight over the same cores. */
   readonly turnstile: Turnstile;
 }
@@ -27,6 +29,8 @@ export class ServingModel {
   readonly config: TransformerConfig;
   readonly revision: string;
   readonly head: Head;
+  /** Fewest rows of a batch that get the bits they would get in a larger one. */
+  readonly rowsMin: number;
   readonly runtime: Runtime;
   /** Milliseconds spent inside ONNX Runtime so far. */
   runMs = 0;
@@ -40,11 +44,13 @@ export class ServingModel {
     runtime: Runtime,
     session: Session,
     weights: ReadonlyMap<string, Tensor>,
-    turnstile: Turnstile,
+    { turnstile, format = "float32" }: ServingOptions,
   ) {
     this.config = source.config;
-    this.revision = source.revision;
+    // The same weights in fewer bits give other tokens.
+    this.revision = format === "float32" ? source.revision : `${source.revision}-${format}`;
     this.head = head;
+    this.rowsMin = format === "int4" ? 2 : 1; // the runtime sums a single row's 4-bit products in another order
     this.runtime = runtime;
     this.#session = session;
     this.#weights = weights;
@@ -57,22 +63,14 @@ export class ServingModel {
     head: Head,
     options: ServingOptions,
   ): Promise<ServingModel> {
-    const graph = servingGraph(source.config, head);
-    const wanted = graph.initializers
-      .filter(({ data }) => data === null)
-      .map(({ value }) => value.name);
-    const weights = new Map(
-      wanted.map((name) => {
-        const { shape, data } = source.weights.get(name)!;
-        return [name, runtime.tensor("float32", shape, data)] as const;
-      }),
-    );
+    const graph = servingGraph(source.config, head, options.format);
+    const weights = await servedWeights(runtime, graph, source, options.cacheDir ?? null);
     const session = await runtime.session(encode(graph), {
       provider: options.provider,
       initializers: weights,
       ...(options.threads ? { threads: options.threads } : {}),
     });
-    return new ServingModel(source, head, runtime, session, weights, options.turnstile);
+    return new ServingModel(source, head, runtime, session, weights, options);
   }
 
   createCache(slots: number): KvCache {

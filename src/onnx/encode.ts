@@ -21,7 +21,11 @@ import type { Attributes, OpName } from "./ops.ts";
 export const OPSET = 24;
 const IR_VERSION = 10n;
 const MICROSOFT = "com.microsoft";
-const microsoftOps: ReadonlySet<OpName> = new Set(["FusedMatMul", "GroupQueryAttention"]);
+const microsoftOps: ReadonlySet<OpName> = new Set([
+  "FusedMatMul",
+  "MatMulNBits",
+  "GroupQueryAttention",
+]);
 
 /**
  * The model's bytes. Weights made with `Graph.weight` are declared as external data: the session

@@ -148,7 +148,8 @@ export const gradients: { readonly [K in OpName]: Gradient<K> } = {
   Shape: flat1,
   Size: flat1,
   ConstantOfShape: flat1,
-  // Serving only: training graphs spell attention out.
+  // Serving only: training graphs hold whole weights and spell attention out.
+  MatMulNBits: () => [null, null, null, null],
   GroupQueryAttention: () => [null, null, null, null, null, null, null, null, null],
 };
 

@@ -67,6 +67,11 @@ export interface Ops {
     at: { value: number; dtype: DType; shape: readonly (number | string)[] };
   };
   ReduceLogSumExp: Reduction;
+  /** com.microsoft, serving only: A [rows, K], packed, scales and zero points of `quantize.ts` → A·Bᵀ [rows, N]. */
+  MatMulNBits: {
+    in: [Value, Value, Value, Value];
+    at: { K: number; N: number; bits: 4 | 8; block_size: number; accuracy_level: number };
+  };
   /** com.microsoft, serving only: query, key, value, past key, past value, lengths − 1, total, cos, sin. */
   GroupQueryAttention: {
     in: [Value, Value, Value, Value, Value, Value, Value, Value, Value];

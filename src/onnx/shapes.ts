@@ -173,6 +173,10 @@ export const inferences: { readonly [K in OpName]: Infer<K> } = {
   Shape: ([x]) => [{ dtype: "int64", shape: [x.shape.length] }],
   Size: () => [{ dtype: "int64", shape: [] }],
   ConstantOfShape: (_, { dtype, shape }) => [{ dtype, shape }],
+  MatMulNBits: ([a], { K, N }) => {
+    assert(a.shape.at(-1) === K, `inner sizes differ: ${show(a.shape)} · ${K}`);
+    return [{ dtype: a.dtype, shape: a.shape.with(-1, N) }];
+  },
   GroupQueryAttention: ([query, , , pastKey, pastValue]) => [query, pastKey, pastValue],
 };
 

@@ -1,8 +1,7 @@
 /**
- * One builder of Llama-style decoders for every use: serving (cache in place), scoring and training
+ * One builder of Llama-style decoders for every use: serving (`serving-graph.ts`), scoring and training
  * share `decoder` and differ only in how weights enter and how attention is computed.
  */
-import { assert } from "../base/assert.ts";
 import { Graph, type Value } from "./graph.ts";
 import {
   type Activation,
@@ -67,6 +66,20 @@ export type Head = "logits" | "scores";
 /** Gives the weight of a Hugging Face name; decides whether it is an input or shared by the session. */
 export type WeightSource = (name: string, shape: readonly number[]) => Value;
 
+export interface Weights {
+  readonly tensor: WeightSource;
+  /** x·Wᵀ with the matrix `${name}.weight`, [outputs, inputs], however it is held. */
+  readonly product: (x: Value, name: string, outputs: number) => Value;
+}
+
+export function wholeWeights(g: Graph, tensor: WeightSource): Weights {
+  return {
+    tensor,
+    product: (x, name, outputs) =>
+      linear(g, x, tensor(`${name}.weight`, [outputs, Number(x.shape[1])])),
+  };
+}
+
 /** q [rows, heads·headDim], k and v [rows, kvHeads·headDim], not rotated → [rows, heads·headDim]. */
 type Attention = (layer: number, kind: AttentionKind, q: Value, k: Value, v: Value) => Value;
 
@@ -74,10 +87,10 @@ type Attention = (layer: number, kind: AttentionKind, q: Value, k: Value, v: Val
  * Token ids → final hidden states after the last norm.
  * @param ids [rows] int64 @returns [rows, hiddenSize]
  */
-function decoder(
+export function decoder(
   g: Graph,
   config: TransformerConfig,
-  weight: WeightSource,
+  { tensor: weight, product }: Weights,
   ids: Value,
   attention: Attention,
 ): Value {
@@ -89,8 +102,8 @@ function decoder(
     return rmsNorm(g, from, offset, config.normEpsilon);
   };
   const project = (name: string, from: Value, outputs: number, hasBias: boolean) => {
-    const matrix = weight(`${name}.weight`, [outputs, Number(from.shape[1])]);
-    return linear(g, from, matrix, hasBias ? weight(`${name}.bias`, [outputs]) : null);
+    const y = product(from, name, outputs);
+    return hasBias ? g.add(y, weight(`${name}.bias`, [outputs])) : y;
   };
   const embeddings = weight("model.embed_tokens.weight", [config.vocabSize, d]);
   let x = g.scale(g.gather(embeddings, ids), config.embeddingScale);
@@ -132,14 +145,23 @@ export function applyHead(
   head: Head,
   hidden: Value,
 ): Value {
+  return headOver(g, config, wholeWeights(g, weight), head, hidden);
+}
+
+export function headOver(
+  g: Graph,
+  config: TransformerConfig,
+  { tensor, product }: Weights,
+  head: Head,
+  hidden: Value,
+): Value {
   if (head === "scores") {
     const { labels, scoreBias, hiddenSize } = config;
-    const bias = scoreBias ? weight("score.bias", [labels]) : null;
-    return linear(g, hidden, weight("score.weight", [labels, hiddenSize]), bias);
+    const bias = scoreBias ? tensor("score.bias", [labels]) : null;
+    return linear(g, hidden, tensor("score.weight", [labels, hiddenSize]), bias);
   }
-  const name = config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-  const logits = linear(g, hidden, weight(name, [config.vocabSize, config.hiddenSize]));
-  return softcap(g, logits, config.logitSoftcap);
+  const name = config.tieEmbeddings ? "model.embed_tokens" : "lm_head";
+  return softcap(g, product(hidden, name, config.vocabSize), config.logitSoftcap);
 }
 
 /** Every weight that the model reads → its shape, in order of use. */
@@ -154,7 +176,8 @@ export function transformerWeights(
     return { name, dtype: "float32", shape };
   };
   const ids = g.input("input_ids", "int64", ["rows"]);
-  const hidden = decoder(g, config, weight, ids, (_layer, _kind, q) => q); // no weights in attention
+  const whole = wholeWeights(g, weight);
+  const hidden = decoder(g, config, whole, ids, (_layer, _kind, q) => q); // no weights in attention
   applyHead(g, config, weight, head, hidden);
   return shapes;
 }
@@ -201,97 +224,19 @@ export function packedForward(
       [0, 2, 1, 3],
     );
   };
-  return decoder(
-    g,
-    config,
-    weight,
-    g.reshape(packed.ids, ["rows"]),
-    (_, { window, rotary }, q, k, v) => {
-      const mixed = groupedAttention(
-        g,
-        rotate(q, heads, rotary),
-        rotate(k, kvHeads, rotary),
-        g.reshape(v, [batch, tokens, kvHeads, headDim]),
-        mask(window),
-        config,
-      );
-      return g.reshape(mixed, ["rows", heads * headDim]);
-    },
-  );
-}
-
-/** The runtime's cached attention takes multiples of this many numbers a head. */
-export const HEAD_MULTIPLE = 16;
-export const isServableHead = (headDim: number) => headDim % HEAD_MULTIPLE === 0;
-
-/**
- * The serving graph: a batch of sequences, each with its slot of the cache, which is updated in place
- * when past and present are bound to the same memory. One new token for many sequences, or several
- * new tokens for one.
- *
- * Inputs: input_ids [batch, tokens]; lengths [batch] int32, tokens in the cache after this step less
- * one; total int32, the longest of them; rows [selected] int64, which of the batch·tokens rows reach
- * the head; for logits, temperature [selected, 1] float32.
- * Outputs: logits [selected, vocab], log_sum_exp [selected], cdf [selected, vocab] = Σ softmax(logits/T);
- * or scores [selected, labels]; present keys and values [batch, kvHeads, capacity, headDim].
- */
-export function servingGraph(config: TransformerConfig, head: Head): Graph {
-  const g = new Graph();
-  const { heads, kvHeads, headDim } = config;
-  assert(heads % kvHeads === 0, `${heads} heads cannot share ${kvHeads} key-value heads`);
-  assert(isServableHead(headDim), `head size ${headDim} is not a multiple of ${HEAD_MULTIPLE}`);
-  const ids = g.input("input_ids", "int64", ["batch", "tokens"]);
-  const lengths = g.input("lengths", "int32", ["batch"]);
-  const total = g.input("total", "int32", []);
-  const selected = g.input("rows", "int64", ["selected"]);
-  const weight = sharedWeights(g);
-  const tables = rotaryConstants(g, config);
-  const cacheShape = ["batch", kvHeads, "capacity", headDim];
-  const flat = g.reshape(ids, ["rows_all"]);
-  const hidden = decoder(g, config, weight, flat, (layer, { window, rotary }, q, k, v) => {
-    const perSequence = (x: Value, n: number) => g.reshape(x, ["batch", "tokens", n * headDim]);
-    const pastKey = g.input(`past_key_${layer}`, "float32", cacheShape);
-    const pastValue = g.input(`past_value_${layer}`, "float32", cacheShape);
-    const { cos, sin } = tables(rotary ?? plainRotary);
-    const [mixed, key, value] = g.ops(
-      "GroupQueryAttention",
-      [
-        perSequence(q, heads),
-        perSequence(k, kvHeads),
-        perSequence(v, kvHeads),
-        pastKey,
-        pastValue,
-        lengths,
-        total,
-        cos,
-        sin,
-      ],
-      {
-        num_heads: heads,
-        kv_num_heads: kvHeads,
-        do_rotary: rotary ? 1 : 0,
-        rotary_interleaved: 0,
-        scale: config.attentionScale,
-        softcap: config.attentionSoftcap ?? 0,
-        local_window_size: window ?? -1,
-      },
+  const whole = wholeWeights(g, weight);
+  const ids = g.reshape(packed.ids, ["rows"]);
+  return decoder(g, config, whole, ids, (_, { window, rotary }, q, k, v) => {
+    const mixed = groupedAttention(
+      g,
+      rotate(q, heads, rotary),
+      rotate(k, kvHeads, rotary),
+      g.reshape(v, [batch, tokens, kvHeads, headDim]),
+      mask(window),
+      config,
     );
-    g.output(`present_key_${layer}`, key!);
-    g.output(`present_value_${layer}`, value!);
-    return g.reshape(mixed!, ["rows_all", heads * headDim]);
+    return g.reshape(mixed, ["rows", heads * headDim]);
   });
-  const scores = applyHead(g, config, weight, head, g.gather(hidden, selected));
-  if (head === "scores") g.output("scores", scores);
-  else outputDistribution(g, scores);
-  return g;
-}
-
-/** What sampling needs of the logits and no more; see `engine/sampler.ts`. */
-function outputDistribution(g: Graph, logits: Value): void {
-  const temperature = g.input("temperature", "float32", ["selected", 1]);
-  g.output("logits", logits);
-  g.output("log_sum_exp", g.logSumExp(logits, -1));
-  g.output("cdf", g.op("CumSum", [g.softmax(g.div(logits, temperature))], { axis: 1, reverse: 0 }));
 }
 
 /** Every weight once, given to the session by name. */
@@ -304,11 +249,8 @@ export function sharedWeights(g: Graph): WeightSource {
   };
 }
 
-/** Its tables stand where an operator wants some and reads none. */
-const plainRotary: Rotary = { theta: 10_000, scaling: null };
-
 /** The tables of each rotary, once. */
-function rotaryConstants(g: Graph, { contextTokens, headDim }: TransformerConfig) {
+export function rotaryConstants(g: Graph, { contextTokens, headDim }: TransformerConfig) {
   const shape = [contextTokens, headDim / 2];
   const made = memoized((description: string) => {
     const rotary: Rotary = JSON.parse(description);

@@ -9,7 +9,7 @@ import { Engine, type EngineOptions } from "../engine/engine.ts";
 import { RewardEngine } from "../engine/reward-engine.ts";
 import { type ModelSource, ServingModel, type ServingOptions } from "../engine/serving-model.ts";
 import type { Runtime } from "../onnx/runtime/index.ts";
-import { HEAD_MULTIPLE, isServableHead } from "../onnx/transformer.ts";
+import { HEAD_MULTIPLE, isServableHead } from "../onnx/serving-graph.ts";
 import type { Reward } from "../rewards/define.ts";
 import { rewardKinds } from "../rewards/index.ts";
 import { ChatTemplate } from "../text/chat-template.ts";
@@ -124,7 +124,7 @@ async function sourceOf(checkpoint: Checkpoint, contextTokensMax = Infinity): Pr
   return {
     config: { ...checkpoint.config, contextTokens },
     revision: await revisionOf(checkpoint.folder),
-    weights: checkpoint.weights(),
+    weight: (name) => checkpoint.weight(name),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Cases for the operator tests, by family of operators. */
 import type { DType } from "../../src/onnx/dtype.ts";
 import type { Attributes } from "../../src/onnx/ops.ts";
+import { BLOCK, dequantize, quantize, quantizedShapes } from "../../src/onnx/quantize.ts";
 import { type Shape, show } from "../../src/onnx/shapes.ts";
 import { at, generate, type Nd, nd, random, spread } from "../support/arrays.ts";
 import { type Feed, feed } from "../support/graphs.ts";
@@ -292,6 +293,27 @@ export function rotaryExpected(x: Nd, cos: Nd, sin: Nd, ids: Nd): Nd {
 
 /** One new token of each of 2 sequences; 4 heads on 2 key-value heads of 16, capacity 4. */
 export const [HEADS, KV_HEADS, HEAD_DIM] = [4, 2, 16];
+/** Two blocks of inputs, and outputs of different sizes. */
+export function fewBits(bits: 4 | 8): Case<Attributes<"MatMulNBits">> {
+  const [outputs, inputs] = [5, 64];
+  const values = random(2, [outputs, inputs]).data.map((x, i) => x * (1 + Math.floor(i / inputs)));
+  const matrix = quantize(Float32Array.from(values), outputs, inputs, bits);
+  const shapes = quantizedShapes(outputs, inputs, bits);
+  const whole = nd([outputs, inputs], [...dequantize(matrix)]);
+  return {
+    says: `${bits} bits`,
+    x: [
+      single(random(1, [3, inputs])),
+      feed("uint8", nd(shapes.packed, [...matrix.packed])),
+      single(nd(shapes.scales, [...matrix.scales])),
+      feed("uint8", nd(shapes.zeros, [...matrix.zeros])),
+    ],
+    at: { K: inputs, N: outputs, bits, block_size: BLOCK, accuracy_level: 1 },
+    constant: [0, 2],
+    expected: (x) => product(x, whole, 0, 1, 1),
+  };
+}
+
 export const groupQuery: Case<Attributes<"GroupQueryAttention">> = {
   says: "one new token each, ragged lengths",
   x: [

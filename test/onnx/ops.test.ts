@@ -31,6 +31,7 @@ import {
   concat,
   double,
   expand,
+  fewBits,
   fusedProducts,
   groupQuery,
   int64,
@@ -306,6 +307,7 @@ const cases: { readonly [K in OpName]: readonly Case<Attributes<K>>[] } = {
       expected: () => nd([], [7]),
     },
   ],
+  MatMulNBits: [4, 8].map((bits) => fewBits(bits as 4 | 8)),
   GroupQueryAttention: [groupQuery],
 };
 

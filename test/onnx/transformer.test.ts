@@ -8,12 +8,8 @@ import { InvariantError } from "../../src/base/assert.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { Graph } from "../../src/onnx/graph.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
-import {
-  applyHead,
-  packedForward,
-  packedInputs,
-  servingGraph,
-} from "../../src/onnx/transformer.ts";
+import { servingGraph } from "../../src/onnx/serving-graph.ts";
+import { applyHead, packedForward, packedInputs } from "../../src/onnx/transformer.ts";
 import { count, nd } from "../support/arrays.ts";
 import { modelOf, type Published, tinyLlama } from "../support/configs.ts";
 import { gradientError } from "../support/gradients.ts";

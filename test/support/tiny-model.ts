@@ -41,5 +41,5 @@ export function tinySource(seed = 1, config: TransformerConfig = tinyConfig): Mo
       return [name, { shape, data: shape.length === 1 ? data.map((x) => 1 + x / 3) : data }];
     }),
   );
-  return { config, revision: `tiny-${seed}`, weights };
+  return { config, revision: `tiny-${seed}`, weight: (name) => weights.get(name)! };
 }

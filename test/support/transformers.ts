@@ -2,12 +2,12 @@
 import { encode } from "../../src/onnx/encode.ts";
 import { Graph } from "../../src/onnx/graph.ts";
 import type { Runtime, Session, Tensor } from "../../src/onnx/runtime/index.ts";
+import { servingGraph } from "../../src/onnx/serving-graph.ts";
 import {
   applyHead,
   type Head,
   packedForward,
   packedInputs,
-  servingGraph,
   sharedWeights,
   type TransformerConfig,
 } from "../../src/onnx/transformer.ts";
