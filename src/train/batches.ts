@@ -112,38 +112,20 @@ export function supervisedStep(
   };
 }
 
-/**
- * Rewards are compared at the end of both answers and, `prefixes` times each, at equal shares of their
- * lengths: a flaw is then felt where it stands and not only at the end. Where two answers still agree,
- * the gradients of both cancel. The ends count as much as all prefixes together.
- * Source: prefix scorers, Mudgal et al., arXiv:2310.17022, section 3.
- */
-export function rewardStep(
-  groups: readonly RewardGroup[],
-  tokensPerRow: number,
-  prefixes = 0,
-): StepData {
+/** Rewards are compared at the last tokens of both answers. */
+export function rewardStep(groups: readonly RewardGroup[], tokensPerRow: number): StepData {
   const sequences = groups.flatMap(({ prompt, completions }) =>
     completions.map((completion) => [...prompt, ...completion]),
   );
   const packed = pack(sequences, tokensPerRow);
-  const shares = [
-    ...Array.from({ length: prefixes }, (_, i) => (i + 1) / (prefixes + 1)),
-    ...Array.from({ length: Math.max(1, prefixes) }, () => 1),
-  ];
+  const ends = sequences.map(({ length }, i) => packed.starts[i]! + length - 1);
   const chosenRows: number[] = [];
   const rejectedRows: number[] = [];
   let first = 0;
-  for (const { prompt, completions, pairs } of groups) {
-    const offset = first;
-    const rowAt = (index: number, share: number) =>
-      packed.starts[offset + index]! +
-      prompt.length +
-      Math.ceil(share * completions[index]!.length) -
-      1;
+  for (const { completions, pairs } of groups) {
     for (const { chosen, rejected } of pairs) {
-      chosenRows.push(...shares.map((share) => rowAt(chosen, share)));
-      rejectedRows.push(...shares.map((share) => rowAt(rejected, share)));
+      chosenRows.push(ends[first + chosen]!);
+      rejectedRows.push(ends[first + rejected]!);
     }
     first += completions.length;
   }

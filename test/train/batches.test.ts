@@ -124,8 +124,8 @@ describe("rewardStep", () => {
     ],
   };
   /** What the model has read where a reward is taken. */
-  function read(groups: RewardGroup[], prefixes?: number) {
-    const { packed, int64 } = rewardStep(groups, ROW, prefixes);
+  function read(groups: RewardGroup[]) {
+    const { packed, int64 } = rewardStep(groups, ROW);
     const upTo = (row: bigint) => {
       const [at, t] = [Number(row), Number(packed.positions[Number(row)])];
       return Array.from(packed.ids.slice(at - t, at + 1), Number);
@@ -146,19 +146,6 @@ describe("rewardStep", () => {
         [5, 6],
         [5, 7],
       ],
-    ]);
-  });
-
-  test("compares them at equal shares too when asked, the ends as often as all prefixes", () => {
-    const compared = read([{ ...group, pairs: [{ chosen: 1, rejected: 2 }] }], 3);
-    const lengths = compared.map((pair) => pair.map((each) => each.length - group.prompt.length));
-    expect(lengths).toEqual([
-      [1, 2],
-      [2, 4],
-      [3, 6],
-      [4, 7],
-      [4, 7],
-      [4, 7],
     ]);
   });
 
