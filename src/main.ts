@@ -48,7 +48,16 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   });
   const gateway = createGateway({ registry, strategies, store, clock });
   metrics.onScrape(() => {
-    const { waiting, running, slots } = models.engineStats();
+    const { waiting, running, slots, preemptions, prefixes } = models.engineStats();
+    metrics.preemptions.set(preemptions);
+    for (const [model, kept] of [
+      ["policy", prefixes],
+      ["reward", models.rewardStats().prefixes],
+    ] as const) {
+      metrics.prefixBytes.set({ model }, kept.bytes);
+      metrics.prefixTokens.set({ model, result: "found" }, kept.found);
+      metrics.prefixTokens.set({ model, result: "computed" }, kept.asked - kept.found);
+    }
     metrics.queueSequences.set(waiting);
     metrics.runningSequences.set(running);
     metrics.kvSlots.set({ state: "used" }, running);

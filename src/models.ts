@@ -16,6 +16,7 @@ type ModelSettings = Pick<
   | "policyFormat"
   | "rewardFormat"
   | "dataDir"
+  | "prefixBytesMax"
   | "device"
   | "threads"
   | "contextTokens"
@@ -33,6 +34,7 @@ export async function loadModels(config: ModelSettings) {
     provider: providerOf(config.device),
     turnstile: new Turnstile(systemClock),
     cacheDir: join(config.dataDir, "quantized"),
+    prefixBytesMax: config.prefixBytesMax,
     ...(config.threads ? { threads: config.threads } : {}),
   };
   const { sequencesMax, queueSequencesMax, contextTokens } = config;
@@ -53,6 +55,7 @@ export async function loadModels(config: ModelSettings) {
     policy,
     reward,
     engineStats: () => engine.stats,
+    rewardStats: () => rewardEngine.stats,
     async dispose() {
       await Promise.all([engine.dispose(), rewardEngine.dispose()]);
       runtime.dispose();

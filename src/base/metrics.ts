@@ -48,6 +48,15 @@ export function createMetrics() {
     queueSequences: gauge("queue_waiting_sequences", "Sequences waiting for the engine."),
     runningSequences: gauge("running_sequences", "Sequences in the engine's batch."),
     kvSlots: gauge("kv_slots", "Slots of the key-value cache, by state.", ["state"]),
+    preemptions: gauge("preemptions", "Sequences that had to give way to others so far."),
+    prefixTokens: gauge(
+      "prefix_tokens",
+      "Prompt tokens so far, by model (policy, reward) and by whether an earlier prompt's were found (found, computed).",
+      ["model", "result"],
+    ),
+    prefixBytes: gauge("prefix_cache_bytes", "Keys and values kept of earlier prompts, by model.", [
+      "model",
+    ]),
     // log
     logWaitingBytes: gauge("log_waiting_bytes", "Bytes of the log not yet on disk."),
     logFlushes: gauge("log_flushes", "Group commits of the log so far."),

@@ -87,6 +87,12 @@ export const settingsSchema = Type.Object(
       maximum: 4_096,
       description: "Sequences in one step of the engine.",
     }),
+    prefixBytesMax: Type.Integer({
+      default: 256 * MiB,
+      minimum: 0,
+      description:
+        "Memory, for the policy and for the reward model each, for keys and values of earlier prompts: a prompt that begins as one of them is not computed again so far. 0: none.",
+    }),
     queueSequencesMax: Type.Integer({
       default: 1_024,
       minimum: 1,

@@ -14,10 +14,17 @@ export interface CacheSizes {
   readonly capacity: number;
 }
 
-/** The first `length` tokens of a slot, copied out: [layer][kvHeads · length · headDim]. */
-export interface CacheSnapshot {
+/** Prompts are computed and kept in blocks of so many tokens; the last one of a prompt may be shorter. */
+export const BLOCK_TOKENS = 64;
+
+/** Some consecutive tokens of a slot, copied out: keys and values of each layer, [kvHeads · length · headDim]. */
+export interface CacheBlock {
   readonly length: number;
-  readonly layers: readonly Float32Array[];
+  readonly tensors: readonly Float32Array[];
+}
+
+export function bytesOf({ tensors }: CacheBlock): number {
+  return tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 export class KvCache {
@@ -50,25 +57,35 @@ export class KvCache {
     };
   }
 
-  snapshot(slot: number, length: number): CacheSnapshot {
+  /** Copies `length` tokens of a slot out, from token `from` on. */
+  read(slot: number, from: number, length: number): CacheBlock {
     const { kvHeads, headDim } = this.#sizes;
-    const layers = this.#tensors.map(({ tensor }) => {
-      const copy = new Float32Array(kvHeads * length * headDim);
-      this.#heads(slot, (start, head) =>
-        copy.set(tensor.data.subarray(start, start + length * headDim), head * length * headDim),
-      );
+    const size = length * headDim;
+    const tensors = this.#tensors.map(({ tensor }) => {
+      const copy = new Float32Array(kvHeads * size);
+      this.#heads(slot, (start, head) => {
+        const first = start + from * headDim;
+        copy.set(tensor.data.subarray(first, first + size), head * size);
+      });
       return copy;
     });
-    return { length, layers };
+    return { length, tensors };
   }
 
-  restore(slot: number, { length, layers }: CacheSnapshot): void {
-    const size = length * this.#sizes.headDim;
-    this.#tensors.forEach(({ tensor }, i) => {
-      this.#heads(slot, (start, head) =>
-        tensor.data.set(layers[i]!.subarray(head * size, (head + 1) * size), start),
-      );
-    });
+  /** Writes blocks one after the other into a slot, from its first token on. */
+  write(slot: number, blocks: readonly CacheBlock[]): void {
+    const { headDim } = this.#sizes;
+    let from = 0;
+    for (const { length, tensors } of blocks) {
+      const size = length * headDim;
+      this.#tensors.forEach(({ tensor }, i) => {
+        this.#heads(slot, (start, head) => {
+          const part = tensors[i]!.subarray(head * size, (head + 1) * size);
+          tensor.data.set(part, start + from * headDim);
+        });
+      });
+      from += length;
+    }
   }
 
   /** Copies the first `length` tokens of a slot to another. */

@@ -5,8 +5,9 @@
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import { DecodeBatch } from "./decode-batch.ts";
-import { PromptRunner } from "./prompt-runner.ts";
-import { Scheduler } from "./scheduler.ts";
+import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
+import { PromptReader } from "./prompt-reader.ts";
+import { type MoveSlot, Scheduler } from "./scheduler.ts";
 import { SampleRequest, type Sequence } from "./sequence.ts";
 import type { ServingModel } from "./serving-model.ts";
 import { Support } from "./support.ts";
@@ -17,12 +18,16 @@ export interface EngineOptions {
   readonly sequencesMax: number;
   /** Sequences that may wait for a slot. */
   readonly queueSequencesMax: number;
+  /** Memory for the keys and values of earlier prompts; none when nothing is said. */
+  readonly prefixBytesMax?: number;
 }
 
 export interface EngineStats {
   readonly waiting: number;
   readonly running: number;
   readonly slots: number;
+  readonly preemptions: number;
+  readonly prefixes: PrefixStats;
 }
 
 export class Engine implements Generator {
@@ -31,27 +36,33 @@ export class Engine implements Generator {
   readonly vocabSize: number;
   readonly #model: ServingModel;
   readonly #scheduler: Scheduler;
-  readonly #prompts: PromptRunner;
+  readonly #prefixes: PrefixCache;
+  readonly #prompts: PromptReader;
   readonly #batch: DecodeBatch;
   /** Given completions to be scored, in order of arrival; each is a step of its own. */
   readonly #scoring: (() => Promise<void>)[] = [];
   readonly #support = new Support();
   #loop: Promise<void> | null = null;
 
-  constructor(model: ServingModel, { sequencesMax, queueSequencesMax }: EngineOptions) {
+  constructor(
+    model: ServingModel,
+    { sequencesMax, queueSequencesMax, prefixBytesMax = 0 }: EngineOptions,
+  ) {
     assert(model.head === "logits", "a generator needs a model with logits");
     this.revision = model.revision;
     this.contextTokens = model.config.contextTokens;
     this.vocabSize = model.config.vocabSize;
     this.#model = model;
     this.#scheduler = new Scheduler({ slots: sequencesMax, waitingMax: queueSequencesMax });
-    this.#prompts = new PromptRunner(model);
+    this.#prefixes = new PrefixCache(prefixBytesMax);
+    this.#prompts = new PromptReader(model, this.#prefixes);
     this.#batch = new DecodeBatch(model, sequencesMax);
   }
 
   get stats(): EngineStats {
-    const { waiting, running, slots } = this.#scheduler;
-    return { waiting, running: running.length, slots };
+    const { waiting, running, slots, preemptions } = this.#scheduler;
+    const prefixes = this.#prefixes.stats;
+    return { waiting, running: running.length, slots, preemptions, prefixes };
   }
 
   sample(
@@ -119,7 +130,7 @@ export class Engine implements Generator {
     }
   }
 
-  /** One iteration: at most one prompt, then one token for everything that runs. False when idle. */
+  /** One iteration: at most one chunk of a prompt, then one token for everything that runs. False when idle. */
   async #step(): Promise<boolean> {
     this.#release();
     const scoring = this.#scoring.shift();
@@ -130,22 +141,18 @@ export class Engine implements Generator {
     return running.length > 0 || this.#scoring.length > 0 || this.#scheduler.waiting > 0;
   }
 
-  /** Fills free slots with the next candidates in line, computing their prompt if it is new. */
+  /** Computes a chunk of the next request's prompt, and gives slots to its candidates when that was the last. */
   async #admit(): Promise<void> {
     const request = this.#scheduler.next();
     if (!request) return;
-    if (!request.start) {
-      const [row] = await this.#prompts.logits(
-        request.prompt,
-        0,
-        [request.prompt.length - 1],
-        request.temperature,
-      );
-      request.start = { row: row!, cache: this.#prompts.snapshot(request.prompt.length) };
-    }
-    for (const { sequence, slot } of this.#scheduler.admit(request)) {
-      this.#batch.cache.restore(slot, request.start.cache);
-      sequence.accept(request.start.row);
+    const { prompt } = request;
+    if (!prompt.isDone) await this.#prompts.advance(prompt);
+    if (!prompt.isDone) return;
+    for (;;) {
+      const admitted = this.#scheduler.admit(request, this.#move);
+      if (!admitted) break;
+      this.#batch.cache.write(admitted.slot, prompt.blocks);
+      admitted.sequence.begin(prompt.row!);
     }
     this.#release();
   }
@@ -158,8 +165,10 @@ export class Engine implements Generator {
 
   /** Frees the slots of whoever is done; the last sequences move into the holes, so that slots stay dense. */
   #release(): void {
-    this.#scheduler.release((from, to, length) => this.#batch.cache.copy(from, to, length));
+    this.#scheduler.release(this.#move);
   }
+
+  readonly #move: MoveSlot = (from, to, length) => this.#batch.cache.copy(from, to, length);
 
   async #score(
     prompt: readonly number[],
@@ -170,7 +179,7 @@ export class Engine implements Generator {
     // Row t predicts token t + 1; the last token predicts nothing and is not run.
     const tokens = [...prompt, ...completion].slice(0, -1);
     const first = prompt.length - 1;
-    const rows = await this.#prompts.logits(
+    const rows = await this.#prompts.scratch().logits(
       tokens,
       0,
       completion.map((_, t) => first + t),

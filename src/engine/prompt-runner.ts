@@ -3,7 +3,7 @@
  * a cache slot of its own, from which results are copied to where they are needed.
  */
 import type { Binding, Tensor } from "../onnx/runtime/index.ts";
-import type { CacheSnapshot, KvCache } from "./cache.ts";
+import type { CacheBlock, KvCache } from "./cache.ts";
 import type { LogitsRow } from "./sampler.ts";
 import type { ServingModel } from "./serving-model.ts";
 
@@ -18,13 +18,13 @@ export class PromptRunner {
     this.#views = this.#cache.firstSlots(1);
   }
 
-  /** Makes the slot hold these tokens' keys and values. */
-  restore(snapshot: CacheSnapshot): void {
-    this.#cache.restore(0, snapshot);
+  /** Makes the slot begin with these tokens' keys and values. */
+  write(blocks: readonly CacheBlock[]): void {
+    this.#cache.write(0, blocks);
   }
 
-  snapshot(length: number): CacheSnapshot {
-    return this.#cache.snapshot(0, length);
+  read(from: number, length: number): CacheBlock {
+    return this.#cache.read(0, from, length);
   }
 
   /**

@@ -4,8 +4,8 @@
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
-import type { CacheSnapshot } from "./cache.ts";
-import { PromptRunner } from "./prompt-runner.ts";
+import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
+import { PromptReader, ReadPrompt } from "./prompt-reader.ts";
 import type { ServingModel } from "./serving-model.ts";
 import type { Scorer, ScoringSession } from "./types.ts";
 
@@ -14,40 +14,41 @@ export class RewardEngine implements Scorer {
   readonly labels: number;
   readonly contextTokens: number;
   readonly #model: ServingModel;
-  readonly #runner: PromptRunner;
-  /** The prompt whose keys and values lie at the start of the runner's slot. */
-  #resident: OpenPrompt | null = null;
+  readonly #prefixes: PrefixCache;
+  readonly #reader: PromptReader;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(model: ServingModel) {
+  constructor(model: ServingModel, { prefixBytesMax = 0 }: { prefixBytesMax?: number } = {}) {
     assert(model.head === "scores", "a reward engine needs a model that scores");
     this.revision = model.revision;
     this.labels = model.config.labels;
     this.contextTokens = model.config.contextTokens;
     this.#model = model;
-    this.#runner = new PromptRunner(model);
+    this.#prefixes = new PrefixCache(prefixBytesMax);
+    this.#reader = new PromptReader(model, this.#prefixes);
+  }
+
+  get stats(): { readonly prefixes: PrefixStats } {
+    return { prefixes: this.#prefixes.stats };
   }
 
   open(prompt: readonly number[], signal: AbortSignal): ScoringSession {
     assert(prompt.length > 0, "a prompt needs at least one token");
     this.#refuseTooLong(prompt.length + 1);
-    const opened: OpenPrompt = { tokens: prompt, signal, cache: null };
+    const opened: OpenPrompt = { prompt: new ReadPrompt(prompt), signal };
     return {
       score: async (completion) => {
         const [last] = await this.#scores(opened, completion, [completion.length - 1]);
         return last![0]!;
       },
       scores: (completion, at) => this.#scores(opened, completion, at),
-      close: () => {
-        opened.cache = null;
-        if (this.#resident === opened) this.#resident = null;
-      },
+      close: () => this.#reader.forget(opened.prompt),
     };
   }
 
   async dispose(): Promise<void> {
     await this.#last;
-    this.#runner.dispose();
+    this.#reader.dispose();
     this.#model.dispose();
   }
 
@@ -58,32 +59,22 @@ export class RewardEngine implements Scorer {
   }
 
   #scores(
-    prompt: OpenPrompt,
+    { prompt, signal }: OpenPrompt,
     completion: readonly number[],
     at: readonly number[],
   ): Promise<Float32Array[]> {
     return this.#enqueue(async () => {
-      prompt.signal.throwIfAborted();
+      signal.throwIfAborted();
       assert(
         at.every((token) => token >= 0 && token < completion.length),
         `tokens ${at.join()} are not all within ${completion.length}`,
       );
       this.#refuseTooLong(prompt.tokens.length + completion.length);
-      await this.#makeResident(prompt);
-      return this.#runner.scores(completion, prompt.tokens.length, at);
+      while (!prompt.isDone) await this.#reader.advance(prompt);
+      this.#reader.makeResident(prompt);
+      // Its keys and values lie after the prompt's and are overwritten by the next one's.
+      return this.#reader.runner.scores(completion, prompt.tokens.length, at);
     });
-  }
-
-  /** A completion's keys and values lie after the prompt's and are overwritten by the next one's. */
-  async #makeResident(prompt: OpenPrompt): Promise<void> {
-    if (this.#resident === prompt) return;
-    this.#resident = null;
-    if (prompt.cache) this.#runner.restore(prompt.cache);
-    else {
-      await this.#runner.extend(prompt.tokens, 0);
-      prompt.cache = this.#runner.snapshot(prompt.tokens.length);
-    }
-    this.#resident = prompt;
   }
 
   #refuseTooLong(tokens: number): void {
@@ -93,7 +84,6 @@ export class RewardEngine implements Scorer {
 }
 
 interface OpenPrompt {
-  readonly tokens: readonly number[];
+  readonly prompt: ReadPrompt;
   readonly signal: AbortSignal;
-  cache: CacheSnapshot | null;
 }

@@ -1,6 +1,10 @@
 /**
- * Who runs next: requests wait in one bounded line, their candidates take free slots in order. Running
- * sequences always hold slots 0 … running − 1, so that they are one batch. Knows nothing of models.
+ * Who runs next. Requests wait in one bounded line; free slots go, one by one, to the request of the highest
+ * priority, then of the earliest deadline, then with the fewest candidates running, then to the first that
+ * came: so a request of one candidate is not kept waiting by one of 64. Where no slot is free, a candidate of
+ * a lower priority gives way, or one of several of a request while another request has none; it goes on later
+ * where it was. Running sequences always hold slots 0 … running − 1, so that they are one batch. Knows nothing
+ * of models.
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
@@ -13,7 +17,10 @@ export class Scheduler {
   readonly slots: number;
   /** By slot. */
   readonly running: Sequence[] = [];
+  /** How often a sequence had to give way. */
+  preemptions = 0;
   readonly #waitingMax: number;
+  /** Requests with candidates that have no slot, in order of arrival. */
   readonly #line: SampleRequest[] = [];
 
   constructor({ slots, waitingMax }: { slots: number; waitingMax: number }) {
@@ -41,17 +48,26 @@ export class Scheduler {
     this.#line.push(request);
   }
 
-  /** The request whose candidates are next, when there is a slot for at least one. */
+  /** The request whose candidate is next, when there is a slot for it or one that must give way. */
   next(): SampleRequest | null {
-    return this.running.length < this.slots ? (this.#line[0] ?? null) : null;
+    const running = this.#runningByRequest();
+    let best: SampleRequest | undefined;
+    for (const request of this.#line) {
+      if (!best || goesBefore(request, best, running)) best = request;
+    }
+    if (!best) return null;
+    return this.running.length < this.slots || this.#victimFor(best, running) ? best : null;
   }
 
-  /** Gives as many of its candidates a slot as there are free ones. */
-  admit(request: SampleRequest): { sequence: Sequence; slot: number }[] {
-    assert(request === this.#line[0], "only the first in line is admitted");
-    const admitted = request.waiting.splice(0, this.slots - this.running.length);
-    if (request.waiting.length === 0) this.#line.shift();
-    return admitted.map((sequence) => ({ sequence, slot: this.running.push(sequence) - 1 }));
+  /** Gives a slot to a candidate of the request, if it is still the next; where none is free, one is made so. */
+  admit(request: SampleRequest, move: MoveSlot): { sequence: Sequence; slot: number } | null {
+    if (this.next() !== request) return null;
+    if (this.running.length === this.slots) {
+      this.#preempt(this.#victimFor(request, this.#runningByRequest())!, move);
+    }
+    const sequence = request.waiting.shift()!;
+    if (request.waiting.length === 0) this.#line.splice(this.#line.indexOf(request), 1);
+    return { sequence, slot: this.running.push(sequence) - 1 };
   }
 
   /**
@@ -80,6 +96,38 @@ export class Scheduler {
     );
   }
 
+  #runningByRequest(): Counts {
+    const counts = new Map<SampleRequest, number>();
+    for (const { request } of this.running) counts.set(request, (counts.get(request) ?? 0) + 1);
+    return counts;
+  }
+
+  /** Who must give way to a candidate of the request; of several, who loses least. */
+  #victimFor(request: SampleRequest, running: Counts): Sequence | null {
+    const isStarved = !running.has(request);
+    const [victim] = this.running
+      .filter(({ request: other }) => {
+        if (other.priority < request.priority) return true;
+        return isStarved && other.priority === request.priority && running.get(other)! > 1;
+      })
+      .sort(
+        (a, b) =>
+          a.request.priority - b.request.priority ||
+          running.get(b.request)! - running.get(a.request)! ||
+          a.cachedTokens - b.cachedTokens,
+      );
+    return victim ?? null;
+  }
+
+  #preempt(victim: Sequence, move: MoveSlot): void {
+    this.preemptions += 1;
+    const { request } = victim;
+    if (request.waiting.length === 0) this.#line.unshift(request);
+    request.waiting.unshift(victim);
+    this.#vacate((sequence) => sequence === victim, move);
+    victim.giveWay();
+  }
+
   /** In line, running, or both. */
   #requests(): SampleRequest[] {
     return [...new Set([...this.#line, ...this.running.map((sequence) => sequence.request)])];
@@ -96,4 +144,14 @@ export class Scheduler {
       this.running[slot] = moved;
     }
   }
+}
+
+type Counts = ReadonlyMap<SampleRequest, number>;
+
+/** Of two requests in line the earlier one goes first when nothing else decides. */
+function goesBefore(later: SampleRequest, earlier: SampleRequest, running: Counts): boolean {
+  if (later.priority !== earlier.priority) return later.priority > earlier.priority;
+  const [a, b] = [later.deadline ?? Infinity, earlier.deadline ?? Infinity];
+  if (a !== b) return a < b;
+  return (running.get(later) ?? 0) < (running.get(earlier) ?? 0);
 }

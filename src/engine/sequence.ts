@@ -1,7 +1,7 @@
 /** One request for n completions, and the sequences that become them. */
 import { createRandom, splitSeed } from "../base/random.ts";
-import type { CacheSnapshot } from "./cache.ts";
 import type { DecodeRow } from "./decode-batch.ts";
+import { ReadPrompt } from "./prompt-reader.ts";
 import { type LogitsRow, RowSampler } from "./sampler.ts";
 import type { Support } from "./support.ts";
 import type { Completion, FinishReason, SampleControl, SampledToken, Sampling } from "./types.ts";
@@ -17,15 +17,14 @@ interface RequestParts {
 }
 
 export class SampleRequest {
-  readonly prompt: readonly number[];
-  readonly temperature: number;
+  readonly prompt: ReadPrompt;
   readonly signal: AbortSignal;
+  readonly priority: number;
+  readonly deadline: number | null;
   /** Settles exactly once: all completions, the signal's reason, or an error. */
   readonly completions: Promise<Completion[]>;
   /** Candidates that have no slot yet. */
   readonly waiting: Sequence[];
-  /** What every candidate starts from, once the prompt was computed. */
-  start: { row: LogitsRow; cache: CacheSnapshot } | null = null;
   readonly #finished: Completion[] = [];
   readonly #n: number;
   readonly #control: SampleControl;
@@ -35,9 +34,10 @@ export class SampleRequest {
 
   constructor(parts: RequestParts) {
     const { prompt, n, sampling, control, contextTokens, support } = parts;
-    this.prompt = prompt;
-    this.temperature = sampling.temperature || 1;
+    this.prompt = new ReadPrompt(prompt, sampling.temperature || 1);
     this.signal = control.signal;
+    this.priority = control.priority ?? 0;
+    this.deadline = control.deadline ?? null;
     this.#n = n;
     this.#control = control;
     this.completions = new Promise((resolve, reject) => {
@@ -95,6 +95,8 @@ export class Sequence {
   readonly #sampler: RowSampler;
   readonly #tokensMax: number;
   readonly #tokens: SampledToken[] = [];
+  /** Of the drawn tokens, those whose keys and values are in the slot. */
+  #cached = 0;
   #finished = false;
 
   constructor(parts: SequenceParts) {
@@ -109,18 +111,34 @@ export class Sequence {
     return this.#finished;
   }
 
-  /** Tokens whose keys and values are in the cache: the last drawn one's are not yet. */
+  /** Tokens whose keys and values are in the slot, the prompt's among them. */
   get cachedTokens(): number {
-    return this.request.prompt.length + Math.max(0, this.#tokens.length - 1);
+    return this.request.prompt.tokens.length + this.#cached;
+  }
+
+  /** Starts, or goes on, from the prompt, which now lies in its slot. */
+  begin(promptRow: LogitsRow): void {
+    if (this.#tokens.length === 0) this.#draw(promptRow);
+  }
+
+  /** Loses its slot. The tokens drawn so far are run again, one a step, so that not a bit comes out otherwise. */
+  giveWay(): void {
+    this.#cached = 0;
   }
 
   decodeRow(): DecodeRow {
-    const last = this.#tokens.at(-1)!;
-    return { token: last.id, past: this.cachedTokens, temperature: this.#sampling.temperature };
+    const { id } = this.#tokens[this.#cached]!;
+    return { token: id, past: this.cachedTokens, temperature: this.#sampling.temperature };
   }
 
-  /** Draws the next token from the model's output for it. What goes wrong here ends its request alone. */
+  /** The model's output after the token of `decodeRow`. */
   accept(row: LogitsRow): void {
+    this.#cached += 1;
+    if (this.#cached === this.#tokens.length) this.#draw(row);
+  }
+
+  /** What goes wrong here ends its request alone. */
+  #draw(row: LogitsRow): void {
     if (this.request.ended) return;
     try {
       this.#append(this.#sampler.sample(row));

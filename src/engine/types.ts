@@ -49,6 +49,10 @@ export interface Completion {
 }
 
 export interface SampleControl {
+  /** Higher goes first, and may make others wait. 0 when nothing is said. */
+  readonly priority?: number;
+  /** Of requests of one priority the earlier deadline goes first; any clock, the same for all. */
+  readonly deadline?: number;
   /** Aborting frees the sequences before the next step; the promise rejects with the signal's reason. */
   readonly signal: AbortSignal;
   /**

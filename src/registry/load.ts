@@ -21,6 +21,8 @@ export interface LoadOptions extends ServingOptions {
   readonly runtime: Runtime;
   /** Folder of the checkpoint; its last part is the public id. */
   readonly folder: string;
+  /** Memory for the keys and values of earlier prompts. */
+  readonly prefixBytesMax?: number;
   /** Shortens the context that the model could hold. */
   readonly contextTokens?: number | undefined;
 }
@@ -59,7 +61,7 @@ export async function loadReward(
       remedy: "Add the template the model was trained with.",
     });
   }
-  const engine = new RewardEngine(model);
+  const engine = new RewardEngine(model, options);
   const reward = rewardKinds["reward-model"]({
     id: basename(folder),
     scorer: engine,

@@ -1,0 +1,94 @@
+/**
+ * Computes prompts a chunk at a time, so that what decodes beside them never waits long, and begins where
+ * an earlier prompt's blocks leave off. How a prompt is cut changes no bit of its result.
+ */
+import { BLOCK_TOKENS, type CacheBlock } from "./cache.ts";
+import type { PrefixCache } from "./prefix-cache.ts";
+import { PromptRunner } from "./prompt-runner.ts";
+import type { LogitsRow } from "./sampler.ts";
+import type { ServingModel } from "./serving-model.ts";
+
+/** Tokens of one step: enough rows that the weights are read for many, few enough that others wait little. */
+const CHUNK_TOKENS = 2 * BLOCK_TOKENS;
+
+/** A prompt, computed as far as its blocks reach. */
+export class ReadPrompt {
+  readonly tokens: readonly number[];
+  /** Of the cumulative distribution in `row`; for a policy. */
+  readonly temperature: number;
+  readonly blocks: CacheBlock[] = [];
+  /** The last token's output, once all is computed; null for a model that scores. */
+  row: LogitsRow | null = null;
+  computed = 0;
+  /** Tokens that were found computed. */
+  found = 0;
+
+  constructor(tokens: readonly number[], temperature = 1) {
+    this.tokens = tokens;
+    this.temperature = temperature;
+  }
+
+  get isDone(): boolean {
+    return this.computed === this.tokens.length;
+  }
+}
+
+export class PromptReader {
+  readonly runner: PromptRunner;
+  readonly #prefixes: PrefixCache;
+  readonly #isScoring: boolean;
+  /** Whose tokens lie at the start of the runner's slot. */
+  #resident: ReadPrompt | null = null;
+
+  constructor(model: ServingModel, prefixes: PrefixCache) {
+    this.runner = new PromptRunner(model);
+    this.#prefixes = prefixes;
+    this.#isScoring = model.head === "scores";
+  }
+
+  /** Computes the next chunk of a prompt that is not done. */
+  async advance(prompt: ReadPrompt): Promise<void> {
+    if (prompt.computed === 0) {
+      prompt.blocks.push(...this.#prefixes.match(prompt.tokens));
+      prompt.found = prompt.blocks.length * BLOCK_TOKENS;
+      prompt.computed = prompt.found;
+    }
+    this.makeResident(prompt);
+    const from = prompt.computed;
+    const chunk = prompt.tokens.slice(from, from + CHUNK_TOKENS);
+    const isLast = from + chunk.length === prompt.tokens.length;
+    this.#resident = null; // should the run fail, nobody's tokens are there
+    if (isLast && !this.#isScoring) {
+      const [row] = await this.runner.logits(chunk, from, [chunk.length - 1], prompt.temperature);
+      prompt.row = row!;
+    } else await this.runner.extend(chunk, from);
+    this.#resident = prompt;
+    prompt.computed += chunk.length;
+    for (let at = from; at < prompt.computed; at += BLOCK_TOKENS) {
+      prompt.blocks.push(this.runner.read(at, Math.min(BLOCK_TOKENS, prompt.computed - at)));
+    }
+    this.#prefixes.keep(prompt.tokens, prompt.blocks);
+  }
+
+  /** Makes the runner's slot begin with what is computed of the prompt. */
+  makeResident(prompt: ReadPrompt): void {
+    if (this.#resident === prompt) return;
+    this.runner.write(prompt.blocks);
+    this.#resident = prompt;
+  }
+
+  /** The runner, for something else: no prompt lies in its slot any more. */
+  scratch(): PromptRunner {
+    this.#resident = null;
+    return this.runner;
+  }
+
+  /** The prompt's memory is about to be given back. */
+  forget(prompt: ReadPrompt): void {
+    if (this.#resident === prompt) this.#resident = null;
+  }
+
+  dispose(): void {
+    this.runner.dispose();
+  }
+}
