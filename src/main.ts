@@ -48,8 +48,9 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   });
   const gateway = createGateway({ registry, strategies, store, clock });
   metrics.onScrape(() => {
-    const { waiting, running, slots, preemptions, prefixes } = models.engineStats();
+    const { waiting, running, slots, preemptions, prefixes, cacheBytes } = models.engineStats();
     metrics.preemptions.set(preemptions);
+    metrics.cacheBytes.set(cacheBytes);
     for (const [model, kept] of [
       ["policy", prefixes],
       ["reward", models.rewardStats().prefixes],

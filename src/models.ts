@@ -16,6 +16,7 @@ type ModelSettings = Pick<
   | "policyFormat"
   | "rewardFormat"
   | "dataDir"
+  | "cacheBytesMax"
   | "prefixBytesMax"
   | "device"
   | "threads"
@@ -37,13 +38,14 @@ export async function loadModels(config: ModelSettings) {
     prefixBytesMax: config.prefixBytesMax,
     ...(config.threads ? { threads: config.threads } : {}),
   };
-  const { sequencesMax, queueSequencesMax, contextTokens } = config;
+  const { sequencesMax, queueSequencesMax, contextTokens, cacheBytesMax } = config;
   const { policy, engine } = await loadPolicy({
     ...common,
     folder: config.policyDir || join(EMBEDDED, "tiny-chat"),
     format: config.policyFormat,
     sequencesMax,
     queueSequencesMax,
+    cacheBytesMax,
     contextTokens,
   });
   const { reward, engine: rewardEngine } = await loadReward({

@@ -80,6 +80,12 @@ export const errorTable = {
     text: (p) =>
       `The conversation with its answer has ${p.tokens} tokens; the reward '${p.reward}' accepts ${p.limit}. Shorten either, or lower max_tokens.`,
   }),
+  cache_too_small: entry<{ tokens: number; limit: number; bytes: number }>({
+    status: 400,
+    param: () => "max_tokens",
+    text: (p) =>
+      `Prompt and answer may take ${p.tokens} tokens; the cache of ${p.bytes} bytes holds ${p.limit}. Lower max_tokens, or raise the setting cacheBytesMax.`,
+  }),
   // capacity
   queue_full: entry<{ waiting: number; limit: number; retryAfterSeconds: number }>({
     status: 429,

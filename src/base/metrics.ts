@@ -54,6 +54,7 @@ export function createMetrics() {
       "Prompt tokens so far, by model (policy, reward) and by whether an earlier prompt's were found (found, computed).",
       ["model", "result"],
     ),
+    cacheBytes: gauge("cache_bytes", "Memory of the keys and values of what runs."),
     prefixBytes: gauge("prefix_cache_bytes", "Keys and values kept of earlier prompts, by model.", [
       "model",
     ]),

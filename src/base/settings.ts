@@ -87,6 +87,12 @@ export const settingsSchema = Type.Object(
       maximum: 4_096,
       description: "Sequences in one step of the engine.",
     }),
+    cacheBytesMax: Type.Integer({
+      default: 2048 * MiB,
+      minimum: MiB,
+      description:
+        "Memory for the keys and values of sequences that run. What does not fit waits, or gives way and goes on later.",
+    }),
     prefixBytesMax: Type.Integer({
       default: 256 * MiB,
       minimum: 0,

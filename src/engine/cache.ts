@@ -1,7 +1,7 @@
 /**
  * Keys and values of the tokens seen so far, one slot a sequence: per layer [slots, kvHeads, capacity,
  * headDim], updated in place by the model. Slots are whole and contiguous, so that the first n of them
- * are a batch, and one of them is a batch of its own. Memory is touched only as far as it is used.
+ * are a batch, and one of them is a batch of its own. Slots and their capacity grow when asked.
  */
 import { assert } from "../base/assert.ts";
 import type { Runtime, Tensor } from "../onnx/runtime/index.ts";
@@ -10,12 +10,17 @@ export interface CacheSizes {
   readonly layers: number;
   readonly kvHeads: number;
   readonly headDim: number;
-  /** Tokens a slot holds. */
-  readonly capacity: number;
 }
 
-/** Prompts are computed and kept in blocks of so many tokens; the last one of a prompt may be shorter. */
+/** Keys and values of one token in all layers. */
+export function bytesPerToken({ layers, kvHeads, headDim }: CacheSizes): number {
+  return layers * 2 * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
+}
+
+/** Prompts are computed and kept in blocks of so many tokens, and slots hold whole blocks; a prompt's last one may be shorter. */
 export const BLOCK_TOKENS = 64;
+
+export const wholeBlocks = (tokens: number) => Math.ceil(tokens / BLOCK_TOKENS) * BLOCK_TOKENS;
 
 /** Some consecutive tokens of a slot, copied out: keys and values of each layer, [kvHeads · length · headDim]. */
 export interface CacheBlock {
@@ -28,25 +33,60 @@ export function bytesOf({ tensors }: CacheBlock): number {
 }
 
 export class KvCache {
-  readonly slots: number;
+  readonly #runtime: Runtime;
   readonly #sizes: CacheSizes;
   /** Keys and values of each layer, alternating; named as the graph names its inputs. */
-  readonly #tensors: readonly { name: string; tensor: Tensor<"float32"> }[];
+  readonly #tensors: { readonly name: string; tensor: Tensor<"float32"> }[];
+  #slots = 1;
+  #capacity = BLOCK_TOKENS;
 
-  constructor(runtime: Runtime, sizes: CacheSizes, slots: number) {
-    this.slots = slots;
+  constructor(runtime: Runtime, sizes: CacheSizes) {
+    this.#runtime = runtime;
     this.#sizes = sizes;
     this.#tensors = Array.from({ length: sizes.layers }, (_, layer) => layer).flatMap((layer) =>
       ["key", "value"].map((kind) => ({
         name: `${kind}_${layer}`,
-        tensor: runtime.tensor("float32", [slots, sizes.kvHeads, sizes.capacity, sizes.headDim]),
+        tensor: runtime.tensor("float32", [1, sizes.kvHeads, BLOCK_TOKENS, sizes.headDim]),
       })),
     );
   }
 
+  get slots(): number {
+    return this.#slots;
+  }
+
+  /** Tokens a slot holds. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /**
+   * Makes the cache hold so many slots of so many tokens; what both sizes hold stays. Views of before are
+   * of the old memory. Takes one layer more than the larger of both sizes meanwhile.
+   */
+  resize(slots: number, capacity: number): void {
+    const { kvHeads, headDim } = this.#sizes;
+    const [kept, size] = [
+      Math.min(slots, this.#slots),
+      Math.min(capacity, this.#capacity) * headDim,
+    ];
+    const [from, to] = [this.#capacity * headDim, capacity * headDim];
+    for (const each of this.#tensors) {
+      const grown = this.#runtime.tensor("float32", [slots, kvHeads, capacity, headDim]);
+      for (let head = 0; head < kept * kvHeads; head++) {
+        grown.data.set(each.tensor.data.subarray(head * from, head * from + size), head * to);
+      }
+      each.tensor.dispose();
+      each.tensor = grown;
+    }
+    this.#slots = slots;
+    this.#capacity = capacity;
+  }
+
   /** Views of the first n slots, to be bound both as past and as present. */
   firstSlots(n: number): { past: Record<string, Tensor>; present: Record<string, Tensor> } {
-    const { kvHeads, capacity, headDim } = this.#sizes;
+    const { kvHeads, headDim } = this.#sizes;
+    const capacity = this.#capacity;
     const views = this.#tensors.map(({ name, tensor }) => ({
       name,
       view: tensor.view([n, kvHeads, capacity, headDim], 0),
@@ -90,8 +130,8 @@ export class KvCache {
 
   /** Copies the first `length` tokens of a slot to another. */
   copy(from: number, to: number, length: number): void {
-    const { kvHeads, capacity, headDim } = this.#sizes;
-    const shift = (to - from) * kvHeads * capacity * headDim;
+    const { kvHeads, headDim } = this.#sizes;
+    const shift = (to - from) * kvHeads * this.#capacity * headDim;
     for (const { tensor } of this.#tensors) {
       this.#heads(from, (start) =>
         tensor.data.copyWithin(start + shift, start, start + length * headDim),
@@ -105,10 +145,10 @@ export class KvCache {
 
   /** Calls back with where each head of a slot starts. */
   #heads(slot: number, visit: (start: number, head: number) => void): void {
-    const { kvHeads, capacity, headDim } = this.#sizes;
-    assert(slot >= 0 && slot < this.slots, `slot ${slot} is outside of ${this.slots}`);
+    const { kvHeads, headDim } = this.#sizes;
+    assert(slot >= 0 && slot < this.#slots, `slot ${slot} is outside of ${this.#slots}`);
     for (let head = 0; head < kvHeads; head++) {
-      visit((slot * kvHeads + head) * capacity * headDim, head);
+      visit((slot * kvHeads + head) * this.#capacity * headDim, head);
     }
   }
 }

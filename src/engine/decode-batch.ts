@@ -1,6 +1,6 @@
 /** One new token for each of the first n slots: the arrays the graph reads and writes, bound once per n. */
 import type { Binding, Tensor } from "../onnx/runtime/index.ts";
-import type { KvCache } from "./cache.ts";
+import { BLOCK_TOKENS, type KvCache, wholeBlocks } from "./cache.ts";
 import type { LogitsRow } from "./sampler.ts";
 import type { ServingModel } from "./serving-model.ts";
 
@@ -14,6 +14,7 @@ export interface DecodeRow {
 
 export class DecodeBatch {
   readonly cache: KvCache;
+  readonly #rowsMax: number;
   readonly #model: ServingModel;
   readonly #bindings = new Map<number, Binding>();
   readonly #in;
@@ -23,7 +24,8 @@ export class DecodeBatch {
     const { runtime, config } = model;
     this.#model = model;
     const rows = Math.max(rowsMax, model.rowsMin);
-    this.cache = model.createCache(rows);
+    this.#rowsMax = rows;
+    this.cache = model.createCache();
     this.#in = {
       input_ids: runtime.tensor("int64", [rows, 1]),
       lengths: runtime.tensor("int32", [rows]),
@@ -40,6 +42,31 @@ export class DecodeBatch {
       log_sum_exp: runtime.tensor("float32", [rows]),
       cdf: runtime.tensor("float32", [rows, config.vocabSize]),
     };
+  }
+
+  /**
+   * Makes the cache hold so many slots of so many tokens, or more, that it need not grow at every step.
+   * @param tokensMax of all slots together; enough for what is asked.
+   */
+  makeRoom(rows: number, tokens: number, tokensMax: number): void {
+    const { slots, capacity } = this.cache;
+    const [leastSlots, leastCapacity] = [Math.max(rows, this.#model.rowsMin), wholeBlocks(tokens)];
+    if (leastSlots <= slots && leastCapacity <= capacity) return;
+    const roomySlots = Math.min(
+      this.#rowsMax,
+      Math.max(slots, 2 ** Math.ceil(Math.log2(leastSlots))),
+    );
+    const doubled = BLOCK_TOKENS * 2 ** Math.ceil(Math.log2(leastCapacity / BLOCK_TOKENS));
+    const context = wholeBlocks(this.#model.config.contextTokens);
+    const roomyCapacity = Math.max(capacity, Math.min(doubled, context));
+    const sizes = [
+      [roomySlots, roomyCapacity],
+      [leastSlots, roomyCapacity],
+      [roomySlots, leastCapacity],
+    ].find(([n, size]) => n! * size! <= tokensMax) ?? [leastSlots, leastCapacity];
+    for (const binding of this.#bindings.values()) binding.dispose();
+    this.#bindings.clear();
+    this.cache.resize(sizes[0]!, sizes[1]!);
   }
 
   /** Appends row i's token to slot i. @returns one row each, valid until the next call. */

@@ -4,6 +4,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
+import { bytesPerToken, wholeBlocks } from "./cache.ts";
 import { DecodeBatch } from "./decode-batch.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
 import { PromptReader } from "./prompt-reader.ts";
@@ -20,6 +21,8 @@ export interface EngineOptions {
   readonly queueSequencesMax: number;
   /** Memory for the keys and values of earlier prompts; none when nothing is said. */
   readonly prefixBytesMax?: number;
+  /** Memory for the keys and values of what runs; no limit when nothing is said. */
+  readonly cacheBytesMax?: number;
 }
 
 export interface EngineStats {
@@ -28,6 +31,8 @@ export interface EngineStats {
   readonly slots: number;
   readonly preemptions: number;
   readonly prefixes: PrefixStats;
+  /** Taken by the keys and values of what runs, or ran. */
+  readonly cacheBytes: number;
 }
 
 export class Engine implements Generator {
@@ -35,6 +40,8 @@ export class Engine implements Generator {
   readonly contextTokens: number;
   readonly vocabSize: number;
   readonly #model: ServingModel;
+  readonly #cacheBytesMax: number;
+  readonly #cacheTokensMax: number;
   readonly #scheduler: Scheduler;
   readonly #prefixes: PrefixCache;
   readonly #prompts: PromptReader;
@@ -46,14 +53,25 @@ export class Engine implements Generator {
 
   constructor(
     model: ServingModel,
-    { sequencesMax, queueSequencesMax, prefixBytesMax = 0 }: EngineOptions,
+    {
+      sequencesMax,
+      queueSequencesMax,
+      prefixBytesMax = 0,
+      cacheBytesMax = Infinity,
+    }: EngineOptions,
   ) {
     assert(model.head === "logits", "a generator needs a model with logits");
     this.revision = model.revision;
     this.contextTokens = model.config.contextTokens;
     this.vocabSize = model.config.vocabSize;
     this.#model = model;
-    this.#scheduler = new Scheduler({ slots: sequencesMax, waitingMax: queueSequencesMax });
+    this.#cacheBytesMax = cacheBytesMax;
+    this.#cacheTokensMax = Math.floor(cacheBytesMax / bytesPerToken(model.config));
+    this.#scheduler = new Scheduler({
+      slots: sequencesMax,
+      waitingMax: queueSequencesMax,
+      fits: (sequences, tokens) => this.#cacheTokens(sequences, tokens) <= this.#cacheTokensMax,
+    });
     this.#prefixes = new PrefixCache(prefixBytesMax);
     this.#prompts = new PromptReader(model, this.#prefixes);
     this.#batch = new DecodeBatch(model, sequencesMax);
@@ -62,7 +80,9 @@ export class Engine implements Generator {
   get stats(): EngineStats {
     const { waiting, running, slots, preemptions } = this.#scheduler;
     const prefixes = this.#prefixes.stats;
-    return { waiting, running: running.length, slots, preemptions, prefixes };
+    const { cache } = this.#batch;
+    const cacheBytes = cache.slots * cache.capacity * bytesPerToken(this.#model.config);
+    return { waiting, running: running.length, slots, preemptions, prefixes, cacheBytes };
   }
 
   sample(
@@ -73,6 +93,7 @@ export class Engine implements Generator {
   ): Promise<Completion[]> {
     if (control.signal.aborted) return Promise.reject(control.signal.reason);
     this.#refuseTooLong(prompt.length);
+    this.#refuseTooLarge(prompt.length + sampling.maxTokens);
     const request = new SampleRequest({
       prompt,
       n,
@@ -113,6 +134,22 @@ export class Engine implements Generator {
     throw new GatewayError("prompt_too_long", { tokens, limit: this.contextTokens - 1 });
   }
 
+  /** What the cache takes for so many sequences of so many tokens. */
+  #cacheTokens(sequences: number, tokens: number): number {
+    return Math.max(sequences, this.#model.rowsMin) * wholeBlocks(tokens);
+  }
+
+  /** A sequence must fit alone, or it could never end. */
+  #refuseTooLarge(tokens: number): void {
+    const taken = this.#cacheTokens(1, Math.min(tokens, this.contextTokens));
+    if (taken <= this.#cacheTokensMax) return;
+    throw new GatewayError("cache_too_small", {
+      tokens: Math.min(tokens, this.contextTokens),
+      limit: this.#cacheTokensMax,
+      bytes: this.#cacheBytesMax,
+    });
+  }
+
   #wake(): void {
     this.#loop ??= this.#run().finally(() => {
       this.#loop = null;
@@ -136,6 +173,7 @@ export class Engine implements Generator {
     const scoring = this.#scoring.shift();
     if (scoring) await scoring();
     await this.#admit();
+    this.#scheduler.shed(this.#move);
     const running = [...this.#scheduler.running];
     if (running.length > 0) await this.#decode(running);
     return running.length > 0 || this.#scoring.length > 0 || this.#scheduler.waiting > 0;
@@ -151,6 +189,9 @@ export class Engine implements Generator {
     for (;;) {
       const admitted = this.#scheduler.admit(request, this.#move);
       if (!admitted) break;
+      const { running, longest } = this.#scheduler;
+      const tokens = Math.max(longest, prompt.tokens.length) + 1;
+      this.#batch.makeRoom(running.length, tokens, this.#cacheTokensMax);
       this.#batch.cache.write(admitted.slot, prompt.blocks);
       admitted.sequence.begin(prompt.row!);
     }
@@ -158,6 +199,7 @@ export class Engine implements Generator {
   }
 
   async #decode(running: readonly Sequence[]): Promise<void> {
+    this.#batch.makeRoom(running.length, this.#scheduler.longest + 1, this.#cacheTokensMax);
     const rows = await this.#batch.run(running.map((sequence) => sequence.decodeRow()));
     for (const [i, sequence] of running.entries()) sequence.accept(rows[i]!);
     this.#release();

@@ -3,23 +3,24 @@
  * a cache slot of its own, from which results are copied to where they are needed.
  */
 import type { Binding, Tensor } from "../onnx/runtime/index.ts";
-import type { CacheBlock, KvCache } from "./cache.ts";
+import { type CacheBlock, type KvCache, wholeBlocks } from "./cache.ts";
 import type { LogitsRow } from "./sampler.ts";
 import type { ServingModel } from "./serving-model.ts";
 
 export class PromptRunner {
   readonly #model: ServingModel;
   readonly #cache: KvCache;
-  readonly #views: ReturnType<KvCache["firstSlots"]>;
+  #views: ReturnType<KvCache["firstSlots"]>;
 
   constructor(model: ServingModel) {
     this.#model = model;
-    this.#cache = model.createCache(1);
+    this.#cache = model.createCache();
     this.#views = this.#cache.firstSlots(1);
   }
 
   /** Makes the slot begin with these tokens' keys and values. */
   write(blocks: readonly CacheBlock[]): void {
+    this.#makeRoom(blocks.reduce((sum, { length }) => sum + length, 0));
     this.#cache.write(0, blocks);
   }
 
@@ -80,13 +81,25 @@ export class PromptRunner {
   }
 
   dispose(): void {
+    this.#disposeViews();
+    this.#cache.dispose();
+  }
+
+  /** Makes the slot hold so many tokens at least; what it holds stays. */
+  #makeRoom(tokens: number): void {
+    if (tokens <= this.#cache.capacity) return;
+    this.#disposeViews();
+    this.#cache.resize(1, wholeBlocks(tokens));
+    this.#views = this.#cache.firstSlots(1);
+  }
+
+  #disposeViews(): void {
     for (const view of [
       ...Object.values(this.#views.past),
       ...Object.values(this.#views.present),
     ]) {
       if (!view.disposed) view.dispose();
     }
-    this.#cache.dispose();
   }
 
   async #run(
@@ -98,6 +111,7 @@ export class PromptRunner {
   ): Promise<void> {
     const { runtime } = this.#model;
     const length = past + tokens.length;
+    this.#makeRoom(length);
     const inputs = {
       input_ids: runtime.tensor("int64", [1, tokens.length], BigInt64Array.from(tokens, BigInt)),
       lengths: runtime.tensor("int32", [1], Int32Array.of(length - 1)),

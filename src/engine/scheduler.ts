@@ -13,6 +13,14 @@ import type { SampleRequest, Sequence } from "./sequence.ts";
 /** Moves the first `length` tokens of a cache slot to another. */
 export type MoveSlot = (from: number, to: number, length: number) => void;
 
+export interface SchedulerOptions {
+  readonly slots: number;
+  /** Sequences that may wait. */
+  readonly waitingMax: number;
+  /** Whether the cache's budget holds so many sequences, the longest of so many tokens. */
+  readonly fits?: (sequences: number, tokens: number) => boolean;
+}
+
 export class Scheduler {
   readonly slots: number;
   /** By slot. */
@@ -22,10 +30,12 @@ export class Scheduler {
   readonly #waitingMax: number;
   /** Requests with candidates that have no slot, in order of arrival. */
   readonly #line: SampleRequest[] = [];
+  readonly #fits: NonNullable<SchedulerOptions["fits"]>;
 
-  constructor({ slots, waitingMax }: { slots: number; waitingMax: number }) {
+  constructor({ slots, waitingMax, fits = () => true }: SchedulerOptions) {
     this.slots = slots;
     this.#waitingMax = waitingMax;
+    this.#fits = fits;
   }
 
   /** Candidates without a slot. */
@@ -56,18 +66,37 @@ export class Scheduler {
       if (!best || goesBefore(request, best, running)) best = request;
     }
     if (!best) return null;
-    return this.running.length < this.slots || this.#victimFor(best, running) ? best : null;
+    return this.#hasRoomFor(best) || this.#victimFor(best, running) ? best : null;
   }
 
   /** Gives a slot to a candidate of the request, if it is still the next; where none is free, one is made so. */
   admit(request: SampleRequest, move: MoveSlot): { sequence: Sequence; slot: number } | null {
     if (this.next() !== request) return null;
-    if (this.running.length === this.slots) {
-      this.#preempt(this.#victimFor(request, this.#runningByRequest())!, move);
+    while (!this.#hasRoomFor(request)) {
+      const victim = this.#victimFor(request, this.#runningByRequest());
+      if (!victim) return null;
+      this.#preempt(victim, move);
     }
     const sequence = request.waiting.shift()!;
     if (request.waiting.length === 0) this.#line.splice(this.#line.indexOf(request), 1);
     return { sequence, slot: this.running.push(sequence) - 1 };
+  }
+
+  /**
+   * Before a step, every sequence grows by a token: where the budget does not hold that, some give way, of the
+   * lowest priority first. A sequence alone always fits: the engine has refused the others.
+   */
+  shed(move: MoveSlot): void {
+    while (this.running.length > 1 && !this.#fits(this.running.length, this.longest + 1)) {
+      const running = this.#runningByRequest();
+      const [victim] = this.running.toSorted((a, b) => compareLoss(a, b, running));
+      this.#preempt(victim!, move);
+    }
+  }
+
+  /** Tokens in the fullest slot. */
+  get longest(): number {
+    return Math.max(0, ...this.running.map(({ cachedTokens }) => cachedTokens));
   }
 
   /**
@@ -110,13 +139,14 @@ export class Scheduler {
         if (other.priority < request.priority) return true;
         return isStarved && other.priority === request.priority && running.get(other)! > 1;
       })
-      .sort(
-        (a, b) =>
-          a.request.priority - b.request.priority ||
-          running.get(b.request)! - running.get(a.request)! ||
-          a.cachedTokens - b.cachedTokens,
-      );
+      .sort((a, b) => compareLoss(a, b, running));
     return victim ?? null;
+  }
+
+  #hasRoomFor({ prompt }: SampleRequest): boolean {
+    if (this.running.length === 0) return true;
+    const tokens = Math.max(this.longest, prompt.tokens.length) + 1;
+    return this.running.length < this.slots && this.#fits(this.running.length + 1, tokens);
   }
 
   #preempt(victim: Sequence, move: MoveSlot): void {
@@ -147,6 +177,15 @@ export class Scheduler {
 }
 
 type Counts = ReadonlyMap<SampleRequest, number>;
+
+/** First who should give way: a lower priority, one of many, who has least to run again. */
+function compareLoss(a: Sequence, b: Sequence, running: Counts): number {
+  return (
+    a.request.priority - b.request.priority ||
+    running.get(b.request)! - running.get(a.request)! ||
+    a.cachedTokens - b.cachedTokens
+  );
+}
 
 /** Of two requests in line the earlier one goes first when nothing else decides. */
 function goesBefore(later: SampleRequest, earlier: SampleRequest, running: Counts): boolean {

@@ -73,9 +73,8 @@ export class ServingModel {
     return new ServingModel(source, head, runtime, session, weights, options);
   }
 
-  createCache(slots: number): KvCache {
-    const { layers, kvHeads, headDim, contextTokens } = this.config;
-    return new KvCache(this.runtime, { layers, kvHeads, headDim, capacity: contextTokens }, slots);
+  createCache(): KvCache {
+    return new KvCache(this.runtime, this.config);
   }
 
   bind(spec: { inputs: Record<string, Tensor>; outputs: Record<string, Tensor> }): Binding {
