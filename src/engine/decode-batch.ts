@@ -1,5 +1,6 @@
 /** One new token for each of the first n slots: the arrays the graph reads and writes, bound once per n. */
 import type { Binding, Tensor } from "../onnx/runtime/index.ts";
+import type { AdapterBank } from "./adapter-bank.ts";
 import { BLOCK_TOKENS, type KvCache, wholeBlocks } from "./cache.ts";
 import type { LogitsRow } from "./sampler.ts";
 import type { ServingModel } from "./serving-model.ts";
@@ -10,13 +11,19 @@ export interface DecodeRow {
   /** Tokens in the slot before it. */
   readonly past: number;
   readonly temperature: number;
+  /** Id of the adapter it runs with; null: the model itself. */
+  readonly adapter: string | null;
 }
 
 export class DecodeBatch {
   readonly cache: KvCache;
   readonly #rowsMax: number;
   readonly #model: ServingModel;
+  /** By rows, for the model's adapters of now. */
   readonly #bindings = new Map<number, Binding>();
+  #bank: AdapterBank | null = null;
+  /** [rows, rank of the bank] */
+  #columns: Tensor<"float32"> | null = null;
   readonly #in;
   readonly #out;
 
@@ -64,19 +71,20 @@ export class DecodeBatch {
       [leastSlots, roomyCapacity],
       [roomySlots, leastCapacity],
     ].find(([n, size]) => n! * size! <= tokensMax) ?? [leastSlots, leastCapacity];
-    for (const binding of this.#bindings.values()) binding.dispose();
-    this.#bindings.clear();
+    this.#dropBindings();
     this.cache.resize(sizes[0]!, sizes[1]!);
   }
 
   /** Appends row i's token to slot i. @returns one row each, valid until the next call. */
   async run(rows: readonly DecodeRow[]): Promise<LogitsRow[]> {
     const { input_ids: ids, lengths, total, temperature } = this.#in;
+    this.#followAdapters();
     const run = Math.max(rows.length, this.#model.rowsMin); // what lies beyond the rows writes to free slots
     Array.from({ length: run }, (_, i) => rows[i] ?? rows[0]!).forEach((row, i) => {
       ids.data[i] = BigInt(row.token);
       lengths.data[i] = row.past; // tokens in the slot after this step, less one
       temperature.data[i] = row.temperature || 1; // greedy rows read no cdf
+      if (this.#columns) this.#bank!.writeColumns(this.#columns.data, i, row.adapter);
     });
     total.data[0] = 1 + Math.max(...rows.map((row) => row.past));
     await this.#model.run(this.#binding(run));
@@ -90,10 +98,26 @@ export class DecodeBatch {
   }
 
   dispose(): void {
-    for (const binding of this.#bindings.values()) binding.dispose();
+    this.#dropBindings();
+    this.#columns?.dispose();
     for (const tensor of [...Object.values(this.#in), ...Object.values(this.#out)])
       tensor.dispose();
     this.cache.dispose();
+  }
+
+  /** After the model got other adapters nothing bound before fits its graph. */
+  #followAdapters(): void {
+    const { bank, runtime } = this.#model;
+    if (bank === this.#bank) return;
+    this.#dropBindings();
+    this.#columns?.dispose();
+    this.#bank = bank;
+    this.#columns = bank && runtime.tensor("float32", [this.#rowsMax, bank.rank]);
+  }
+
+  #dropBindings(): void {
+    for (const binding of this.#bindings.values()) binding.dispose();
+    this.#bindings.clear();
   }
 
   #binding(n: number): Binding {
@@ -105,7 +129,11 @@ export class DecodeBatch {
     const views = (tensors: Record<string, Tensor>) =>
       Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, view(tensor)]));
     const made = {
-      inputs: { ...views(this.#in), ...past },
+      inputs: {
+        ...views(this.#in),
+        ...(this.#columns && views({ adapter_columns: this.#columns })),
+        ...past,
+      },
       outputs: { ...views(this.#out), ...present },
     };
     const binding = this.#model.bind(made);

@@ -4,6 +4,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
+import type { NamedAdapter } from "./adapter-bank.ts";
 import { bytesPerToken, wholeBlocks } from "./cache.ts";
 import { DecodeBatch } from "./decode-batch.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
@@ -49,6 +50,12 @@ export class Engine implements Generator {
   /** Given completions to be scored, in order of arrival; each is a step of its own. */
   readonly #scoring: (() => Promise<void>)[] = [];
   readonly #support = new Support();
+  #adapters: ReadonlyMap<string, NamedAdapter> = new Map();
+  /** Ids of adapters that nothing new may ask for. */
+  readonly #leaving = new Set<string>();
+  /** What waits for the next step that is ready for it. */
+  #change: { isReady: () => boolean; apply: () => void } | null = null;
+  #lastChange: Promise<unknown> = Promise.resolve();
   #loop: Promise<void> | null = null;
 
   constructor(
@@ -100,6 +107,7 @@ export class Engine implements Generator {
       sampling,
       control,
       contextTokens: this.contextTokens,
+      adapter: this.#adapterNamed(control.adapter),
       support: this.#support,
     });
     this.#scheduler.enqueue(request);
@@ -110,13 +118,31 @@ export class Engine implements Generator {
   score(
     prompt: readonly number[],
     completion: readonly number[],
-    signal: AbortSignal,
+    { signal, adapter }: Pick<SampleControl, "signal" | "adapter">,
   ): Promise<Float32Array> {
     this.#refuseTooLong(prompt.length + completion.length - 1);
+    const id = this.#adapterNamed(adapter)?.id ?? null;
     return new Promise((resolve, reject) => {
-      this.#scoring.push(() => this.#score(prompt, completion, signal).then(resolve, reject));
+      this.#scoring.push(() => this.#score(prompt, completion, signal, id).then(resolve, reject));
       this.#wake();
     });
+  }
+
+  /** From when this settles the adapter can be sampled with. Nothing that runs waits for it. */
+  async loadAdapter(adapter: NamedAdapter): Promise<void> {
+    assert(!this.#adapters.has(adapter.id), `the adapter '${adapter.id}' is loaded already`);
+    await this.#changeAdapters(() => [...this.#adapters.values(), adapter]);
+  }
+
+  /** Nothing new may ask for it; what runs with it ends first. */
+  async unloadAdapter(id: string): Promise<void> {
+    const leaving = this.#adapterNamed(id)!;
+    this.#leaving.add(id);
+    await this.#changeAdapters(
+      () => [...this.#adapters.values()].filter((adapter) => adapter.id !== id),
+      () => !this.#scheduler.uses(leaving) && this.#scoring.length === 0,
+    );
+    this.#leaving.delete(id);
   }
 
   /** Rejects what is waiting and running, and frees the model's memory once the step in flight has ended. */
@@ -126,6 +152,35 @@ export class Engine implements Generator {
     this.#prompts.dispose();
     this.#batch.dispose();
     this.#model.dispose();
+  }
+
+  #adapterNamed(id: string | undefined): NamedAdapter | null {
+    if (id === undefined) return null;
+    const adapter = this.#adapters.get(id);
+    if (adapter && !this.#leaving.has(id)) return adapter;
+    throw new GatewayError("model_not_found", { model: id, known: [...this.#adapters.keys()] });
+  }
+
+  /** One change after the other, each made ready beside the loop and put in place between two steps. */
+  #changeAdapters(
+    change: () => readonly NamedAdapter[],
+    isReady: () => boolean = () => true,
+  ): Promise<void> {
+    const mine = this.#lastChange.then(async () => {
+      const adapters = change();
+      const apply = await this.#model.prepareAdapters(adapters);
+      await new Promise<void>((resolve) => {
+        const task = () => {
+          apply();
+          this.#adapters = new Map(adapters.map((adapter) => [adapter.id, adapter]));
+          resolve();
+        };
+        this.#change = { isReady, apply: task };
+        this.#wake();
+      });
+    });
+    this.#lastChange = mine.catch(() => undefined); // who asked is told
+    return mine;
   }
 
   #refuseTooLong(tokens: number): void {
@@ -170,13 +225,19 @@ export class Engine implements Generator {
   /** One iteration: at most one chunk of a prompt, then one token for everything that runs. False when idle. */
   async #step(): Promise<boolean> {
     this.#release();
+    if (this.#change?.isReady()) {
+      this.#change.apply();
+      this.#change = null;
+    }
     const scoring = this.#scoring.shift();
     if (scoring) await scoring();
     await this.#admit();
     this.#scheduler.shed(this.#move);
     const running = [...this.#scheduler.running];
     if (running.length > 0) await this.#decode(running);
-    return running.length > 0 || this.#scoring.length > 0 || this.#scheduler.waiting > 0;
+    const isChangeReady = this.#change?.isReady() ?? false;
+    const { waiting } = this.#scheduler;
+    return running.length > 0 || this.#scoring.length > 0 || waiting > 0 || isChangeReady;
   }
 
   /** Computes a chunk of the next request's prompt, and gives slots to its candidates when that was the last. */
@@ -216,6 +277,7 @@ export class Engine implements Generator {
     prompt: readonly number[],
     completion: readonly number[],
     signal: AbortSignal,
+    adapter: string | null,
   ): Promise<Float32Array> {
     signal.throwIfAborted();
     // Row t predicts token t + 1; the last token predicts nothing and is not run.
@@ -225,6 +287,7 @@ export class Engine implements Generator {
       tokens,
       0,
       completion.map((_, t) => first + t),
+      { adapter },
     );
     return Float32Array.from(completion, (id, t) => rows[t]!.logits[id]! - rows[t]!.logSumExp);
   }

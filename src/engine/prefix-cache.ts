@@ -1,7 +1,8 @@
 /**
  * Keys and values of prompts computed before, in blocks of a fixed number of tokens: a prompt that begins
  * as an earlier one did need not compute that part again. One cache per model revision, so that a new
- * revision can never be answered from an old one's. Exact: blocks are found by their tokens, not by a hash.
+ * revision can never be answered from an old one's; within it adapters are told apart by theirs. Exact: blocks are
+ * found by their tokens, not by a hash.
  */
 import { assert } from "../base/assert.ts";
 import { BLOCK_TOKENS, bytesOf, type CacheBlock } from "./cache.ts";
@@ -39,11 +40,11 @@ export class PrefixCache {
   }
 
   /** The longest known beginning, in whole blocks; at least one token is left, whose output is wanted. */
-  match(tokens: readonly number[]): CacheBlock[] {
+  match(tokens: readonly number[], adapter = ""): CacheBlock[] {
     const path: Node[] = [];
     for (let start = 0; start + BLOCK_TOKENS < tokens.length; start += BLOCK_TOKENS) {
       const siblings: ReadonlyMap<string, Node> = path.at(-1)?.children ?? this.#roots;
-      const node = siblings.get(keyOf(tokens, start));
+      const node = siblings.get(keyOf(tokens, start, adapter));
       if (!node) break;
       path.push(node);
     }
@@ -57,14 +58,15 @@ export class PrefixCache {
    * Keeps the blocks of a prompt's beginning, evicting what was used longest ago. Blocks that are larger than
    * the whole cache are not kept.
    * @param blocks of the first tokens, in order; a last one that is not full is left out.
+   * @param adapter its revision; empty: none.
    */
-  keep(tokens: readonly number[], blocks: readonly CacheBlock[]): void {
+  keep(tokens: readonly number[], blocks: readonly CacheBlock[], adapter = ""): void {
     const path: Node[] = [];
     for (const [i, block] of blocks.entries()) {
       if (block.length < BLOCK_TOKENS) break;
       const parent = path.at(-1) ?? null;
       const siblings = parent?.children ?? this.#roots;
-      const key = keyOf(tokens, i * BLOCK_TOKENS);
+      const key = keyOf(tokens, i * BLOCK_TOKENS, adapter);
       const node = siblings.get(key) ?? { key, parent, block, children: new Map() };
       if (!siblings.has(key)) {
         siblings.set(key, node);
@@ -92,6 +94,6 @@ export class PrefixCache {
   }
 }
 
-function keyOf(tokens: readonly number[], start: number): string {
-  return tokens.slice(start, start + BLOCK_TOKENS).join(",");
+function keyOf(tokens: readonly number[], start: number, adapter: string): string {
+  return `${adapter}:${tokens.slice(start, start + BLOCK_TOKENS).join(",")}`;
 }

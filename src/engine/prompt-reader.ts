@@ -11,11 +11,18 @@ import type { ServingModel } from "./serving-model.ts";
 /** Tokens of one step: enough rows that the weights are read for many, few enough that others wait little. */
 const CHUNK_TOKENS = 2 * BLOCK_TOKENS;
 
+/** Two adapters of one id, one after the other, differ in revision. */
+export interface AdapterName {
+  readonly id: string;
+  readonly revision: string;
+}
+
 /** A prompt, computed as far as its blocks reach. */
 export class ReadPrompt {
   readonly tokens: readonly number[];
   /** Of the cumulative distribution in `row`; for a policy. */
   readonly temperature: number;
+  readonly adapter: AdapterName | null;
   readonly blocks: CacheBlock[] = [];
   /** The last token's output, once all is computed; null for a model that scores. */
   row: LogitsRow | null = null;
@@ -23,9 +30,16 @@ export class ReadPrompt {
   /** Tokens that were found computed. */
   found = 0;
 
-  constructor(tokens: readonly number[], temperature = 1) {
+  constructor(
+    tokens: readonly number[],
+    {
+      temperature = 1,
+      adapter = null,
+    }: { temperature?: number; adapter?: AdapterName | null } = {},
+  ) {
     this.tokens = tokens;
     this.temperature = temperature;
+    this.adapter = adapter;
   }
 
   get isDone(): boolean {
@@ -48,8 +62,9 @@ export class PromptReader {
 
   /** Computes the next chunk of a prompt that is not done. */
   async advance(prompt: ReadPrompt): Promise<void> {
+    const { id = null, revision = "" } = prompt.adapter ?? {};
     if (prompt.computed === 0) {
-      prompt.blocks.push(...this.#prefixes.match(prompt.tokens));
+      prompt.blocks.push(...this.#prefixes.match(prompt.tokens, revision));
       prompt.found = prompt.blocks.length * BLOCK_TOKENS;
       prompt.computed = prompt.found;
     }
@@ -59,15 +74,16 @@ export class PromptReader {
     const isLast = from + chunk.length === prompt.tokens.length;
     this.#resident = null; // should the run fail, nobody's tokens are there
     if (isLast && !this.#isScoring) {
-      const [row] = await this.runner.logits(chunk, from, [chunk.length - 1], prompt.temperature);
+      const options = { temperature: prompt.temperature, adapter: id };
+      const [row] = await this.runner.logits(chunk, from, [chunk.length - 1], options);
       prompt.row = row!;
-    } else await this.runner.extend(chunk, from);
+    } else await this.runner.extend(chunk, from, id);
     this.#resident = prompt;
     prompt.computed += chunk.length;
     for (let at = from; at < prompt.computed; at += BLOCK_TOKENS) {
       prompt.blocks.push(this.runner.read(at, Math.min(BLOCK_TOKENS, prompt.computed - at)));
     }
-    this.#prefixes.keep(prompt.tokens, prompt.blocks);
+    this.#prefixes.keep(prompt.tokens, prompt.blocks, revision);
   }
 
   /** Makes the runner's slot begin with what is computed of the prompt. */

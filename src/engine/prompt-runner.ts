@@ -31,13 +31,13 @@ export class PromptRunner {
   /**
    * Runs new tokens after the first `past` ones of the slot.
    * @param rows which of the new tokens reach the head.
-   * @param temperature of the cdf, for a policy.
+   * @param options.temperature of the cdf, for a policy.
    */
   async logits(
     tokens: readonly number[],
     past: number,
     rows: readonly number[],
-    temperature = 1,
+    { temperature = 1, adapter = null }: { temperature?: number; adapter?: string | null } = {},
   ): Promise<LogitsRow[]> {
     const { runtime, config } = this.#model;
     const outputs = {
@@ -50,7 +50,8 @@ export class PromptRunner {
       [rows.length, 1],
       new Float32Array(rows.length).fill(temperature),
     );
-    await this.#run(tokens, past, rows, { temperature: temperatures }, outputs);
+    const extra = { temperature: temperatures };
+    await this.#run({ tokens, past, rows, extra, outputs, adapter });
     const result = rows.map((_, i) => ({
       logits: row(outputs.logits, i),
       logSumExp: outputs.log_sum_exp.data[i]!,
@@ -68,21 +69,34 @@ export class PromptRunner {
   ): Promise<Float32Array[]> {
     const { runtime, config } = this.#model;
     const scores = runtime.tensor("float32", [rows.length, config.labels]);
-    await this.#run(tokens, past, rows, {}, { scores });
+    await this.#run({ tokens, past, rows, extra: {}, outputs: { scores }, adapter: null });
     const values = rows.map((_, i) => row(scores, i).slice());
     scores.dispose();
     return values;
   }
 
   /** New tokens whose keys and values alone are wanted. */
-  async extend(tokens: readonly number[], past: number): Promise<void> {
+  async extend(
+    tokens: readonly number[],
+    past: number,
+    adapter: string | null = null,
+  ): Promise<void> {
     if (this.#model.head === "scores") await this.scores(tokens, past, [tokens.length - 1]);
-    else await this.logits(tokens, past, [tokens.length - 1]);
+    else await this.logits(tokens, past, [tokens.length - 1], { adapter });
   }
 
   dispose(): void {
     this.#disposeViews();
     this.#cache.dispose();
+  }
+
+  /** The graph's input that says whose columns count; none while there are no adapters. */
+  #columns(rows: number, adapter: string | null): Record<string, Tensor> {
+    const { bank, runtime } = this.#model;
+    if (!bank) return {};
+    const columns = runtime.tensor("float32", [rows, bank.rank]);
+    for (let row = 0; row < rows; row++) bank.writeColumns(columns.data, row, adapter);
+    return { adapter_columns: columns };
   }
 
   /** Makes the slot hold so many tokens at least; what it holds stays. */
@@ -102,13 +116,7 @@ export class PromptRunner {
     }
   }
 
-  async #run(
-    tokens: readonly number[],
-    past: number,
-    rows: readonly number[],
-    extra: Record<string, Tensor>,
-    outputs: Record<string, Tensor>,
-  ): Promise<void> {
+  async #run({ tokens, past, rows, extra, outputs, adapter }: PromptRun): Promise<void> {
     const { runtime } = this.#model;
     const length = past + tokens.length;
     this.#makeRoom(length);
@@ -117,6 +125,7 @@ export class PromptRunner {
       lengths: runtime.tensor("int32", [1], Int32Array.of(length - 1)),
       total: runtime.tensor("int32", [], Int32Array.of(length)),
       rows: runtime.tensor("int64", [rows.length], BigInt64Array.from(rows, BigInt)),
+      ...this.#columns(tokens.length, adapter),
     };
     const binding: Binding = this.#model.bind({
       inputs: { ...inputs, ...extra, ...this.#views.past },
@@ -129,6 +138,15 @@ export class PromptRunner {
       for (const tensor of Object.values(inputs)) tensor.dispose();
     }
   }
+}
+
+interface PromptRun {
+  readonly tokens: readonly number[];
+  readonly past: number;
+  readonly rows: readonly number[];
+  readonly extra: Record<string, Tensor>;
+  readonly outputs: Record<string, Tensor>;
+  readonly adapter: string | null;
 }
 
 function row(tensor: Tensor<"float32">, i: number): Float32Array {

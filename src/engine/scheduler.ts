@@ -8,6 +8,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
+import type { AdapterName } from "./prompt-reader.ts";
 import type { SampleRequest, Sequence } from "./sequence.ts";
 
 /** Moves the first `length` tokens of a cache slot to another. */
@@ -115,6 +116,11 @@ export class Scheduler {
     this.#line.length = 0;
     this.running.length = 0;
     for (const request of all) request.fail(request.ended?.reason ?? reason);
+  }
+
+  /** Whether a request, running or waiting, runs with the adapter. */
+  uses(adapter: AdapterName): boolean {
+    return this.#requests().some(({ prompt }) => prompt.adapter?.revision === adapter.revision);
   }
 
   /** When idle nothing may be left behind. @throws InvariantError */

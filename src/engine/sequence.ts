@@ -1,7 +1,7 @@
 /** One request for n completions, and the sequences that become them. */
 import { createRandom, splitSeed } from "../base/random.ts";
 import type { DecodeRow } from "./decode-batch.ts";
-import { ReadPrompt } from "./prompt-reader.ts";
+import { type AdapterName, ReadPrompt } from "./prompt-reader.ts";
 import { type LogitsRow, RowSampler } from "./sampler.ts";
 import type { Support } from "./support.ts";
 import type { Completion, FinishReason, SampleControl, SampledToken, Sampling } from "./types.ts";
@@ -12,6 +12,7 @@ interface RequestParts {
   readonly sampling: Sampling;
   readonly control: SampleControl;
   readonly contextTokens: number;
+  readonly adapter: AdapterName | null;
   /** Scratch of the samplers, shared by all sequences of an engine. */
   readonly support: Support;
 }
@@ -33,8 +34,8 @@ export class SampleRequest {
   #failure: { reason: unknown } | null = null;
 
   constructor(parts: RequestParts) {
-    const { prompt, n, sampling, control, contextTokens, support } = parts;
-    this.prompt = new ReadPrompt(prompt, sampling.temperature || 1);
+    const { prompt, n, sampling, control, contextTokens, adapter, support } = parts;
+    this.prompt = new ReadPrompt(prompt, { temperature: sampling.temperature || 1, adapter });
     this.signal = control.signal;
     this.priority = control.priority ?? 0;
     this.deadline = control.deadline ?? null;
@@ -128,7 +129,12 @@ export class Sequence {
 
   decodeRow(): DecodeRow {
     const { id } = this.#tokens[this.#cached]!;
-    return { token: id, past: this.cachedTokens, temperature: this.#sampling.temperature };
+    return {
+      token: id,
+      past: this.cachedTokens,
+      temperature: this.#sampling.temperature,
+      adapter: this.request.prompt.adapter?.id ?? null,
+    };
   }
 
   /** The model's output after the token of `decodeRow`. */

@@ -3,9 +3,18 @@
  * of one new token each, or several new tokens of one sequence; knows nothing of requests.
  */
 import { encode } from "../onnx/encode.ts";
-import type { Binding, Provider, Runtime, Session, Tensor } from "../onnx/runtime/index.ts";
+import type { Graph } from "../onnx/graph.ts";
+import type {
+  Binding,
+  PrepackedWeights,
+  Provider,
+  Runtime,
+  Session,
+  Tensor,
+} from "../onnx/runtime/index.ts";
 import { type NumberFormat, servingGraph } from "../onnx/serving-graph.ts";
 import type { Head, TransformerConfig } from "../onnx/transformer.ts";
+import { AdapterBank, type NamedAdapter } from "./adapter-bank.ts";
 import { KvCache } from "./cache.ts";
 import { servedWeights, type WeightFile } from "./served-weights.ts";
 import type { Turnstile } from "./turnstile.ts";
@@ -34,27 +43,26 @@ export class ServingModel {
   readonly runtime: Runtime;
   /** Milliseconds spent inside ONNX Runtime so far. */
   runMs = 0;
-  readonly #session: Session;
-  readonly #turnstile: Turnstile;
+  readonly #options: ServingOptions;
   readonly #weights: ReadonlyMap<string, Tensor>;
+  readonly #prepacked: PrepackedWeights;
+  readonly #plain: Session;
+  /** Its graph has inputs for the modules of `bank`; null while there are no adapters. */
+  #adapted: Session | null = null;
+  #bank: AdapterBank | null = null;
 
-  private constructor(
-    source: ModelSource,
-    head: Head,
-    runtime: Runtime,
-    session: Session,
-    weights: ReadonlyMap<string, Tensor>,
-    { turnstile, format = "float32" }: ServingOptions,
-  ) {
-    this.config = source.config;
+  private constructor(parts: LoadedParts, head: Head, options: ServingOptions) {
+    const { format = "float32" } = options;
+    this.config = parts.source.config;
     // The same weights in fewer bits give other tokens.
-    this.revision = format === "float32" ? source.revision : `${source.revision}-${format}`;
+    this.revision = parts.source.revision + (format === "float32" ? "" : `-${format}`);
     this.head = head;
     this.rowsMin = format === "int4" ? 2 : 1; // the runtime sums a single row's 4-bit products in another order
-    this.runtime = runtime;
-    this.#session = session;
-    this.#weights = weights;
-    this.#turnstile = turnstile;
+    this.runtime = parts.runtime;
+    this.#options = options;
+    this.#weights = parts.weights;
+    this.#prepacked = parts.prepacked;
+    this.#plain = parts.session;
   }
 
   static async load(
@@ -63,31 +71,91 @@ export class ServingModel {
     head: Head,
     options: ServingOptions,
   ): Promise<ServingModel> {
-    const graph = servingGraph(source.config, head, options.format);
+    const graph = servingGraph(source.config, head, options);
     const weights = await servedWeights(runtime, graph, source, options.cacheDir ?? null);
-    const session = await runtime.session(encode(graph), {
-      provider: options.provider,
-      initializers: weights,
-      ...(options.threads ? { threads: options.threads } : {}),
-    });
-    return new ServingModel(source, head, runtime, session, weights, options);
+    const prepacked = runtime.prepackedWeights();
+    const session = await openSession(graph, { runtime, weights, prepacked }, options);
+    return new ServingModel({ runtime, source, weights, prepacked, session }, head, options);
+  }
+
+  /** Whose columns `adapter_columns` has; null when the graph has no such input. */
+  get bank(): AdapterBank | null {
+    return this.#bank;
+  }
+
+  /**
+   * Makes ready what serving these adapters takes, while the model goes on serving others.
+   * @returns puts them in place of those before; to be called between two runs, once.
+   */
+  async prepareAdapters(adapters: readonly NamedAdapter[]): Promise<() => void> {
+    const bank = adapters.length > 0 ? new AdapterBank(this.runtime, adapters) : null;
+    const isSameGraph = bank !== null && `${bank.modules}` === `${this.#bank?.modules}`;
+    const session = bank && !isSameGraph ? await this.#openAdapted(bank.modules) : null;
+    return () => {
+      if (!isSameGraph) {
+        this.#adapted?.dispose();
+        this.#adapted = session;
+      }
+      this.#bank?.dispose();
+      this.#bank = bank;
+    };
   }
 
   createCache(): KvCache {
     return new KvCache(this.runtime, this.config);
   }
 
+  /** For the graph of now: with adapters it takes `adapter_columns` too. */
   bind(spec: { inputs: Record<string, Tensor>; outputs: Record<string, Tensor> }): Binding {
-    return this.#session.bind(spec);
+    if (!this.#bank) return this.#plain.bind(spec);
+    return this.#adapted!.bind({
+      inputs: { ...spec.inputs, ...this.#bank.tensors },
+      outputs: spec.outputs,
+    });
   }
 
   /** Runs when the turnstile lets it; resolves with the milliseconds the run itself took. */
   async run(binding: Binding): Promise<void> {
-    this.runMs += await this.#turnstile.through(() => this.#session.run(binding));
+    const session = this.#adapted ?? this.#plain;
+    this.runMs += await this.#options.turnstile.through(() => session.run(binding));
   }
 
   dispose(): void {
-    this.#session.dispose();
+    this.#plain.dispose();
+    this.#adapted?.dispose();
+    this.#bank?.dispose();
+    this.#prepacked.dispose();
     for (const tensor of this.#weights.values()) tensor.dispose();
   }
+
+  #openAdapted(adapted: readonly string[]): Promise<Session> {
+    const graph = servingGraph(this.config, this.head, { format: this.#options.format, adapted });
+    const parts = { runtime: this.runtime, weights: this.#weights, prepacked: this.#prepacked };
+    return openSession(graph, parts, this.#options);
+  }
+}
+
+interface SessionParts {
+  readonly runtime: Runtime;
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** Shared by the sessions with and without adapters. */
+  readonly prepacked: PrepackedWeights;
+}
+
+interface LoadedParts extends SessionParts {
+  readonly source: ModelSource;
+  readonly session: Session;
+}
+
+function openSession(
+  graph: Graph,
+  { runtime, weights, prepacked }: SessionParts,
+  { provider, threads }: ServingOptions,
+): Promise<Session> {
+  return runtime.session(encode(graph), {
+    provider,
+    initializers: weights,
+    prepacked,
+    ...(threads ? { threads } : {}),
+  });
 }

@@ -49,6 +49,8 @@ export interface Completion {
 }
 
 export interface SampleControl {
+  /** Id of a loaded adapter to run with; the model itself when nothing is said. */
+  readonly adapter?: string;
   /** Higher goes first, and may make others wait. 0 when nothing is said. */
   readonly priority?: number;
   /** Of requests of one priority the earlier deadline goes first; any clock, the same for all. */
@@ -86,7 +88,7 @@ export interface Generator {
   score(
     prompt: readonly number[],
     completion: readonly number[],
-    signal: AbortSignal,
+    control: Pick<SampleControl, "signal" | "adapter">,
   ): Promise<Float32Array>;
 }
 

@@ -28,11 +28,15 @@ export const isServableHead = (headDim: number) => headDim % HEAD_MULTIPLE === 0
  * the head; for logits, temperature [selected, 1] float32.
  * Outputs: logits [selected, vocab], log_sum_exp [selected], cdf [selected, vocab] = Σ softmax(logits/T);
  * or scores [selected, labels]; present keys and values [batch, kvHeads, capacity, headDim].
+ *
+ * With adapted modules, the ranks of all adapters stand side by side as columns: for each module inputs
+ * `<module>.lora_a` [rank, in] and `<module>.lora_b` [rank, out], and adapter_columns [batch·tokens, rank], 1 where
+ * a row's adapter has the column and 0 elsewhere. A row without adapter gets exactly what it gets without any.
  */
 export function servingGraph(
   config: TransformerConfig,
   head: Head,
-  format: NumberFormat = "float32",
+  { format = "float32", adapted = [] }: ServingGraphOptions = {},
 ): Graph {
   const g = new Graph();
   const { heads, kvHeads, headDim } = config;
@@ -42,7 +46,7 @@ export function servingGraph(
   const lengths = g.input("lengths", "int32", ["batch"]);
   const total = g.input("total", "int32", []);
   const selected = g.input("rows", "int64", ["selected"]);
-  const weights = servedWeights(g, format);
+  const weights = withAdapters(g, servedWeights(g, format), new Set(adapted));
   const tables = rotaryConstants(g, config);
   const cacheShape = ["batch", kvHeads, "capacity", headDim];
   const flat = g.reshape(ids, ["rows_all"]);
@@ -94,6 +98,27 @@ function outputDistribution(g: Graph, logits: Value): void {
 
 /** Its tables stand where an operator wants some and reads none. */
 const plainRotary: Rotary = { theta: 10_000, scaling: null };
+
+export interface ServingGraphOptions {
+  readonly format?: NumberFormat | undefined;
+  /** Modules that adapters add to. */
+  readonly adapted?: readonly string[];
+}
+
+/** y + ((x·Aᵀ) ⊙ columns)·B for the adapted modules. Source: Hu et al., arXiv:2106.09685. */
+function withAdapters(g: Graph, weights: Weights, adapted: ReadonlySet<string>): Weights {
+  if (adapted.size === 0) return weights;
+  const columns = g.input("adapter_columns", "float32", ["rows_all", "rank"]);
+  const product: Weights["product"] = (x, name, outputs) => {
+    const y = weights.product(x, name, outputs);
+    if (!adapted.has(name)) return y;
+    const a = g.input(`${name}.lora_a`, "float32", ["rank", Number(x.shape[1])]);
+    const b = g.input(`${name}.lora_b`, "float32", ["rank", outputs]);
+    const low = g.mul(g.matmul(x, a, { transB: true }), columns);
+    return g.add(y, g.matmul(low, b));
+  };
+  return { tensor: weights.tensor, product };
+}
 
 /** How matrices are held while serving; everything else is float32. */
 export type NumberFormat = "float32" | "int8" | "int4";

@@ -82,7 +82,7 @@ export function createPolicy(parts: PolicyParts): Policy {
       );
       return candidates;
     },
-    score: (prompt, completion, signal) => generator.score(prompt, completion, signal),
+    score: (prompt, completion, signal) => generator.score(prompt, completion, { signal }),
   };
 }
 

@@ -72,7 +72,7 @@ describe("sampling", () => {
 
   test("reports log-probabilities that scoring the completion gives again", async () => {
     const [completion] = await engine.sample(prompt, 1, sampling({ seed: 4 }), { signal });
-    const scored = await engine.score(prompt, ids(completion!), signal);
+    const scored = await engine.score(prompt, ids(completion!), { signal });
     completion!.tokens.forEach(({ logprob }, t) => {
       expect(scored[t]).toBeCloseTo(logprob, 4);
     });
@@ -93,7 +93,7 @@ describe("sampling", () => {
     const { chiSquareSurvival } = await import("../../src/base/statistics.ts");
     let statistic = 0;
     for (let id = 0; id < tinyConfig.vocabSize; id++) {
-      const expected = draws * Math.exp((await engine.score(prompt, [id], signal))[0]!);
+      const expected = draws * Math.exp((await engine.score(prompt, [id], { signal }))[0]!);
       statistic += ((counts.get(id) ?? 0) - expected) ** 2 / expected;
     }
     expect(chiSquareSurvival(statistic, tinyConfig.vocabSize - 1)).toBeGreaterThan(1e-3);

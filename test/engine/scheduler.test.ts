@@ -17,6 +17,7 @@ function requestOf(n: number, { maxTokens = 1, ...control }: Options = {}): Samp
     sampling: { ...plainSampling, maxTokens },
     control: { signal: new AbortController().signal, ...control },
     contextTokens: 1000,
+    adapter: null,
     support: new Support(),
   });
   request.completions.catch(() => undefined);

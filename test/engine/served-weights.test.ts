@@ -39,7 +39,7 @@ async function openEngine(format: NumberFormat, source: ModelSource = whole): Pr
 }
 
 async function logprobsOf(engine: Engine): Promise<number[]> {
-  const logprobs = await engine.score(prompt, completion, new AbortController().signal);
+  const logprobs = await engine.score(prompt, completion, new AbortController());
   await engine.dispose();
   return [...logprobs];
 }

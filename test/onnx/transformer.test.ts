@@ -12,6 +12,7 @@ import { servingGraph } from "../../src/onnx/serving-graph.ts";
 import { applyHead, packedForward, packedInputs } from "../../src/onnx/transformer.ts";
 import { count, nd } from "../support/arrays.ts";
 import { modelOf, type Published, tinyLlama } from "../support/configs.ts";
+import { formulaWeights } from "../support/formula-weights.ts";
 import { gradientError } from "../support/gradients.ts";
 import { type Feed, feed } from "../support/graphs.ts";
 import { softmax, sum } from "../support/naive.ts";
@@ -223,15 +224,6 @@ async function serveAll(
     });
   }
   return served;
-}
-
-/** The weights' formula of scripts/fixtures/transformers_logits.py. */
-function formulaWeights(name: string, size: number): Float32Array {
-  const n = sum([...Buffer.from(name)]);
-  return Float32Array.from({ length: size }, (_, i) => {
-    const u = ((7919 * i + 31 * i * i + 104729 * n) % 1009) / 1009 - 0.5;
-    return name.endsWith("norm.weight") ? 1 + 0.5 * u : 0.6 * u;
-  });
 }
 
 /** What scripts/fixtures/transformers_logits.py wrote. */

@@ -1,0 +1,139 @@
+/**
+ * LoRA adapters as PEFT writes them: `adapter_config.json` and `adapter_model.safetensors`. What they add to a
+ * matrix W is scale · B·A. A setting that would change the numbers and is not implemented is refused by name.
+ * Source: Hu et al., arXiv:2106.09685; scale α/r, or α/√r where `use_rslora` says so (Kalajdzievski, arXiv:2312.03732).
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { type Static, Type } from "typebox";
+import { GatewayError } from "../base/errors.ts";
+import { readCheckpointJson } from "../base/json-file.ts";
+import type { ModelConfig } from "./config.ts";
+import { readSafetensors, type StoredTensor, toFloat32 } from "./safetensors.ts";
+import { weightShapes } from "./weight-shapes.ts";
+
+export interface LoraMatrix {
+  readonly rank: number;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly scale: number;
+  /** A: [rank, inputs]. */
+  readonly a: Float32Array;
+  /** B: [outputs, rank]. */
+  readonly b: Float32Array;
+}
+
+export interface LoraAdapter {
+  /** The first 12 hexadecimal digits of the SHA-256 of its tensors and settings. */
+  readonly revision: string;
+  /** By the module they add to, "model.layers.0.self_attn.q_proj". */
+  readonly matrices: ReadonlyMap<string, LoraMatrix>;
+}
+
+const nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
+  Type.Optional(Type.Union([schema, Type.Null()]));
+const patterns = nullable(Type.Record(Type.String(), Type.Number({ exclusiveMinimum: 0 })));
+
+const AdapterConfig = Type.Object({
+  peft_type: Type.String(),
+  r: Type.Integer({ minimum: 1 }),
+  lora_alpha: Type.Number({ exclusiveMinimum: 0 }),
+  use_rslora: nullable(Type.Boolean()),
+  alpha_pattern: patterns,
+});
+type AdapterConfig = Static<typeof AdapterConfig>;
+
+/** Keys whose other values would change the numbers → the values implemented; an absent key is one of them. */
+const implemented: Readonly<Record<string, (value: unknown) => boolean>> = {
+  peft_type: (value) => value === "LORA",
+  use_dora: (value) => value === false,
+  fan_in_fan_out: (value) => value === false,
+  lora_bias: (value) => value === false,
+  bias: (value) => value === "none",
+  modules_to_save: (value) => Array.isArray(value) && value.length === 0,
+  trainable_token_indices: () => false,
+  layer_replication: () => false,
+  use_qalora: (value) => value === false,
+};
+
+/**
+ * @param base the model it is for.
+ * @throws GatewayError checkpoint_invalid for a missing or faulty file, a setting not implemented, or an
+ * adapter of another model.
+ */
+export async function readAdapter(folder: string, base: ModelConfig): Promise<LoraAdapter> {
+  const path = join(folder, "adapter_config.json");
+  const config = await readCheckpointJson(path, AdapterConfig);
+  for (const [key, isImplemented] of Object.entries(implemented)) {
+    const value: unknown = (config as Record<string, unknown>)[key]; // keys the schema does not name are kept
+    if (value === undefined || value === null || isImplemented(value)) continue;
+    const problem = `'${key}' is ${JSON.stringify(value)}, which is not implemented`;
+    throw invalid(path, problem, "Merge the adapter into its model, or train it without.");
+  }
+  const file = join(folder, "adapter_model.safetensors");
+  const tensors = await readSafetensors(file);
+  const shapes = weightShapes(base);
+  const matrices = new Map<string, LoraMatrix>();
+  for (const name of tensors.keys()) {
+    const module = moduleOf(name);
+    if (module === null) {
+      throw invalid(file, `'${name}' is not a part of LoRA`, "Merge the adapter into its model.");
+    }
+    if (matrices.has(module)) continue;
+    matrices.set(module, matrixOf(file, module, tensors, shapes.get(`${module}.weight`), config));
+  }
+  const hash = createHash("sha256").update(JSON.stringify(config));
+  for (const [name, { data }] of [...tensors].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(name).update(data);
+  }
+  return { revision: hash.digest("hex").slice(0, 12), matrices };
+}
+
+const WRAPPED = "base_model.model.";
+
+/** "base_model.model.<module>.lora_A.weight" → the module; null for any other name. */
+function moduleOf(name: string): string | null {
+  const match = /^base_model\.model\.(.+)\.lora_[AB]\.weight$/.exec(name);
+  return match ? match[1]! : null;
+}
+
+const ADAPTABLE = /^model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)$/;
+
+function matrixOf(
+  file: string,
+  module: string,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  shape: readonly number[] | undefined,
+  config: AdapterConfig,
+): LoraMatrix {
+  if (!shape || !ADAPTABLE.test(module)) {
+    const problem = shape
+      ? `it adapts '${module}'; supported are the projections of the layers`
+      : `it adapts '${module}', which the model does not have`;
+    throw invalid(file, problem, "Load it with the model it was trained on.");
+  }
+  const [a, b] = ["A", "B"].map((side) => tensors.get(`${WRAPPED}${module}.lora_${side}.weight`));
+  if (!a || !b) throw invalid(file, `'${module}' lacks one of A and B`, "Export it again.");
+  const [outputs, inputs] = shape as [number, number]; // a projection's
+  const rank = a.shape[0]!;
+  const isShaped = `${a.shape}` === `${[rank, inputs]}` && `${b.shape}` === `${[outputs, rank]}`;
+  if (!isShaped) {
+    const problem = `'${module}' has A [${a.shape}] and B [${b.shape}] for a matrix of [${outputs},${inputs}]`;
+    throw invalid(file, problem, "Load it with the model it was trained on.");
+  }
+  const alpha = alphaOf(module, config);
+  const scale = alpha / (config.use_rslora ? Math.sqrt(rank) : rank);
+  return { rank, inputs, outputs, scale, a: toFloat32(a), b: toFloat32(b) };
+}
+
+/** A pattern is a module's name or its end, as PEFT reads it. */
+function alphaOf(module: string, { lora_alpha: alpha, alpha_pattern: exceptions }: AdapterConfig) {
+  const found = Object.entries(exceptions ?? {}).find(([pattern]) =>
+    new RegExp(`(.*\\.)?(${pattern})$`).test(module),
+  );
+  return found ? found[1] : alpha;
+}
+
+function invalid(path: string, problem: string, remedy: string): GatewayError {
+  return new GatewayError("checkpoint_invalid", { path, problem, remedy });
+}
