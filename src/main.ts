@@ -46,7 +46,9 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     defaultReward: models.reward.id,
     created: models.policy.created,
   });
-  const gateway = createGateway({ registry, strategies, store, clock });
+  const adapters = models.adapters(registry);
+  for (const name of await adapters.available()) await adapters.load(name);
+  const gateway = createGateway({ registry, adapters, strategies, store, clock });
   metrics.onScrape(() => {
     const { waiting, running, slots, preemptions, prefixes, cacheBytes } = models.engineStats();
     metrics.preemptions.set(preemptions);

@@ -4,7 +4,9 @@ import { systemClock } from "./base/clock.ts";
 import type { Config } from "./base/config.ts";
 import { Turnstile } from "./engine/turnstile.ts";
 import { openRuntime, type Provider } from "./onnx/runtime/index.ts";
+import { createAdapters } from "./registry/adapters.ts";
 import { loadPolicy, loadReward } from "./registry/load.ts";
+import type { Registry } from "./registry/registry.ts";
 
 /** Beside `src/` and `dist/` alike. */
 const EMBEDDED = join(import.meta.dirname, "..", "models");
@@ -15,6 +17,7 @@ type ModelSettings = Pick<
   | "rewardDir"
   | "policyFormat"
   | "rewardFormat"
+  | "adaptersDir"
   | "dataDir"
   | "cacheBytesMax"
   | "prefixBytesMax"
@@ -39,7 +42,7 @@ export async function loadModels(config: ModelSettings) {
     ...(config.threads ? { threads: config.threads } : {}),
   };
   const { sequencesMax, queueSequencesMax, contextTokens, cacheBytesMax } = config;
-  const { policy, engine } = await loadPolicy({
+  const loaded = await loadPolicy({
     ...common,
     folder: config.policyDir || join(EMBEDDED, "tiny-chat"),
     format: config.policyFormat,
@@ -53,9 +56,13 @@ export async function loadModels(config: ModelSettings) {
     folder: config.rewardDir || join(EMBEDDED, "tiny-reward"),
     format: config.rewardFormat,
   });
+  const { policy, engine } = loaded;
   return {
     policy,
     reward,
+    /** Served beside the policy, by way of the registry. */
+    adapters: (registry: Registry) =>
+      createAdapters({ ...loaded, folder: config.adaptersDir, registry }),
     engineStats: () => engine.stats,
     rewardStats: () => rewardEngine.stats,
     async dispose() {

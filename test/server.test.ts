@@ -1,11 +1,13 @@
 /** The whole server on the embedded models, driven by the official client. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import OpenAI from "openai";
 import pino from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { loadConfig } from "../src/base/config.ts";
+import { createRandom } from "../src/base/random.ts";
+import { type StoredTensor, writeSafetensors } from "../src/checkpoints/safetensors.ts";
 import { type Server, startServer } from "../src/main.ts";
 import { openStore } from "../src/store/store.ts";
 
@@ -21,7 +23,9 @@ let client: OpenAI;
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "plumbline-test-"));
-  const flags = { port: "0", dataDir, logLevel: "silent" };
+  const adaptersDir = join(dataDir, "adapters");
+  await writeAdapter(join(adaptersDir, "tuned"));
+  const flags = { port: "0", dataDir, adaptersDir, logLevel: "silent" };
   server = await startServer(loadConfig({ flags, environment: {} }), pino({ level: "silent" }));
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
 });
@@ -29,6 +33,24 @@ beforeAll(async () => {
 afterAll(async () => {
   await rm(dataDir, { recursive: true, force: true });
 });
+
+/** On the first layer of the embedded policy; strong enough to be noticed. */
+async function writeAdapter(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const config = { peft_type: "LORA", r: 2, lora_alpha: 4, target_modules: ["o_proj"] };
+  await writeFile(join(folder, "adapter_config.json"), JSON.stringify(config));
+  const random = createRandom(1);
+  const matrix = (shape: readonly number[]): StoredTensor => {
+    const data = Float32Array.from({ length: shape[0]! * shape[1]! }, () => random.normal());
+    return { dtype: "F32", shape, data: new Uint8Array(data.buffer) };
+  };
+  const name = "base_model.model.model.layers.0.self_attn.o_proj.lora";
+  const tensors = new Map([
+    [`${name}_A.weight`, matrix([2, 256])],
+    [`${name}_B.weight`, matrix([256, 2])],
+  ]);
+  await writeSafetensors(join(folder, "adapter_model.safetensors"), tensors);
+}
 
 interface Report {
   chosen: number;
@@ -52,6 +74,38 @@ test("best-of-n answers with the candidate of the highest reward, and all of the
   expect(report.reward).toBe(Math.max(...rewards));
   expect(answer.choices[0]!.message.content).toBe(report.candidates[report.chosen]!.text);
   expect(report.kl.bound).toBeCloseTo(Math.log(8) - 7 / 8, 12);
+});
+
+test("an adapter is a model of its own, goes and comes back, and leaves the policy as it was", async () => {
+  const ask = async (model: string) => {
+    const answer = await client.chat.completions.create({
+      model,
+      messages,
+      seed: 2,
+      max_tokens: 8,
+    });
+    return { text: answer.choices[0]!.message.content, revision: answer.system_fingerprint };
+  };
+  const adapters = (method: string, path: string, body?: object) =>
+    fetch(`${server.url}/v1/adapters${path}`, {
+      method,
+      ...(body && {
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      }),
+    });
+  const [plain, tuned] = [await ask("tiny-chat"), await ask("tiny-chat:tuned")];
+  expect(tuned.text).not.toBe(plain.text);
+  expect(tuned.revision).toMatch(new RegExp(`^${plain.revision}\\+[0-9a-f]{12}$`));
+  expect((await adapters("POST", "", { name: "tuned" })).status).toBe(409);
+  expect((await adapters("DELETE", "/tuned")).status).toBe(200);
+  await expect(ask("tiny-chat:tuned")).rejects.toMatchObject({ status: 404 });
+  expect(await ask("tiny-chat")).toEqual(plain);
+  expect((await adapters("DELETE", "/tuned")).status).toBe(404);
+  expect((await adapters("POST", "", { name: "../adapters/tuned" })).status).toBe(404);
+  const loaded = await adapters("POST", "", { name: "tuned" });
+  expect(await loaded.json()).toMatchObject({ id: "tiny-chat:tuned", kind: "policy" });
+  expect(await ask("tiny-chat:tuned")).toEqual(tuned);
 });
 
 test("a seed reproduces the answer, also amid other requests", async () => {

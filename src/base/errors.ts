@@ -59,6 +59,17 @@ export const errorTable = {
     param: () => "model",
     text: (p) => `The model '${p.model}' does not exist. Known models: ${list(p.known)}.`,
   }),
+  adapter_not_found: entry<{ adapter: string; known: readonly string[] }>({
+    status: 404,
+    param: () => "name",
+    text: (p) =>
+      `There is no adapter '${p.adapter}'. Known: ${list(p.known)}. Put its folder into the one that the setting adaptersDir names.`,
+  }),
+  adapter_exists: entry<{ adapter: string }>({
+    status: 409,
+    param: () => "name",
+    text: (p) => `The adapter '${p.adapter}' is loaded already. Unload it first to load it anew.`,
+  }),
   strategy_not_found: entry<{ strategy: string; known: readonly string[] }>({
     status: 400,
     param: () => "alignment.strategy",

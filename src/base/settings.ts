@@ -61,6 +61,11 @@ export const settingsSchema = Type.Object(
       default: "",
       description: "Checkpoint folder of the reward model. Empty: the embedded `tiny-reward`.",
     }),
+    adaptersDir: Type.String({
+      default: "",
+      description:
+        "Folder of LoRA adapters of the policy, as PEFT saves them: each folder in it is served as the model `<policy>:<folder>`, all of them from the start. Empty: none.",
+    }),
     policyFormat: Type.Enum(["float32", "int8", "int4"], {
       default: "float32",
       description:

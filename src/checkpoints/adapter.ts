@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { type Static, Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
 import { readCheckpointJson } from "../base/json-file.ts";
+import { isSameShape } from "./checkpoint.ts";
 import type { ModelConfig } from "./config.ts";
 import { readSafetensors, type StoredTensor, toFloat32 } from "./safetensors.ts";
 import { weightShapes } from "./weight-shapes.ts";
@@ -116,9 +117,8 @@ function matrixOf(
   if (!a || !b) throw invalid(file, `'${module}' lacks one of A and B`, "Export it again.");
   const [outputs, inputs] = shape as [number, number]; // a projection's
   const rank = a.shape[0]!;
-  const isShaped = `${a.shape}` === `${[rank, inputs]}` && `${b.shape}` === `${[outputs, rank]}`;
-  if (!isShaped) {
-    const problem = `'${module}' has A [${a.shape}] and B [${b.shape}] for a matrix of [${outputs},${inputs}]`;
+  if (!isSameShape(a.shape, [rank, inputs]) || !isSameShape(b.shape, [outputs, rank])) {
+    const problem = `'${module}' has A [${a.shape.join()}] and B [${b.shape.join()}] for a matrix of [${outputs},${inputs}]`;
     throw invalid(file, problem, "Load it with the model it was trained on.");
   }
   const alpha = alphaOf(module, config);

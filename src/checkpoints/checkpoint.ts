@@ -137,7 +137,7 @@ function mismatch(
     : null;
 }
 
-const isSameShape = (a: readonly number[], b: readonly number[]) =>
+export const isSameShape = (a: readonly number[], b: readonly number[]) =>
   a.length === b.length && a.every((size, i) => size === b[i]);
 
 const isFloat = ({ dtype }: StoredTensor) => /^B?F/.test(dtype);

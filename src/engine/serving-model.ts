@@ -89,7 +89,7 @@ export class ServingModel {
    */
   async prepareAdapters(adapters: readonly NamedAdapter[]): Promise<() => void> {
     const bank = adapters.length > 0 ? new AdapterBank(this.runtime, adapters) : null;
-    const isSameGraph = bank !== null && `${bank.modules}` === `${this.#bank?.modules}`;
+    const isSameGraph = bank !== null && bank.modules.join() === this.#bank?.modules.join();
     const session = bank && !isSameGraph ? await this.#openAdapted(bank.modules) : null;
     return () => {
       if (!isSameGraph) {

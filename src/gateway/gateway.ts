@@ -5,6 +5,7 @@
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { GatewayError } from "../base/errors.ts";
+import type { Adapters } from "../registry/adapters.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { ChatMessage } from "../registry/types.ts";
 import type { Reward } from "../rewards/define.ts";
@@ -17,6 +18,7 @@ import type { Answer, AnswerEvent, AnswerRequest, Gateway, RewardScores } from "
 
 export interface GatewayParts {
   readonly registry: Registry;
+  readonly adapters: Adapters;
   readonly strategies: readonly Strategy[];
   /** Null: nothing is logged. */
   readonly store: Pick<Store, "append"> | null;
@@ -24,12 +26,23 @@ export interface GatewayParts {
 }
 
 /** @throws GatewayError when a preset names an unknown strategy, or options that do not fit it. */
-export function createGateway({ registry, strategies, store, clock }: GatewayParts): Gateway {
+export function createGateway({
+  registry,
+  adapters,
+  strategies,
+  store,
+  clock,
+}: GatewayParts): Gateway {
   const plan = createPlanner(registry, strategies);
   const recorder = createRecorder(store, clock);
   return {
     models: () => registry.models(),
     policy: (model) => registry.model(model).policy,
+    async loadAdapter(name) {
+      const { id } = await adapters.load(name);
+      return registry.models().find((card) => card.id === id)!;
+    },
+    unloadAdapter: (name) => adapters.unload(name),
     answer: (request) => answer(request, { plan, recorder, clock }),
     score: async (name, messages, texts, signal) =>
       score(rewardNamed(registry, name), { messages, texts, signal }),

@@ -75,6 +75,10 @@ export interface Gateway {
   models(): readonly ModelCard[];
   /** The policy behind a model id (a preset's too). @throws GatewayError model_not_found */
   policy(model: string): Policy;
+  /** @throws GatewayError adapter_not_found, adapter_exists, checkpoint_invalid */
+  loadAdapter(name: string): Promise<ModelCard>;
+  /** Settles when nothing runs with it any more. @throws GatewayError adapter_not_found */
+  unloadAdapter(name: string): Promise<void>;
   answer(request: AnswerRequest): AsyncGenerator<AnswerEvent, void, void>;
   /** Raw rewards of given texts. @throws GatewayError reward_not_found */
   score(

@@ -16,6 +16,7 @@ import { watchConnections } from "./connections.ts";
 import type { App, HttpContext } from "./context.ts";
 import { createErrorHandler, errorBody } from "./errors.ts";
 import { createObserver } from "./observe.ts";
+import { adapterRoutes } from "./routes/adapters.ts";
 import { chatRoute } from "./routes/chat.ts";
 import { completionsRoute } from "./routes/completions.ts";
 import { modelRoutes } from "./routes/models.ts";
@@ -79,6 +80,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   completionsRoute(app, context);
   rewardsRoute(app, context);
   modelRoutes(app, context);
+  adapterRoutes(app, context);
   streamRoute(app, context);
   operationRoutes(app, context);
   return app;

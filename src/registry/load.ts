@@ -4,7 +4,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { GatewayError } from "../base/errors.ts";
 import { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { type Task, tasks } from "../checkpoints/config.ts";
+import { type ModelConfig, type Task, tasks } from "../checkpoints/config.ts";
 import { Engine, type EngineOptions } from "../engine/engine.ts";
 import { RewardEngine } from "../engine/reward-engine.ts";
 import { type ModelSource, ServingModel, type ServingOptions } from "../engine/serving-model.ts";
@@ -14,7 +14,7 @@ import type { Reward } from "../rewards/define.ts";
 import { rewardKinds } from "../rewards/index.ts";
 import { ChatTemplate } from "../text/chat-template.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
-import { createPolicy } from "./policy.ts";
+import { createPolicy, type PolicyParts } from "./policy.ts";
 import type { Policy } from "./types.ts";
 
 export interface LoadOptions extends ServingOptions {
@@ -28,24 +28,27 @@ export interface LoadOptions extends ServingOptions {
 }
 
 /** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
-export async function loadPolicy(
-  options: LoadOptions & EngineOptions,
-): Promise<{ policy: Policy; engine: Engine }> {
-  const { tokenizer, template, model, created, sampling, eosIds } = await load(
-    options,
-    "generation",
-  );
+export async function loadPolicy(options: LoadOptions & EngineOptions): Promise<LoadedPolicy> {
+  const { tokenizer, template, model, created, config } = await load(options, "generation");
   const engine = new Engine(model, options);
-  const policy = createPolicy({
+  const parts: PolicyParts = {
     id: basename(options.folder),
     created,
     generator: engine,
     tokenizer,
     template,
-    endIds: eosIds,
-    defaults: sampling,
-  });
-  return { policy, engine };
+    endIds: config.eosIds,
+    defaults: config.sampling,
+  };
+  return { policy: createPolicy(parts), engine, parts, config };
+}
+
+export interface LoadedPolicy {
+  readonly policy: Policy;
+  readonly engine: Engine;
+  /** What the policy was made of, and its configuration: for its adapters. */
+  readonly parts: PolicyParts;
+  readonly config: ModelConfig;
 }
 
 /** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
@@ -111,8 +114,7 @@ async function load(options: LoadOptions, task: Task) {
     template,
     model,
     created: Math.floor(mtimeMs / 1000),
-    sampling: checkpoint.config.sampling,
-    eosIds: checkpoint.config.eosIds,
+    config: checkpoint.config,
   };
 }
 

@@ -1,4 +1,4 @@
-/** What is served, by public id: policies, presets on them, and rewards. Fixed once created. */
+/** What is served, by public id: policies, presets on them, and rewards. Only policies come and go. */
 import { GatewayError } from "../base/errors.ts";
 import type { Reward } from "../rewards/define.ts";
 import type { ModelCard, Policy, Preset } from "./types.ts";
@@ -20,6 +20,9 @@ export interface Registry {
   model(id: string): { readonly policy: Policy; readonly preset: Preset | null };
   /** @throws GatewayError reward_not_found */
   reward(id: string): Reward;
+  /** The policy is listed last of its kind. @throws GatewayError config_invalid when its id is taken. */
+  add(policy: Policy): void;
+  remove(id: string): void;
   readonly presets: readonly Preset[];
   readonly defaultReward: Reward | null;
 }
@@ -40,9 +43,8 @@ export function createRegistry(parts: RegistryParts): Registry {
   if (defaultReward !== null && !rewards.has(defaultReward)) {
     throw unknownName("the default reward", "reward", defaultReward, rewards);
   }
-  const cards = listCards(parts);
   return {
-    models: () => cards,
+    models: () => listCards({ ...parts, policies: [...policies.values()] }),
     model(id) {
       const preset = presets.get(id) ?? null;
       const policy = policies.get(preset?.model ?? id);
@@ -56,6 +58,13 @@ export function createRegistry(parts: RegistryParts): Registry {
       const reward = rewards.get(id);
       if (reward) return reward;
       throw new GatewayError("reward_not_found", { reward: id, known: [...rewards.keys()] });
+    },
+    add(policy) {
+      refuseDuplicates({ ...parts, policies: [...policies.values(), policy] });
+      policies.set(policy.id, policy);
+    },
+    remove(id) {
+      policies.delete(id);
     },
     presets: parts.presets,
     defaultReward: defaultReward === null ? null : rewards.get(defaultReward)!,

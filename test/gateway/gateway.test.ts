@@ -57,6 +57,13 @@ interface World {
   readonly clock: ReturnType<typeof steppingClock>;
 }
 
+/** None: what they are is tested with the engine and over HTTP. */
+const adapters: GatewayParts["adapters"] = {
+  available: async () => [],
+  load: () => Promise.reject(new Error("no adapters here")),
+  unload: () => Promise.reject(new Error("no adapters here")),
+};
+
 function world(
   { reward = byLength(), ...registryParts }: Partial<RegistryParts> & { reward?: Reward } = {},
   gatewayParts: Partial<GatewayParts> = {},
@@ -72,7 +79,7 @@ function world(
     ...registryParts,
   });
   return {
-    gateway: createGateway({ registry, strategies, store, clock, ...gatewayParts }),
+    gateway: createGateway({ registry, adapters, strategies, store, clock, ...gatewayParts }),
     store,
     clock,
   };

@@ -23,6 +23,7 @@ test("the OpenAPI document describes every route", async () => {
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
   );
   expect(routes.toSorted()).toEqual([
+    "DELETE /v1/adapters/{name}",
     "GET /healthz",
     "GET /metrics",
     "GET /openapi.json",
@@ -30,11 +31,12 @@ test("the OpenAPI document describes every route", async () => {
     "GET /v1/models",
     "GET /v1/models/{id}",
     "GET /v1/stream",
+    "POST /v1/adapters",
     "POST /v1/chat/completions",
     "POST /v1/completions",
     "POST /v1/rewards",
   ]);
-  const served = app.printRoutes({ commonPrefix: false }).match(/\((?:GET|POST)/g);
+  const served = app.printRoutes({ commonPrefix: false }).match(/\((?:GET|POST|DELETE)/g);
   expect(served).toHaveLength(routes.length);
   for (const methods of Object.values(document.paths)) {
     for (const { summary, responses } of Object.values(methods)) {

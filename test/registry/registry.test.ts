@@ -37,6 +37,22 @@ describe("the registry", () => {
     ]);
   });
 
+  test("policies come and go", () => {
+    const registry = createRegistry(parts);
+    const other = { ...policy, id: "table:tuned" };
+    registry.add(other);
+    expect(registry.models().map(({ id }) => id)).toEqual([
+      "table",
+      "table:tuned",
+      "table/best-of-4",
+      "judge",
+    ]);
+    expect(registry.model("table:tuned").policy).toBe(other);
+    expect(() => registry.add(other)).toThrow(/'table:tuned' is given twice/);
+    registry.remove("table:tuned");
+    expect(() => registry.model("table:tuned")).toThrow(/does not exist/);
+  });
+
   test("finds a policy by its own id and by a preset's", () => {
     const registry = createRegistry(parts);
     expect(registry.model("table")).toEqual({ policy, preset: null });

@@ -132,6 +132,12 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
     seen,
     aborted,
     models: () => cards,
+    async loadAdapter(adapter) {
+      throw new GatewayError("adapter_not_found", { adapter, known: [] });
+    },
+    async unloadAdapter(adapter) {
+      throw new GatewayError("adapter_not_found", { adapter, known: [] });
+    },
     policy: policyOf,
     answer,
     async score(reward, _messages, given) {

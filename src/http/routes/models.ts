@@ -51,7 +51,7 @@ export function modelRoutes(app: App, { gateway }: HttpContext): void {
   );
 }
 
-function wireModel({ id, created, kind, revision, contextTokens }: ModelCard) {
+export function wireModel({ id, created, kind, revision, contextTokens }: ModelCard) {
   const card = { id, object: "model", created, owned_by: "plumbline" };
   return { ...card, kind, revision, context_tokens: contextTokens };
 }
