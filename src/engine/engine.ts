@@ -206,24 +206,34 @@ export class Engine implements Generator {
   }
 
   #wake(): void {
-    this.#loop ??= this.#run().finally(() => {
-      this.#loop = null;
-    });
+    this.#loop ??= this.#run();
   }
 
-  /** Steps until there is nothing to do. A step that fails ends every request with `engine_failed`. */
+  /**
+   * Steps until there is nothing to do. A step that fails ends every request with `engine_failed`. From the last
+   * look for work to the end nothing is awaited: who comes in between would be left behind.
+   */
   async #run(): Promise<void> {
     try {
-      while (await this.#step());
+      do await this.#step();
+      while (this.#hasWork);
       this.#scheduler.selfCheck();
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause);
       this.#scheduler.failAll(new GatewayError("engine_failed", { problem }, { cause }));
+    } finally {
+      this.#loop = null;
     }
   }
 
-  /** One iteration: at most one chunk of a prompt, then one token for everything that runs. False when idle. */
-  async #step(): Promise<boolean> {
+  get #hasWork(): boolean {
+    const { running, waiting } = this.#scheduler;
+    const isChangeReady = this.#change?.isReady() ?? false;
+    return running.length > 0 || waiting > 0 || this.#scoring.length > 0 || isChangeReady;
+  }
+
+  /** One iteration: at most one chunk of a prompt, then one token for everything that runs. */
+  async #step(): Promise<void> {
     this.#release();
     if (this.#change?.isReady()) {
       this.#change.apply();
@@ -235,9 +245,6 @@ export class Engine implements Generator {
     this.#scheduler.shed(this.#move);
     const running = [...this.#scheduler.running];
     if (running.length > 0) await this.#decode(running);
-    const isChangeReady = this.#change?.isReady() ?? false;
-    const { waiting } = this.#scheduler;
-    return running.length > 0 || this.#scoring.length > 0 || waiting > 0 || isChangeReady;
   }
 
   /** Computes a chunk of the next request's prompt, and gives slots to its candidates when that was the last. */

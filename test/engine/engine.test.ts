@@ -57,6 +57,17 @@ describe("sampling", () => {
     expect(among).toEqual(alone);
   });
 
+  test("takes up what comes in just as it comes to rest", async () => {
+    const one = () => engine.sample(prompt, 1, sampling({ maxTokens: 1 }), { signal });
+    const first = await one();
+    for (let after = 0; after < 12; after++) {
+      const last = one();
+      for (let i = 0; i < after; i++) await Promise.resolve(); // so many turns before the next
+      expect(await one()).toEqual(first);
+      expect(await last.then(one)).toEqual(first);
+    }
+  });
+
   test("gives candidate i the same tokens whatever n is", async () => {
     const few = await engine.sample(prompt, 2, sampling(), { signal });
     const many = await engine.sample(prompt, 10, sampling(), { signal });
