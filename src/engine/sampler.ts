@@ -5,6 +5,7 @@
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import { cdfBlock } from "../onnx/serving-graph.ts";
 import { type Cutoff, countCutoff } from "./selection.ts";
 import { Support } from "./support.ts";
 import type { SampledToken, Sampling, TokenLogprob } from "./types.ts";
@@ -16,7 +17,7 @@ export interface LogitsRow {
   readonly logits: Float32Array;
   /** ln Σ exp(logits). */
   readonly logSumExp: number;
-  /** [V] running sum of softmax(logits / temperature); needed for plain sampling only. */
+  /** [V] running sums of softmax(logits / temperature) within blocks of `cdfBlock(V)`; needed for plain sampling only. */
   readonly cdf: Float32Array | null;
 }
 
@@ -110,19 +111,32 @@ function hasPenalties({ frequencyPenalty, presencePenalty }: Sampling): boolean 
   return frequencyPenalty !== 0 || presencePenalty !== 0;
 }
 
-/** A softmax over NaN or ±Infinity is NaN to its end; the exact path then decides what that means. */
+/** A softmax over NaN or ±Infinity is NaN everywhere; the exact path then decides what that means. */
 function isUsable(cdf: Float32Array | null): cdf is Float32Array {
   return cdf !== null && Number.isFinite(cdf[cdf.length - 1]);
 }
 
 /**
- * First index whose cdf exceeds u of the last one. Strictly exceeds: where float32 swallowed a
- * probability the cdf does not rise, and such a token is never drawn.
+ * First index at which the running sum exceeds u of the whole: blocks are summed in double precision, then one
+ * block is searched. Strictly exceeds: where float32 swallowed a probability the sum does not rise, and such a
+ * token is never drawn.
  */
 function drawFromCdf(cdf: Float32Array, u: number): number {
-  let low = 0;
-  let high = cdf.length - 1; // cdf[high] > target throughout
-  const target = u * cdf[high]!;
+  const block = cdfBlock(cdf.length);
+  let total = 0;
+  for (let end = block; end <= cdf.length; end += block) total += cdf[end - 1]!;
+  let target = u * total;
+  let start = 0; // of the last block that adds something, up to the one that holds the target
+  for (let at = 0; at < cdf.length; at += block) {
+    const mass = cdf[at + block - 1]!;
+    if (mass > 0) start = at;
+    if (target < mass) break;
+    // Rounding may leave the target at the very end: then the last token that adds something is drawn.
+    target = at + block < cdf.length ? target - mass : Infinity;
+  }
+  let low = start;
+  let high = start + block - 1;
+  while (high > start && cdf[high - 1]! === cdf[high]!) high--; // nothing is drawn of what adds nothing
   while (low < high) {
     const middle = (low + high) >>> 1;
     if (cdf[middle]! > target) high = middle;

@@ -26,7 +26,8 @@ export const isServableHead = (headDim: number) => headDim % HEAD_MULTIPLE === 0
  * Inputs: input_ids [batch, tokens]; lengths [batch] int32, tokens in the cache after this step less
  * one; total int32, the longest of them; rows [selected] int64, which of the batch·tokens rows reach
  * the head; for logits, temperature [selected, 1] float32.
- * Outputs: logits [selected, vocab], log_sum_exp [selected], cdf [selected, vocab] = Σ softmax(logits/T);
+ * Outputs: logits [selected, vocab], log_sum_exp [selected], cdf [selected, vocab] = Σ softmax(logits/T)
+ * within each block of `cdfBlock(vocab)`;
  * or scores [selected, labels]; present keys and values [batch, kvHeads, capacity, headDim].
  *
  * With adapted modules, the ranks of all adapters stand side by side as columns: for each module inputs
@@ -93,7 +94,24 @@ function outputDistribution(g: Graph, logits: Value): void {
   const temperature = g.input("temperature", "float32", ["selected", 1]);
   g.output("logits", logits);
   g.output("log_sum_exp", g.logSumExp(logits, -1));
-  g.output("cdf", g.op("CumSum", [g.softmax(g.div(logits, temperature))], { axis: 1, reverse: 0 }));
+  const probabilities = g.softmax(g.div(logits, temperature));
+  const vocabSize = Number(logits.shape[1]);
+  const block = cdfBlock(vocabSize);
+  const blocks = g.reshape(probabilities, ["selected", vocabSize / block, block]);
+  const sums = g.op("CumSum", [blocks], { axis: 2, reverse: 0 });
+  g.output("cdf", g.reshape(sums, ["selected", vocabSize]));
+}
+
+const CDF_BLOCK_MAX = 1024;
+
+/**
+ * Over how many tokens probabilities are summed in single precision: a running sum over 150,000 would have lost
+ * the small ones. The largest divisor of the vocabulary up to 1,024.
+ */
+export function cdfBlock(vocabSize: number): number {
+  let block = Math.min(vocabSize, CDF_BLOCK_MAX);
+  while (vocabSize % block !== 0) block--;
+  return block;
 }
 
 /** Its tables stand where an operator wants some and reads none. */

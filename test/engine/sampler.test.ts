@@ -119,7 +119,7 @@ describe("plain sampling", () => {
   });
 
   test("gives the exact path's token but within the cdf's float32 rounding", () => {
-    for (const size of [5, 300, 2048]) {
+    for (const size of [5, 300, 2048, 50_000]) {
       const row = graphRow(normalLogits(size, 3, size), 0.7);
       const p = referenceProbabilities(row.logits, sampling({ temperature: 0.7 }));
       let sum = 0;
@@ -127,7 +127,7 @@ describe("plain sampling", () => {
         sum += share;
         return sum;
       });
-      const rounding = size * 2 ** -24;
+      const rounding = Math.min(size, 1024) * 2 ** -24; // of one block, whatever the vocabulary
       const uniforms = createRandom(size);
       let differing = 0;
       const support = new Support();
@@ -154,6 +154,22 @@ describe("plain sampling", () => {
     const row = { logits: new Float32Array(7), logSumExp: Math.log(7), cdf };
     expect(new RowSampler(plainSampling, new Script(u)).sample(row).id).toBe(id);
   });
+});
+
+test("a token at the end of its block, or before blocks that add nothing, is drawn as often as it should", () => {
+  const size = 4096; // four blocks
+  const logits = new Float32Array(size).fill(-Infinity);
+  for (const [id, share] of [
+    [1023, 0.25],
+    [1024, 0.25],
+    [2500, 0.5],
+  ] as const)
+    logits[id] = Math.log(share);
+  const row = graphRow(logits);
+  const draw = (u: number) => new RowSampler(plainSampling, new Script(u)).sample(row).id;
+  expect([0, 0.2499, 0.2501, 0.4999, 0.5001, 0.9999, 1 - 2 ** -53].map(draw)).toEqual([
+    1023, 1023, 1024, 1024, 2500, 2500, 2500,
+  ]);
 });
 
 describe("any options", () => {

@@ -8,7 +8,7 @@ import { InvariantError } from "../../src/base/assert.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { Graph } from "../../src/onnx/graph.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
-import { servingGraph } from "../../src/onnx/serving-graph.ts";
+import { cdfBlock, servingGraph } from "../../src/onnx/serving-graph.ts";
 import { applyHead, packedForward, packedInputs } from "../../src/onnx/transformer.ts";
 import { count, nd } from "../support/arrays.ts";
 import { modelOf, type Published, tinyLlama } from "../support/configs.ts";
@@ -117,19 +117,34 @@ describe("serving", () => {
     expect(distance(chunks.flat(), once["logits"]!)).toBeLessThan(1e-4);
   });
 
-  test("sums the distribution up: ln Σ e^logits, and Σ softmax(logits / T)", async () => {
-    const model: Model = { config: tinyLlama(), head: "logits", values: randomWeights(2) };
-    const server = await Server.open(runtime, model, 1);
-    const step = { slots: [0, 1], tokens: [tokens(1, 4)], lengths: [4], temperature: 0.5 } as const;
-    const { logits, log_sum_exp: logSumExp, cdf } = await server.run(step);
-    server.dispose();
-    for (const [t, row] of logits!.entries()) {
-      expect(logSumExp![t]![0]).toBeCloseTo(Math.log(sum(row.map(Math.exp))), 5);
-      const probabilities = softmax(row.map((logit) => logit / 0.5));
-      const expected = probabilities.map((_, i) => sum(probabilities.slice(0, i + 1)));
-      expect(distance([cdf![t]!], [expected])).toBeLessThan(1e-5);
-    }
-  });
+  test.each([
+    [31, 31],
+    [4096, 1024],
+    [2050, 410],
+  ])(
+    "sums the distribution up over %d tokens: ln Σ e^logits, and Σ softmax(logits / T) by %d",
+    async (vocab, block) => {
+      const config = tinyLlama({ vocab_size: vocab });
+      const model: Model = { config, head: "logits", values: randomWeights(2) };
+      const server = await Server.open(runtime, model, 1);
+      const step = {
+        slots: [0, 1],
+        tokens: [tokens(1, 4)],
+        lengths: [4],
+        temperature: 0.5,
+      } as const;
+      const { logits, log_sum_exp: logSumExp, cdf } = await server.run(step);
+      server.dispose();
+      expect(cdfBlock(vocab)).toBe(block);
+      for (const [t, row] of logits!.entries()) {
+        expect(logSumExp![t]![0]).toBeCloseTo(Math.log(sum(row.map(Math.exp))), 5);
+        const probabilities = softmax(row.map((logit) => logit / 0.5));
+        let running = 0;
+        const expected = probabilities.map((p, i) => (running = (i % block ? running : 0) + p));
+        expect(distance([cdf![t]!], [expected])).toBeLessThan(1e-5);
+      }
+    },
+  );
 
   test("refuses heads that the runtime's attention cannot share or split", () => {
     expect(() => servingGraph({ ...tinyLlama(), heads: 3 }, "logits")).toThrow(InvariantError);

@@ -5,6 +5,7 @@
 import { chiSquareSurvival } from "../../src/base/statistics.ts";
 import type { LogitsRow } from "../../src/engine/sampler.ts";
 import type { Sampling } from "../../src/engine/types.ts";
+import { cdfBlock } from "../../src/onnx/serving-graph.ts";
 
 /** Neutral options: the model's own distribution. */
 export const plainSampling: Sampling = {
@@ -49,8 +50,10 @@ export function graphRow(values: ArrayLike<number>, temperature = 1): LogitsRow 
   const scale = temperature || 1;
   const exponentials = logits.map((logit) => Math.exp(Math.fround((logit - max) / scale)));
   const total = exponentials.reduce((part, value) => Math.fround(part + value), 0);
+  const block = cdfBlock(logits.length);
   let running = 0;
-  const cdf = exponentials.map((value) => {
+  const cdf = exponentials.map((value, id) => {
+    if (id % block === 0) running = 0;
     running = Math.fround(running + Math.fround(value / total));
     return running;
   });
