@@ -10,6 +10,7 @@ import { GatewayError } from "../base/errors.ts";
 import { readCheckpointJson } from "../base/json-file.ts";
 import { isSameShape } from "./checkpoint.ts";
 import type { ModelConfig } from "./config.ts";
+import { nullable } from "./families.ts";
 import { readSafetensors, type StoredTensor, toFloat32 } from "./safetensors.ts";
 import { weightShapes } from "./weight-shapes.ts";
 
@@ -31,8 +32,6 @@ export interface LoraAdapter {
   readonly matrices: ReadonlyMap<string, LoraMatrix>;
 }
 
-const nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
-  Type.Optional(Type.Union([schema, Type.Null()]));
 const patterns = nullable(Type.Record(Type.String(), Type.Number({ exclusiveMinimum: 0 })));
 
 const AdapterConfig = Type.Object({

@@ -14,7 +14,14 @@ import {
   readOptionalCheckpointJson,
 } from "../base/json-file.ts";
 import type { TransformerConfig } from "../onnx/transformer.ts";
-import { type Family, families, Settings, transformerOf, Unimplemented } from "./families.ts";
+import {
+  type Family,
+  families,
+  nullable,
+  Settings,
+  transformerOf,
+  Unimplemented,
+} from "./families.ts";
 
 /** What a class is for, by the ending of its name; the last two score each label at a sequence's end or at every token. */
 export const tasks = {
@@ -96,8 +103,6 @@ export async function writeModelConfig(
   }
 }
 
-const nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
-  Type.Optional(Type.Union([schema, Type.Null()]));
 const ids = nullable(Type.Union([Type.Integer(), Type.Array(Type.Integer())]));
 
 const AnyObject = Type.Record(Type.String(), Type.Unknown());

@@ -20,7 +20,7 @@ export interface Family {
 
 const count = Type.Integer({ minimum: 1 });
 const positive = Type.Number({ exclusiveMinimum: 0 });
-const nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
+export const nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
   Type.Optional(Type.Union([schema, Type.Null()]));
 
 const RopeSettings = Type.Object({
@@ -77,7 +77,8 @@ export const Settings = Type.Object({
 });
 export type Settings = Static<typeof Settings>;
 
-const silu = { hidden_act: ["silu"] };
+const noSoftcaps = { attn_logit_softcapping: [null], final_logit_softcapping: [null] };
+const silu = { ...noSoftcaps, hidden_act: ["silu"] };
 const gemmaActivation = { hidden_activation: ["gelu_pytorch_tanh", null] };
 const fullAttention = { sliding_window: [null], use_sliding_window: [false, null] };
 
@@ -158,7 +159,7 @@ export const families: Readonly<Record<string, Family>> = {
   gemma: {
     prefix: "Gemma",
     defaults: { ...gemmaDefaults, num_key_value_heads: 16, hidden_act: "gelu_pytorch_tanh" },
-    implemented: { ...gemmaActivation, hidden_act: ["gelu_pytorch_tanh"] },
+    implemented: { ...noSoftcaps, ...gemmaActivation, hidden_act: ["gelu_pytorch_tanh"] },
     differences: (s) => ({ ...gemma(s), outputBias: s.attention_bias ?? false }),
   },
   gemma2: {

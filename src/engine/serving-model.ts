@@ -90,7 +90,7 @@ export class ServingModel {
   async prepareAdapters(adapters: readonly NamedAdapter[]): Promise<() => void> {
     const bank = adapters.length > 0 ? new AdapterBank(this.runtime, adapters) : null;
     const isSameGraph = bank !== null && bank.modules.join() === this.#bank?.modules.join();
-    const session = bank && !isSameGraph ? await this.#openAdapted(bank.modules) : null;
+    const session = bank && !isSameGraph ? await this.#openAdapted(bank) : null;
     return () => {
       if (!isSameGraph) {
         this.#adapted?.dispose();
@@ -128,10 +128,16 @@ export class ServingModel {
     for (const tensor of this.#weights.values()) tensor.dispose();
   }
 
-  #openAdapted(adapted: readonly string[]): Promise<Session> {
-    const graph = servingGraph(this.config, this.head, { format: this.#options.format, adapted });
+  async #openAdapted(bank: AdapterBank): Promise<Session> {
+    const { format } = this.#options;
+    const graph = servingGraph(this.config, this.head, { format, adapted: bank.modules });
     const parts = { runtime: this.runtime, weights: this.#weights, prepacked: this.#prepacked };
-    return openSession(graph, parts, this.#options);
+    try {
+      return await openSession(graph, parts, this.#options);
+    } catch (error) {
+      bank.dispose();
+      throw error;
+    }
   }
 }
 

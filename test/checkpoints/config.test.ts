@@ -266,6 +266,8 @@ describe("refuses, by name,", () => {
     ["sliding_window", { sliding_window: 4096 }, "null"],
     ["layer_types", { layer_types: ["full_attention", "sliding_attention"] }, '"full_attention"'],
     ["pretraining_tp", { pretraining_tp: 2 }, "1"],
+    ["attn_logit_softcapping", { attn_logit_softcapping: 50 }, "null"],
+    ["final_logit_softcapping", { final_logit_softcapping: 30 }, "null"],
     ["quantization_config", { quantization_config: { bits: 4 } }, "null"],
     ["partial_rotary_factor", { partial_rotary_factor: 0.5 }, "1, null"],
   ])("a value of %s that is not implemented", async (key, change, supported) => {
