@@ -2,18 +2,17 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock } from "../../src/base/clock.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { readAdapter } from "../../src/checkpoints/adapter.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import type { NamedAdapter } from "../../src/engine/adapter-bank.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { type ModelSource, ServingModel } from "../../src/engine/serving-model.ts";
-import { Turnstile } from "../../src/engine/turnstile.ts";
+import type { ModelSource } from "../../src/engine/serving-model.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { modelOf, type Published } from "../support/configs.ts";
 import { formulaWeights } from "../support/formula-weights.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
+import { loadModel } from "../support/tiny-model.ts";
 
 const fixture = join(import.meta.dirname, "../fixtures/peft");
 const {
@@ -46,11 +45,7 @@ const sampling = { ...plainSampling, maxTokens: 20, endTokens: new Set<number>()
 const prompt = ids.slice(0, 4);
 
 async function open(source = base): Promise<Engine> {
-  const model = await ServingModel.load(runtime, source, "logits", {
-    provider: "cpu",
-    turnstile: new Turnstile(systemClock),
-    threads: 1,
-  });
+  const model = await loadModel(runtime, source, "logits");
   return new Engine(model, { sequencesMax: 8, queueSequencesMax: 64, prefixBytesMax: 1e8 });
 }
 

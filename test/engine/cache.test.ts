@@ -1,14 +1,11 @@
 /** The cache against an array of arrays, and the engine within a budget against one without. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock } from "../../src/base/clock.ts";
 import { bytesPerToken, type CacheBlock, KvCache } from "../../src/engine/cache.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
-import { ServingModel } from "../../src/engine/serving-model.ts";
-import { Turnstile } from "../../src/engine/turnstile.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
-import { tinyConfig, tinySource } from "../support/tiny-model.ts";
+import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
 
 let runtime: Runtime;
 beforeAll(() => {
@@ -80,11 +77,7 @@ describe("a budget", () => {
     seed,
   });
   async function open(options: Partial<EngineOptions>): Promise<Engine> {
-    const model = await ServingModel.load(runtime, tinySource(1, config), "logits", {
-      provider: "cpu",
-      turnstile: new Turnstile(systemClock),
-      threads: 1,
-    });
+    const model = await loadModel(runtime, tinySource(1, config), "logits");
     return new Engine(model, { sequencesMax: 16, queueSequencesMax: 64, ...options });
   }
 

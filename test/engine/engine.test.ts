@@ -1,14 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock } from "../../src/base/clock.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { RewardEngine } from "../../src/engine/reward-engine.ts";
-import { ServingModel } from "../../src/engine/serving-model.ts";
-import { Turnstile } from "../../src/engine/turnstile.ts";
 import type { Completion, Sampling } from "../../src/engine/types.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Head } from "../../src/onnx/transformer.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
-import { tinyConfig, tinySource } from "../support/tiny-model.ts";
+import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
 
 let runtime: Runtime;
 let engine: Engine;
@@ -27,10 +24,7 @@ const promptOf = (i: number) =>
   Array.from({ length: 2 + (i % 9) }, (_, t) => (7 * i + 3 * t + 8) % 61);
 const ids = ({ tokens }: Completion) => tokens.map(({ id }) => id);
 
-async function load(head: Head): Promise<ServingModel> {
-  const turnstile = new Turnstile(systemClock);
-  return ServingModel.load(runtime, tinySource(), head, { provider: "cpu", turnstile, threads: 1 });
-}
+const load = (head: Head) => loadModel(runtime, tinySource(), head);
 
 beforeAll(async () => {
   runtime = openRuntime();

@@ -1,18 +1,15 @@
 /** The cache of prompts' beginnings against a model of it, and the engine with it against one without. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock } from "../../src/base/clock.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { BLOCK_TOKENS, type CacheBlock } from "../../src/engine/cache.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { PrefixCache } from "../../src/engine/prefix-cache.ts";
 import { RewardEngine } from "../../src/engine/reward-engine.ts";
-import { ServingModel } from "../../src/engine/serving-model.ts";
-import { Turnstile } from "../../src/engine/turnstile.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Head } from "../../src/onnx/transformer.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
-import { tinyConfig, tinySource } from "../support/tiny-model.ts";
+import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
 
 const BLOCK_BYTES = 8;
 const blockOf = (value: number, length = BLOCK_TOKENS): CacheBlock => ({
@@ -85,13 +82,7 @@ describe("the engine", () => {
   const long = Array.from({ length: 5 * BLOCK_TOKENS }, () => random.integer(61));
   const config = { ...tinyConfig, contextTokens: 512 };
 
-  async function load(head: Head): Promise<ServingModel> {
-    return ServingModel.load(runtime, tinySource(1, config), head, {
-      provider: "cpu",
-      turnstile: new Turnstile(systemClock),
-      threads: 1,
-    });
-  }
+  const load = (head: Head) => loadModel(runtime, tinySource(1, config), head);
   const open = async (prefixBytesMax: number, sequencesMax = 4) =>
     new Engine(await load("logits"), { sequencesMax, queueSequencesMax: 64, prefixBytesMax });
 

@@ -3,14 +3,12 @@ import { mkdtemp, readdir, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { systemClock } from "../../src/base/clock.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { type ModelSource, ServingModel } from "../../src/engine/serving-model.ts";
-import { Turnstile } from "../../src/engine/turnstile.ts";
+import type { ModelSource } from "../../src/engine/serving-model.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { NumberFormat } from "../../src/onnx/serving-graph.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
-import { tinyConfig, tinySource } from "../support/tiny-model.ts";
+import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
 
 let runtime: Runtime;
 let cacheDir = "";
@@ -28,13 +26,7 @@ const prompt = [3, 1, 4, 1, 5];
 const completion = [9, 2, 6, 5, 3, 5, 8];
 
 async function openEngine(format: NumberFormat, source: ModelSource = whole): Promise<Engine> {
-  const model = await ServingModel.load(runtime, source, "logits", {
-    provider: "cpu",
-    turnstile: new Turnstile(systemClock),
-    threads: 1,
-    format,
-    cacheDir,
-  });
+  const model = await loadModel(runtime, source, "logits", { format, cacheDir });
   return new Engine(model, { sequencesMax: 8, queueSequencesMax: 8 });
 }
 

@@ -1,7 +1,15 @@
 /** A transformer of a few thousand random weights: every code path of a real one, in milliseconds. */
+
+import { systemClock } from "../../src/base/clock.ts";
 import { createRandom } from "../../src/base/random.ts";
-import type { ModelSource } from "../../src/engine/serving-model.ts";
-import type { TransformerConfig } from "../../src/onnx/transformer.ts";
+import {
+  type ModelSource,
+  ServingModel,
+  type ServingOptions,
+} from "../../src/engine/serving-model.ts";
+import { Turnstile } from "../../src/engine/turnstile.ts";
+import type { Runtime } from "../../src/onnx/runtime/index.ts";
+import type { Head, TransformerConfig } from "../../src/onnx/transformer.ts";
 import { tinyLlama } from "./configs.ts";
 
 export const tinyConfig: TransformerConfig = tinyLlama({
@@ -42,4 +50,20 @@ export function tinySource(seed = 1, config: TransformerConfig = tinyConfig): Mo
     }),
   );
   return { config, revision: `tiny-${seed}`, weight: (name) => weights.get(name)! };
+}
+
+/** On the CPU, one thread, a turnstile of its own. */
+export function loadModel(
+  runtime: Runtime,
+  source: ModelSource,
+  head: Head,
+  more: Partial<ServingOptions> = {},
+): Promise<ServingModel> {
+  const turnstile = new Turnstile(systemClock);
+  return ServingModel.load(runtime, source, head, {
+    provider: "cpu",
+    turnstile,
+    threads: 1,
+    ...more,
+  });
 }
