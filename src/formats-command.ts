@@ -6,7 +6,7 @@ import { loadConfig } from "./base/config.ts";
 import { GatewayError } from "./base/errors.ts";
 import { corpusTexts, perplexity, piecesOf } from "./jobs/perplexity.ts";
 import { loadModels } from "./models.ts";
-import type { NumberFormat } from "./onnx/serving-graph.ts";
+import type { NumberFormat } from "./onnx/serving-weights.ts";
 import type { Policy } from "./registry/types.ts";
 
 const FORMATS: readonly NumberFormat[] = ["float32", "int8", "int4"];

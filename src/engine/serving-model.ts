@@ -12,7 +12,8 @@ import type {
   Session,
   Tensor,
 } from "../onnx/runtime/index.ts";
-import { type NumberFormat, servingGraph } from "../onnx/serving-graph.ts";
+import { servingGraph } from "../onnx/serving-graph.ts";
+import type { NumberFormat } from "../onnx/serving-weights.ts";
 import type { Head, TransformerConfig } from "../onnx/transformer.ts";
 import { AdapterBank, type NamedAdapter } from "./adapter-bank.ts";
 import { KvCache } from "./cache.ts";

@@ -33,7 +33,10 @@ const microsoftOps: ReadonlySet<OpName> = new Set([
  */
 export function encode(g: Graph, name = "plumbline"): Uint8Array {
   const tensors = g.initializers.map(encodeInitializer);
-  const nodes = g.nodes.map((node, i) => encodeNode(node, i, tensors));
+  const renamed = outputNames(g);
+  const nodes = g.nodes
+    .filter((node) => !isRenaming(node, renamed))
+    .map((node, i) => encodeNode(node, i, { tensors, renamed }));
   const model = create(ModelProtoSchema, {
     irVersion: IR_VERSION,
     producerName: "plumbline",
@@ -52,7 +55,33 @@ export function encode(g: Graph, name = "plumbline"): Uint8Array {
   return toBinary(ModelProtoSchema, model);
 }
 
-function encodeNode(node: Node, index: number, tensors: TensorProto[]): NodeProto {
+/**
+ * Computed values that are outputs take the output's name, so that the runtime computes them where the output is
+ * bound; left to a copying node it would do so only for values that nobody else reads.
+ */
+function outputNames({ nodes, outputs }: Graph): Map<string, string> {
+  const asked = new Set(outputs.map(({ name }) => name));
+  const computed = new Set(nodes.flatMap((node) => node.outputs.map(({ name }) => name)));
+  const renamed = new Map<string, string>();
+  for (const { op, inputs, outputs: made } of nodes) {
+    const [from, to] = [inputs[0]?.name, made[0]!.name];
+    if (op !== "Identity" || !asked.has(to) || from === undefined) continue;
+    if (computed.has(from) && !asked.has(from) && !renamed.has(from)) renamed.set(from, to);
+  }
+  return renamed;
+}
+
+function isRenaming({ op, inputs, outputs }: Node, renamed: ReadonlyMap<string, string>): boolean {
+  return op === "Identity" && renamed.get(inputs[0]!.name) === outputs[0]!.name;
+}
+
+interface Encoding {
+  readonly tensors: TensorProto[];
+  readonly renamed: ReadonlyMap<string, string>;
+}
+
+function encodeNode(node: Node, index: number, { tensors, renamed }: Encoding): NodeProto {
+  const nameOf = ({ name }: Value) => renamed.get(name) ?? name;
   const { attributes, constants } = onnxForm(node);
   const extra = constants.map((numbers, i) => {
     const tensor = intTensor(`constant_${index}_${i}`, numbers);
@@ -63,8 +92,8 @@ function encodeNode(node: Node, index: number, tensors: TensorProto[]): NodeProt
     name: `${node.op}_${index}`,
     opType: node.op,
     domain: microsoftOps.has(node.op) ? MICROSOFT : "",
-    input: [...node.inputs.map((value) => value.name), ...extra],
-    output: node.outputs.map((value) => value.name),
+    input: [...node.inputs.map(nameOf), ...extra],
+    output: node.outputs.map(nameOf),
     attribute: [...attributes],
   });
 }

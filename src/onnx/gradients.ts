@@ -149,6 +149,7 @@ export const gradients: { readonly [K in OpName]: Gradient<K> } = {
   Size: flat1,
   ConstantOfShape: flat1,
   // Serving only: training graphs hold whole weights and spell attention out.
+  TensorScatter: () => [null, null, null],
   MatMulNBits: () => [null, null, null, null],
   GroupQueryAttention: () => [null, null, null, null, null, null, null, null, null],
 };

@@ -60,6 +60,8 @@ export interface Ops {
   RMSNormalization: { in: [Value, Value]; at: { epsilon: number } };
   /** X [batch, heads, tokens, headDim], cos and sin [positions, headDim/2], ids [batch, tokens]; halves rotated. */
   RotaryEmbedding: { in: [Value, Value, Value, Value]; at: None };
+  /** Serving only: cache [batch, heads, capacity, size], updates [batch, heads, tokens, size], where each batch's start [batch]. */
+  TensorScatter: { in: [Value, Value, Value]; at: { axis: number } };
   Shape: Unary;
   Size: Unary;
   ConstantOfShape: {

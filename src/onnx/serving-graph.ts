@@ -1,17 +1,15 @@
 /** The transformer as it is served: keys and values in a cache updated in place, matrices in few bits where asked. */
 import { assert } from "../base/assert.ts";
 import { Graph, type Value } from "./graph.ts";
-import { type Bits, BLOCK, isQuantizable, quantizedShapes } from "./quantize.ts";
 import type { Rotary } from "./rotary.ts";
+import { type ServingGraphOptions, servedWeights } from "./serving-weights.ts";
 import {
   decoder,
   type Head,
   headOver,
   rotaryConstants,
-  sharedWeights,
   type TransformerConfig,
   type Weights,
-  wholeWeights,
 } from "./transformer.ts";
 
 /** The runtime's cached attention takes multiples of this many numbers a head. */
@@ -29,15 +27,11 @@ export const isServableHead = (headDim: number) => headDim % HEAD_MULTIPLE === 0
  * Outputs: logits [selected, vocab], log_sum_exp [selected], cdf [selected, vocab] = Σ softmax(logits/T)
  * within each block of `cdfBlock(vocab)`;
  * or scores [selected, labels]; present keys and values [batch, kvHeads, capacity, headDim].
- *
- * With adapted modules, the ranks of all adapters stand side by side as columns: for each module inputs
- * `<module>.lora_a` [rank, in] and `<module>.lora_b` [rank, out], and adapter_columns [batch·tokens, rank], 1 where
- * a row's adapter has the column and 0 elsewhere. A row without adapter gets exactly what it gets without any.
- */
+ * */
 export function servingGraph(
   config: TransformerConfig,
   head: Head,
-  { format = "float32", adapted = [] }: ServingGraphOptions = {},
+  options: ServingGraphOptions = {},
 ): Graph {
   const g = new Graph();
   const { heads, kvHeads, headDim } = config;
@@ -47,7 +41,7 @@ export function servingGraph(
   const lengths = g.input("lengths", "int32", ["batch"]);
   const total = g.input("total", "int32", []);
   const selected = g.input("rows", "int64", ["selected"]);
-  const weights = withAdapters(g, servedWeights(g, format), new Set(adapted));
+  const weights = servedWeights(g, options);
   const tables = rotaryConstants(g, config);
   const cacheShape = ["batch", kvHeads, "capacity", headDim];
   const flat = g.reshape(ids, ["rows_all"]);
@@ -83,10 +77,21 @@ export function servingGraph(
     g.output(`present_value_${layer}`, value!);
     return g.reshape(mixed!, ["rows_all", heads * headDim]);
   });
-  const scores = headOver(g, config, weights, head, g.gather(hidden, selected));
+  outputHead(g, config, weights, head, g.gather(hidden, selected));
+  return g;
+}
+
+/** Hidden rows [selected, hiddenSize] → the outputs that a step reads. */
+export function outputHead(
+  g: Graph,
+  config: TransformerConfig,
+  weights: Weights,
+  head: Head,
+  hidden: Value,
+): void {
+  const scores = headOver(g, config, weights, head, hidden);
   if (head === "scores") g.output("scores", scores);
   else outputDistribution(g, scores);
-  return g;
 }
 
 /** What sampling needs of the logits and no more; see `engine/sampler.ts`. */
@@ -116,57 +121,3 @@ export function cdfBlock(vocabSize: number): number {
 
 /** Its tables stand where an operator wants some and reads none. */
 const plainRotary: Rotary = { theta: 10_000, scaling: null };
-
-export interface ServingGraphOptions {
-  readonly format?: NumberFormat | undefined;
-  /** Modules that adapters add to. */
-  readonly adapted?: readonly string[];
-}
-
-/** y + ((x·Aᵀ) ⊙ columns)·B for the adapted modules. Source: Hu et al., arXiv:2106.09685. */
-function withAdapters(g: Graph, weights: Weights, adapted: ReadonlySet<string>): Weights {
-  if (adapted.size === 0) return weights;
-  const columns = g.input("adapter_columns", "float32", ["rows_all", "rank"]);
-  const product: Weights["product"] = (x, name, outputs) => {
-    const y = weights.product(x, name, outputs);
-    if (!adapted.has(name)) return y;
-    const a = g.input(`${name}.lora_a`, "float32", ["rank", Number(x.shape[1])]);
-    const b = g.input(`${name}.lora_b`, "float32", ["rank", outputs]);
-    const low = g.mul(g.matmul(x, a, { transB: true }), columns);
-    return g.add(y, g.matmul(low, b));
-  };
-  return { tensor: weights.tensor, product };
-}
-
-/** How matrices are held while serving; everything else is float32. */
-export type NumberFormat = "float32" | "int8" | "int4";
-
-/** The output matrix is held in 8 bits at least: its errors reach the probabilities undamped. */
-function bitsOf(format: NumberFormat, name: string): Bits {
-  return format === "int4" && name !== "lm_head" && name !== "model.embed_tokens" ? 4 : 8;
-}
-
-function servedWeights(g: Graph, format: NumberFormat): Weights {
-  const whole = wholeWeights(g, sharedWeights(g));
-  if (format === "float32") return whole;
-  const product: Weights["product"] = (x, name, outputs) => {
-    const inputs = Number(x.shape[1]);
-    if (!isQuantizable(inputs)) return whole.product(x, name, outputs);
-    const bits = bitsOf(format, name);
-    const shapes = quantizedShapes(outputs, inputs, bits);
-    const part = (key: "packed" | "scales" | "zeros") =>
-      g.weight(
-        `${name}.weight.${bits}bit.${key}`,
-        key === "scales" ? "float32" : "uint8",
-        shapes[key],
-      );
-    return g.op("MatMulNBits", [x, part("packed"), part("scales"), part("zeros")], {
-      K: inputs,
-      N: outputs,
-      bits,
-      block_size: BLOCK,
-      accuracy_level: 4,
-    });
-  };
-  return { tensor: whole.tensor, product };
-}

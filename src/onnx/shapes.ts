@@ -170,6 +170,7 @@ export const inferences: { readonly [K in OpName]: Infer<K> } = {
   ReduceLogSumExp: reduction,
   RMSNormalization: ([x]) => [x],
   RotaryEmbedding: ([x]) => [x],
+  TensorScatter: ([cache]) => [cache],
   Shape: ([x]) => [{ dtype: "int64", shape: [x.shape.length] }],
   Size: () => [{ dtype: "int64", shape: [] }],
   ConstantOfShape: (_, { dtype, shape }) => [{ dtype, shape }],

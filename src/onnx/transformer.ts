@@ -260,7 +260,7 @@ export function rotaryConstants(g: Graph, { contextTokens, headDim }: Transforme
   return (rotary: Rotary) => made(JSON.stringify(rotary));
 }
 
-function memoized<K, V>(make: (key: K) => V): (key: K) => V {
+export function memoized<K, V>(make: (key: K) => V): (key: K) => V {
   const known = new Map<K, V>();
   return (key) => {
     const value = known.get(key) ?? make(key);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Engine } from "../../src/engine/engine.ts";
 import type { ModelSource } from "../../src/engine/serving-model.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
-import type { NumberFormat } from "../../src/onnx/serving-graph.ts";
+import type { NumberFormat } from "../../src/onnx/serving-weights.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
 import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
 

@@ -307,6 +307,18 @@ const cases: { readonly [K in OpName]: readonly Case<Attributes<K>>[] } = {
       expected: () => nd([], [7]),
     },
   ],
+  TensorScatter: [
+    {
+      says: "one row a batch",
+      x: [single(random(1, [2, 2, 3, 2])), single(random(2, [2, 2, 1, 2])), int64([2], [2, 0])],
+      at: { axis: -2 },
+      constant: [0, 1],
+      expected: (cache, update) =>
+        generate([2, 2, 3, 2], ([b, h, t, i]) =>
+          t === [2, 0][b!] ? at(update, [b!, h!, 0, i!]) : at(cache, [b!, h!, t!, i!]),
+        ),
+    },
+  ],
   MatMulNBits: [4, 8].map((bits) => fewBits(bits as 4 | 8)),
   GroupQueryAttention: [groupQuery],
 };
