@@ -64,7 +64,7 @@ export class KvCache {
    * Makes the cache hold so many slots of so many tokens; what both sizes hold stays. Views of before are
    * of the old memory. Takes one layer more than the larger of both sizes meanwhile.
    */
-  resize(slots: number, capacity: number): void {
+  async resize(slots: number, capacity: number): Promise<void> {
     const { kvHeads, headDim } = this.#sizes;
     const [kept, size] = [
       Math.min(slots, this.#slots),
@@ -97,8 +97,20 @@ export class KvCache {
     };
   }
 
+  /** Views of one slot, as a prefix that others share. */
+  slot(slot: number): Record<string, Tensor> {
+    const { kvHeads, headDim } = this.#sizes;
+    const size = kvHeads * this.#capacity * headDim;
+    return Object.fromEntries(
+      this.#tensors.map(({ name, tensor }) => [
+        `prefix_${name}`,
+        tensor.view([kvHeads, this.#capacity, headDim], slot * size),
+      ]),
+    );
+  }
+
   /** Copies `length` tokens of a slot out, from token `from` on. */
-  read(slot: number, from: number, length: number): CacheBlock {
+  async read(slot: number, from: number, length: number): Promise<CacheBlock> {
     const { kvHeads, headDim } = this.#sizes;
     const size = length * headDim;
     const tensors = this.#tensors.map(({ tensor }) => {
@@ -113,7 +125,7 @@ export class KvCache {
   }
 
   /** Writes blocks one after the other into a slot, from its first token on. */
-  write(slot: number, blocks: readonly CacheBlock[]): void {
+  async write(slot: number, blocks: readonly CacheBlock[]): Promise<void> {
     const { headDim } = this.#sizes;
     let from = 0;
     for (const { length, tensors } of blocks) {
@@ -129,7 +141,7 @@ export class KvCache {
   }
 
   /** Copies the first `length` tokens of a slot to another. */
-  copy(from: number, to: number, length: number): void {
+  async copy(from: number, to: number, length: number): Promise<void> {
     const { kvHeads, headDim } = this.#sizes;
     const shift = (to - from) * kvHeads * this.#capacity * headDim;
     for (const { tensor } of this.#tensors) {

@@ -1,16 +1,15 @@
 /**
  * Continuous batching for one policy revision: sequences join and leave between steps. Token ids only;
- * this file decides what runs next, `decode-batch.ts` and `prompt-runner.ts` run it.
+ * this file decides what runs next, `batches.ts` and `prompt-reader.ts` run it.
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { NamedAdapter } from "./adapter-bank.ts";
-import { bytesPerToken, wholeBlocks } from "./cache.ts";
-import { DecodeBatch } from "./decode-batch.ts";
+import { Batches } from "./batches.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
 import { PromptReader } from "./prompt-reader.ts";
-import { type MoveSlot, Scheduler } from "./scheduler.ts";
-import { SampleRequest, type Sequence } from "./sequence.ts";
+import { Scheduler } from "./scheduler.ts";
+import { SampleRequest } from "./sequence.ts";
 import type { ServingModel } from "./serving-model.ts";
 import { Support } from "./support.ts";
 import type { Completion, Generator, SampleControl, Sampling } from "./types.ts";
@@ -36,17 +35,23 @@ export interface EngineStats {
   readonly cacheBytes: number;
 }
 
+/**
+ * From how many candidates and prompt tokens on a prompt is held and read once for all candidates. Below, the rows of
+ * all requests are better run together. A request's own numbers decide, never what runs beside it.
+ */
+const SHARING_CANDIDATES = 4;
+const SHARING_TOKENS = 256;
+
 export class Engine implements Generator {
   readonly revision: string;
   readonly contextTokens: number;
   readonly vocabSize: number;
   readonly #model: ServingModel;
   readonly #cacheBytesMax: number;
-  readonly #cacheTokensMax: number;
   readonly #scheduler: Scheduler;
   readonly #prefixes: PrefixCache;
   readonly #prompts: PromptReader;
-  readonly #batch: DecodeBatch;
+  readonly #batches: Batches;
   /** Given completions to be scored, in order of arrival; each is a step of its own. */
   readonly #scoring: (() => Promise<void>)[] = [];
   readonly #support = new Support();
@@ -54,7 +59,7 @@ export class Engine implements Generator {
   /** Ids of adapters that nothing new may ask for. */
   readonly #leaving = new Set<string>();
   /** What waits for the next step that is ready for it. */
-  #change: { isReady: () => boolean; apply: () => void } | null = null;
+  #change: { isReady: () => boolean; apply: () => Promise<void> } | null = null;
   #lastChange: Promise<unknown> = Promise.resolve();
   #loop: Promise<void> | null = null;
 
@@ -73,22 +78,22 @@ export class Engine implements Generator {
     this.vocabSize = model.config.vocabSize;
     this.#model = model;
     this.#cacheBytesMax = cacheBytesMax;
-    this.#cacheTokensMax = Math.floor(cacheBytesMax / bytesPerToken(model.config));
+    this.#batches = new Batches(model, sequencesMax, cacheBytesMax);
     this.#scheduler = new Scheduler({
       slots: sequencesMax,
       waitingMax: queueSequencesMax,
-      fits: (sequences, tokens) => this.#cacheTokens(sequences, tokens) <= this.#cacheTokensMax,
+      fits: (occupants) => this.#batches.fits(occupants),
+      leave: (sequences) => this.#batches.leave(sequences),
     });
     this.#prefixes = new PrefixCache(prefixBytesMax);
     this.#prompts = new PromptReader(model, this.#prefixes);
-    this.#batch = new DecodeBatch(model, sequencesMax);
   }
 
   get stats(): EngineStats {
-    const { waiting, running, slots, preemptions } = this.#scheduler;
+    const { waiting, slots, preemptions } = this.#scheduler;
+    const running = this.#scheduler.running.filter((sequence) => !sequence.ended);
     const prefixes = this.#prefixes.stats;
-    const { cache } = this.#batch;
-    const cacheBytes = cache.slots * cache.capacity * bytesPerToken(this.#model.config);
+    const cacheBytes = this.#batches.bytes;
     return { waiting, running: running.length, slots, preemptions, prefixes, cacheBytes };
   }
 
@@ -100,7 +105,6 @@ export class Engine implements Generator {
   ): Promise<Completion[]> {
     if (control.signal.aborted) return Promise.reject(control.signal.reason);
     this.#refuseTooLong(prompt.length);
-    this.#refuseTooLarge(prompt.length + sampling.maxTokens);
     const request = new SampleRequest({
       prompt,
       n,
@@ -109,7 +113,9 @@ export class Engine implements Generator {
       contextTokens: this.contextTokens,
       adapter: this.#adapterNamed(control.adapter),
       support: this.#support,
+      sharesPrompt: n >= SHARING_CANDIDATES && prompt.length >= SHARING_TOKENS,
     });
+    this.#refuseTooLarge(request, prompt.length + sampling.maxTokens);
     this.#scheduler.enqueue(request);
     this.#wake();
     return request.completions;
@@ -150,8 +156,8 @@ export class Engine implements Generator {
     this.#scheduler.failAll(new GatewayError("shutting_down", {}));
     await this.#loop;
     this.#prompts.dispose();
-    this.#batch.dispose();
-    this.#model.dispose();
+    this.#batches.dispose();
+    await this.#model.dispose();
   }
 
   #adapterNamed(id: string | undefined): NamedAdapter | null {
@@ -170,8 +176,8 @@ export class Engine implements Generator {
       const adapters = change();
       const apply = await this.#model.prepareAdapters(adapters);
       await new Promise<void>((resolve) => {
-        const task = () => {
-          apply();
+        const task = async () => {
+          await apply();
           this.#adapters = new Map(adapters.map((adapter) => [adapter.id, adapter]));
           resolve();
         };
@@ -189,18 +195,13 @@ export class Engine implements Generator {
     throw new GatewayError("prompt_too_long", { tokens, limit: this.contextTokens - 1 });
   }
 
-  /** What the cache takes for so many sequences of so many tokens. */
-  #cacheTokens(sequences: number, tokens: number): number {
-    return Math.max(sequences, this.#model.rowsMin) * wholeBlocks(tokens);
-  }
-
   /** A sequence must fit alone, or it could never end. */
-  #refuseTooLarge(tokens: number): void {
-    const taken = this.#cacheTokens(1, Math.min(tokens, this.contextTokens));
-    if (taken <= this.#cacheTokensMax) return;
+  #refuseTooLarge(request: SampleRequest, wanted: number): void {
+    const tokens = Math.min(wanted, this.contextTokens);
+    if (this.#batches.fits([{ request, tokens }])) return;
     throw new GatewayError("cache_too_small", {
-      tokens: Math.min(tokens, this.contextTokens),
-      limit: this.#cacheTokensMax,
+      tokens,
+      limit: this.#batches.tokensMax,
       bytes: this.#cacheBytesMax,
     });
   }
@@ -210,7 +211,8 @@ export class Engine implements Generator {
   }
 
   /**
-   * Steps until there is nothing to do. A step that fails ends every request with `engine_failed`. From the last
+   * Steps until there is nothing to do. A run that fails ends its requests with `engine_failed`; what fails beside
+   * runs ends all of them. From the last
    * look for work to the end nothing is awaited: who comes in between would be left behind.
    */
   async #run(): Promise<void> {
@@ -219,8 +221,8 @@ export class Engine implements Generator {
       while (this.#hasWork);
       this.#scheduler.selfCheck();
     } catch (cause) {
-      const problem = cause instanceof Error ? cause.message : String(cause);
-      this.#scheduler.failAll(new GatewayError("engine_failed", { problem }, { cause }));
+      this.#scheduler.failAll(asFailure(cause));
+      await this.#scheduler.release();
     } finally {
       this.#loop = null;
     }
@@ -234,17 +236,20 @@ export class Engine implements Generator {
 
   /** One iteration: at most one chunk of a prompt, then one token for everything that runs. */
   async #step(): Promise<void> {
-    this.#release();
+    await this.#scheduler.release();
     if (this.#change?.isReady()) {
-      this.#change.apply();
+      const { apply } = this.#change;
       this.#change = null;
+      await apply();
     }
     const scoring = this.#scoring.shift();
     if (scoring) await scoring();
     await this.#admit();
-    this.#scheduler.shed(this.#move);
-    const running = [...this.#scheduler.running];
-    if (running.length > 0) await this.#decode(running);
+    await this.#scheduler.shed();
+    await this.#batches.step((sequences, cause) => {
+      for (const { request } of sequences) request.fail(asFailure(cause));
+    });
+    await this.#scheduler.release();
   }
 
   /** Computes a chunk of the next request's prompt, and gives slots to its candidates when that was the last. */
@@ -252,33 +257,20 @@ export class Engine implements Generator {
     const request = this.#scheduler.next();
     if (!request) return;
     const { prompt } = request;
-    if (!prompt.isDone) await this.#prompts.advance(prompt);
-    if (!prompt.isDone) return;
-    for (;;) {
-      const admitted = this.#scheduler.admit(request, this.#move);
-      if (!admitted) break;
-      const { running, longest } = this.#scheduler;
-      const tokens = Math.max(longest, prompt.tokens.length) + 1;
-      this.#batch.makeRoom(running.length, tokens, this.#cacheTokensMax);
-      this.#batch.cache.write(admitted.slot, prompt.blocks);
-      admitted.sequence.begin(prompt.row!);
+    try {
+      if (!prompt.isDone) await this.#prompts.advance(prompt);
+      if (!prompt.isDone) return;
+      for (;;) {
+        const sequence = await this.#scheduler.admit(request);
+        if (!sequence) break;
+        await this.#batches.join(sequence);
+        sequence.begin(prompt.row!);
+      }
+    } catch (cause) {
+      request.fail(asFailure(cause)); // its alone: nobody else's tokens were touched
     }
-    this.#release();
+    await this.#scheduler.release();
   }
-
-  async #decode(running: readonly Sequence[]): Promise<void> {
-    this.#batch.makeRoom(running.length, this.#scheduler.longest + 1, this.#cacheTokensMax);
-    const rows = await this.#batch.run(running.map((sequence) => sequence.decodeRow()));
-    for (const [i, sequence] of running.entries()) sequence.accept(rows[i]!);
-    this.#release();
-  }
-
-  /** Frees the slots of whoever is done; the last sequences move into the holes, so that slots stay dense. */
-  #release(): void {
-    this.#scheduler.release(this.#move);
-  }
-
-  readonly #move: MoveSlot = (from, to, length) => this.#batch.cache.copy(from, to, length);
 
   async #score(
     prompt: readonly number[],
@@ -298,4 +290,9 @@ export class Engine implements Generator {
     );
     return Float32Array.from(completion, (id, t) => rows[t]!.logits[id]! - rows[t]!.logSumExp);
   }
+}
+
+function asFailure(cause: unknown): GatewayError {
+  const problem = cause instanceof Error ? cause.message : String(cause);
+  return new GatewayError("engine_failed", { problem }, { cause });
 }

@@ -68,7 +68,7 @@ export class PromptReader {
       prompt.found = prompt.blocks.length * BLOCK_TOKENS;
       prompt.computed = prompt.found;
     }
-    this.makeResident(prompt);
+    await this.makeResident(prompt);
     const from = prompt.computed;
     const chunk = prompt.tokens.slice(from, from + CHUNK_TOKENS);
     const isLast = from + chunk.length === prompt.tokens.length;
@@ -81,15 +81,16 @@ export class PromptReader {
     this.#resident = prompt;
     prompt.computed += chunk.length;
     for (let at = from; at < prompt.computed; at += BLOCK_TOKENS) {
-      prompt.blocks.push(this.runner.read(at, Math.min(BLOCK_TOKENS, prompt.computed - at)));
+      prompt.blocks.push(await this.runner.read(at, Math.min(BLOCK_TOKENS, prompt.computed - at)));
     }
     this.#prefixes.keep(prompt.tokens, prompt.blocks, revision);
   }
 
   /** Makes the runner's slot begin with what is computed of the prompt. */
-  makeResident(prompt: ReadPrompt): void {
+  async makeResident(prompt: ReadPrompt): Promise<void> {
     if (this.#resident === prompt) return;
-    this.runner.write(prompt.blocks);
+    this.#resident = null;
+    await this.runner.write(prompt.blocks);
     this.#resident = prompt;
   }
 

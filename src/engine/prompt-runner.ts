@@ -2,7 +2,7 @@
  * Several new tokens of one sequence in one run: prompts, and the scoring of given completions. Works in
  * a cache slot of its own, from which results are copied to where they are needed.
  */
-import type { Binding, Tensor } from "../onnx/runtime/index.ts";
+import type { Tensor } from "../onnx/runtime/index.ts";
 import { type CacheBlock, type KvCache, wholeBlocks } from "./cache.ts";
 import type { LogitsRow } from "./sampler.ts";
 import type { ServingModel } from "./serving-model.ts";
@@ -19,12 +19,12 @@ export class PromptRunner {
   }
 
   /** Makes the slot begin with these tokens' keys and values. */
-  write(blocks: readonly CacheBlock[]): void {
-    this.#makeRoom(blocks.reduce((sum, { length }) => sum + length, 0));
-    this.#cache.write(0, blocks);
+  async write(blocks: readonly CacheBlock[]): Promise<void> {
+    await this.#makeRoom(blocks.reduce((sum, { length }) => sum + length, 0));
+    await this.#cache.write(0, blocks);
   }
 
-  read(from: number, length: number): CacheBlock {
+  read(from: number, length: number): Promise<CacheBlock> {
     return this.#cache.read(0, from, length);
   }
 
@@ -100,10 +100,10 @@ export class PromptRunner {
   }
 
   /** Makes the slot hold so many tokens at least; what it holds stays. */
-  #makeRoom(tokens: number): void {
+  async #makeRoom(tokens: number): Promise<void> {
     if (tokens <= this.#cache.capacity) return;
     this.#disposeViews();
-    this.#cache.resize(1, wholeBlocks(tokens));
+    await this.#cache.resize(1, wholeBlocks(tokens));
     this.#views = this.#cache.firstSlots(1);
   }
 
@@ -119,7 +119,7 @@ export class PromptRunner {
   async #run({ tokens, past, rows, extra, outputs, adapter }: PromptRun): Promise<void> {
     const { runtime } = this.#model;
     const length = past + tokens.length;
-    this.#makeRoom(length);
+    await this.#makeRoom(length);
     const inputs = {
       input_ids: runtime.tensor("int64", [1, tokens.length], BigInt64Array.from(tokens, BigInt)),
       lengths: runtime.tensor("int32", [1], Int32Array.of(length - 1)),
@@ -127,14 +127,14 @@ export class PromptRunner {
       rows: runtime.tensor("int64", [rows.length], BigInt64Array.from(rows, BigInt)),
       ...this.#columns(tokens.length, adapter),
     };
-    const binding: Binding = this.#model.bind({
+    const bound = await this.#model.bind({
       inputs: { ...inputs, ...extra, ...this.#views.past },
       outputs: { ...outputs, ...this.#views.present },
     });
     try {
-      await this.#model.run(binding);
+      await bound.run();
     } finally {
-      binding.dispose();
+      bound.dispose();
       for (const tensor of Object.values(inputs)) tensor.dispose();
     }
   }

@@ -49,7 +49,7 @@ export class RewardEngine implements Scorer {
   async dispose(): Promise<void> {
     await this.#last;
     this.#reader.dispose();
-    this.#model.dispose();
+    await this.#model.dispose();
   }
 
   #enqueue<T>(task: () => Promise<T>): Promise<T> {
@@ -71,7 +71,7 @@ export class RewardEngine implements Scorer {
       );
       this.#refuseTooLong(prompt.tokens.length + completion.length);
       while (!prompt.isDone) await this.#reader.advance(prompt);
-      this.#reader.makeResident(prompt);
+      await this.#reader.makeResident(prompt);
       // Its keys and values lie after the prompt's and are overwritten by the next one's.
       return this.#reader.runner.scores(completion, prompt.tokens.length, at);
     });

@@ -3,28 +3,32 @@
  * priority, then of the earliest deadline, then with the fewest candidates running, then to the first that
  * came: so a request of one candidate is not kept waiting by one of 64. Where no slot is free, a candidate of
  * a lower priority gives way, or one of several of a request while another request has none; it goes on later
- * where it was. Running sequences always hold slots 0 … running − 1, so that they are one batch. Knows nothing
- * of models.
+ * where it was. Knows nothing of models; where a sequence lies, `batches.ts` knows.
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { AdapterName } from "./prompt-reader.ts";
 import type { SampleRequest, Sequence } from "./sequence.ts";
 
-/** Moves the first `length` tokens of a cache slot to another. */
-export type MoveSlot = (from: number, to: number, length: number) => void;
+/** A sequence that has a slot, or is to get one, and the tokens it will have there, its prompt's among them. */
+export interface Occupant {
+  readonly request: SampleRequest;
+  readonly tokens: number;
+}
 
 export interface SchedulerOptions {
   readonly slots: number;
   /** Sequences that may wait. */
   readonly waitingMax: number;
-  /** Whether the cache's budget holds so many sequences, the longest of so many tokens. */
-  readonly fits?: (sequences: number, tokens: number) => boolean;
+  /** Whether the cache's budget holds them all. */
+  readonly fits?: (occupants: readonly Occupant[]) => boolean;
+  /** Frees the slots of sequences that run no more, or not now. */
+  readonly leave: (sequences: ReadonlySet<Sequence>) => Promise<void>;
 }
 
 export class Scheduler {
   readonly slots: number;
-  /** By slot. */
+  /** In order of admission. */
   readonly running: Sequence[] = [];
   /** How often a sequence had to give way. */
   preemptions = 0;
@@ -32,11 +36,13 @@ export class Scheduler {
   /** Requests with candidates that have no slot, in order of arrival. */
   readonly #line: SampleRequest[] = [];
   readonly #fits: NonNullable<SchedulerOptions["fits"]>;
+  readonly #leave: SchedulerOptions["leave"];
 
-  constructor({ slots, waitingMax, fits = () => true }: SchedulerOptions) {
+  constructor({ slots, waitingMax, fits = () => true, leave }: SchedulerOptions) {
     this.slots = slots;
     this.#waitingMax = waitingMax;
     this.#fits = fits;
+    this.#leave = leave;
   }
 
   /** Candidates without a slot. */
@@ -70,52 +76,46 @@ export class Scheduler {
     return this.#hasRoomFor(best) || this.#victimFor(best, running) ? best : null;
   }
 
-  /** Gives a slot to a candidate of the request, if it is still the next; where none is free, one is made so. */
-  admit(request: SampleRequest, move: MoveSlot): { sequence: Sequence; slot: number } | null {
+  /** The next candidate of the request, if it is still the next; where no slot is free, one is made so. */
+  async admit(request: SampleRequest): Promise<Sequence | null> {
     if (this.next() !== request) return null;
     while (!this.#hasRoomFor(request)) {
       const victim = this.#victimFor(request, this.#runningByRequest());
       if (!victim) return null;
-      this.#preempt(victim, move);
+      await this.#preempt(victim);
     }
     const sequence = request.waiting.shift()!;
     if (request.waiting.length === 0) this.#line.splice(this.#line.indexOf(request), 1);
-    return { sequence, slot: this.running.push(sequence) - 1 };
+    this.running.push(sequence);
+    return sequence;
   }
 
   /**
    * Before a step, every sequence grows by a token: where the budget does not hold that, some give way, of the
    * lowest priority first. A sequence alone always fits: the engine has refused the others.
    */
-  shed(move: MoveSlot): void {
-    while (this.running.length > 1 && !this.#fits(this.running.length, this.longest + 1)) {
+  async shed(): Promise<void> {
+    while (this.running.length > 1 && !this.#fits(this.#grown())) {
       const running = this.#runningByRequest();
       const [victim] = this.running.toSorted((a, b) => compareLoss(a, b, running));
-      this.#preempt(victim!, move);
+      await this.#preempt(victim!);
     }
-  }
-
-  /** Tokens in the fullest slot. */
-  get longest(): number {
-    return Math.max(0, ...this.running.map(({ cachedTokens }) => cachedTokens));
   }
 
   /**
    * Frees the slots of finished sequences, and of requests that were cancelled or failed, which leave
    * the line too.
    */
-  release(move: MoveSlot): void {
+  async release(): Promise<void> {
     const gone = this.#requests().filter((request) => request.ended);
     for (const request of gone) request.fail(request.ended?.reason);
     this.#line.splice(0, Infinity, ...this.#line.filter((request) => !gone.includes(request)));
-    this.#vacate((sequence) => sequence.finished || gone.includes(sequence.request), move);
+    await this.#vacate((sequence) => sequence.finished || gone.includes(sequence.request));
   }
 
+  /** Nothing that is waiting or running goes on; the next release frees what it held. */
   failAll(reason: unknown): void {
-    const all = this.#requests();
-    this.#line.length = 0;
-    this.running.length = 0;
-    for (const request of all) request.fail(request.ended?.reason ?? reason);
+    for (const request of this.#requests()) request.fail(request.ended?.reason ?? reason);
   }
 
   /** Whether a request, running or waiting, runs with the adapter. */
@@ -149,18 +149,23 @@ export class Scheduler {
     return victim ?? null;
   }
 
-  #hasRoomFor({ prompt }: SampleRequest): boolean {
+  #hasRoomFor(request: SampleRequest): boolean {
     if (this.running.length === 0) return true;
-    const tokens = Math.max(this.longest, prompt.tokens.length) + 1;
-    return this.running.length < this.slots && this.#fits(this.running.length + 1, tokens);
+    const next = { request, tokens: request.prompt.tokens.length + 1 };
+    return this.running.length < this.slots && this.#fits([...this.#grown(), next]);
   }
 
-  #preempt(victim: Sequence, move: MoveSlot): void {
+  /** What runs, each with a token more. */
+  #grown(): Occupant[] {
+    return this.running.map(({ request, cachedTokens }) => ({ request, tokens: cachedTokens + 1 }));
+  }
+
+  async #preempt(victim: Sequence): Promise<void> {
     this.preemptions += 1;
     const { request } = victim;
     if (request.waiting.length === 0) this.#line.unshift(request);
     request.waiting.unshift(victim);
-    this.#vacate((sequence) => sequence === victim, move);
+    await this.#vacate((sequence) => sequence === victim);
     victim.giveWay();
   }
 
@@ -169,16 +174,11 @@ export class Scheduler {
     return [...new Set([...this.#line, ...this.running.map((sequence) => sequence.request)])];
   }
 
-  /** From the last slot down, so that whoever moves into a hole is a sequence that stays. */
-  #vacate(leaves: (sequence: Sequence) => boolean, move: MoveSlot): void {
-    for (let slot = this.running.length - 1; slot >= 0; slot--) {
-      if (!leaves(this.running[slot]!)) continue;
-      const last = this.running.length - 1;
-      const moved = this.running.pop()!;
-      if (slot === last) continue;
-      move(last, slot, moved.cachedTokens);
-      this.running[slot] = moved;
-    }
+  async #vacate(leaves: (sequence: Sequence) => boolean): Promise<void> {
+    const leaving = new Set(this.running.filter(leaves));
+    if (leaving.size === 0) return;
+    this.running.splice(0, Infinity, ...this.running.filter((sequence) => !leaving.has(sequence)));
+    await this.#leave(leaving);
   }
 }
 

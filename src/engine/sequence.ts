@@ -13,6 +13,8 @@ interface RequestParts {
   readonly control: SampleControl;
   readonly contextTokens: number;
   readonly adapter: AdapterName | null;
+  /** Whether the candidates keep the prompt once for all of them. */
+  readonly sharesPrompt: boolean;
   /** Scratch of the samplers, shared by all sequences of an engine. */
   readonly support: Support;
 }
@@ -22,12 +24,13 @@ export class SampleRequest {
   readonly signal: AbortSignal;
   readonly priority: number;
   readonly deadline: number | null;
+  readonly n: number;
+  readonly sharesPrompt: boolean;
   /** Settles exactly once: all completions, the signal's reason, or an error. */
   readonly completions: Promise<Completion[]>;
   /** Candidates that have no slot yet. */
   readonly waiting: Sequence[];
   readonly #finished: Completion[] = [];
-  readonly #n: number;
   readonly #control: SampleControl;
   #resolve!: (completions: Completion[]) => void;
   #reject!: (reason: unknown) => void;
@@ -39,7 +42,8 @@ export class SampleRequest {
     this.signal = control.signal;
     this.priority = control.priority ?? 0;
     this.deadline = control.deadline ?? null;
-    this.#n = n;
+    this.n = n;
+    this.sharesPrompt = parts.sharesPrompt;
     this.#control = control;
     this.completions = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -71,7 +75,7 @@ export class SampleRequest {
   complete(completion: Completion): void {
     this.#finished.push(completion);
     this.#control.onCompletion?.(completion);
-    if (this.#finished.length === this.#n)
+    if (this.#finished.length === this.n)
       this.#resolve(this.#finished.toSorted((a, b) => a.index - b.index));
   }
 
@@ -110,6 +114,11 @@ export class Sequence {
 
   get finished(): boolean {
     return this.#finished;
+  }
+
+  /** Runs no more, and is about to leave its slot. */
+  get ended(): boolean {
+    return this.#finished || this.request.ended !== null;
   }
 
   /** Tokens whose keys and values are in the slot, the prompt's among them. */

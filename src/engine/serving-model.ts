@@ -3,9 +3,7 @@
  * of one new token each, or several new tokens of one sequence; knows nothing of requests.
  */
 import { encode } from "../onnx/encode.ts";
-import type { Graph } from "../onnx/graph.ts";
 import type {
-  Binding,
   PrepackedWeights,
   Provider,
   Runtime,
@@ -14,6 +12,7 @@ import type {
 } from "../onnx/runtime/index.ts";
 import { servingGraph } from "../onnx/serving-graph.ts";
 import type { NumberFormat } from "../onnx/serving-weights.ts";
+import { sharedPrefixGraph } from "../onnx/shared-prefix-graph.ts";
 import type { Head, TransformerConfig } from "../onnx/transformer.ts";
 import { AdapterBank, type NamedAdapter } from "./adapter-bank.ts";
 import { KvCache } from "./cache.ts";
@@ -47,9 +46,8 @@ export class ServingModel {
   readonly #options: ServingOptions;
   readonly #weights: ReadonlyMap<string, Tensor>;
   readonly #prepacked: PrepackedWeights;
-  readonly #plain: Session;
-  /** Its graph has inputs for the modules of `bank`; null while there are no adapters. */
-  #adapted: Session | null = null;
+  /** By graph and the modules that adapters add to; opened when first asked for. */
+  readonly #sessions = new Map<string, Promise<Session>>();
   #bank: AdapterBank | null = null;
 
   private constructor(parts: LoadedParts, head: Head, options: ServingOptions) {
@@ -62,8 +60,7 @@ export class ServingModel {
     this.runtime = parts.runtime;
     this.#options = options;
     this.#weights = parts.weights;
-    this.#prepacked = parts.prepacked;
-    this.#plain = parts.session;
+    this.#prepacked = parts.runtime.prepackedWeights();
   }
 
   static async load(
@@ -74,9 +71,9 @@ export class ServingModel {
   ): Promise<ServingModel> {
     const graph = servingGraph(source.config, head, options);
     const weights = await servedWeights(runtime, graph, source, options.cacheDir ?? null);
-    const prepacked = runtime.prepackedWeights();
-    const session = await openSession(graph, { runtime, weights, prepacked }, options);
-    return new ServingModel({ runtime, source, weights, prepacked, session }, head, options);
+    const model = new ServingModel({ runtime, source, weights }, head, options);
+    await model.#session("serving", []);
+    return model;
   }
 
   /** Whose columns `adapter_columns` has; null when the graph has no such input. */
@@ -88,17 +85,18 @@ export class ServingModel {
    * Makes ready what serving these adapters takes, while the model goes on serving others.
    * @returns puts them in place of those before; to be called between two runs, once.
    */
-  async prepareAdapters(adapters: readonly NamedAdapter[]): Promise<() => void> {
+  async prepareAdapters(adapters: readonly NamedAdapter[]): Promise<() => Promise<void>> {
     const bank = adapters.length > 0 ? new AdapterBank(this.runtime, adapters) : null;
-    const isSameGraph = bank !== null && bank.modules.join() === this.#bank?.modules.join();
-    const session = bank && !isSameGraph ? await this.#openAdapted(bank) : null;
-    return () => {
-      if (!isSameGraph) {
-        this.#adapted?.dispose();
-        this.#adapted = session;
-      }
+    try {
+      await this.#session("serving", bank?.modules ?? []);
+    } catch (error) {
+      bank?.dispose();
+      throw error;
+    }
+    return async () => {
       this.#bank?.dispose();
       this.#bank = bank;
+      await this.#closeSessionsBut(["", modulesKey(bank?.modules ?? [])]);
     };
   }
 
@@ -106,63 +104,71 @@ export class ServingModel {
     return new KvCache(this.runtime, this.config);
   }
 
-  /** For the graph of now: with adapters it takes `adapter_columns` too. */
-  bind(spec: { inputs: Record<string, Tensor>; outputs: Record<string, Tensor> }): Binding {
-    if (!this.#bank) return this.#plain.bind(spec);
-    return this.#adapted!.bind({
-      inputs: { ...spec.inputs, ...this.#bank.tensors },
-      outputs: spec.outputs,
-    });
+  /** Tensors for a graph, as it is with the adapters of now. */
+  async bind(
+    { inputs, outputs }: { inputs: Record<string, Tensor>; outputs: Record<string, Tensor> },
+    graph: GraphKind = "serving",
+  ): Promise<BoundRun> {
+    const session = await this.#session(graph, this.#bank?.modules ?? []);
+    const binding = session.bind({ inputs: { ...inputs, ...this.#bank?.tensors }, outputs });
+    return {
+      run: async () => {
+        this.runMs += await this.#options.turnstile.through(() => session.run(binding));
+      },
+      dispose: () => binding.dispose(),
+    };
   }
 
-  /** Runs when the turnstile lets it; resolves with the milliseconds the run itself took. */
-  async run(binding: Binding): Promise<void> {
-    const session = this.#adapted ?? this.#plain;
-    this.runMs += await this.#options.turnstile.through(() => session.run(binding));
-  }
-
-  dispose(): void {
-    this.#plain.dispose();
-    this.#adapted?.dispose();
+  async dispose(): Promise<void> {
+    await this.#closeSessionsBut([]);
     this.#bank?.dispose();
     this.#prepacked.dispose();
     for (const tensor of this.#weights.values()) tensor.dispose();
   }
 
-  async #openAdapted(bank: AdapterBank): Promise<Session> {
-    const { format } = this.#options;
-    const graph = servingGraph(this.config, this.head, { format, adapted: bank.modules });
-    const parts = { runtime: this.runtime, weights: this.#weights, prepacked: this.#prepacked };
-    try {
-      return await openSession(graph, parts, this.#options);
-    } catch (error) {
-      bank.dispose();
-      throw error;
-    }
+  #session(kind: GraphKind, modules: readonly string[]): Promise<Session> {
+    const key = `${kind}:${modulesKey(modules)}`;
+    const known = this.#sessions.get(key);
+    if (known) return known;
+    const opening = this.#open(kind, modules);
+    this.#sessions.set(key, opening);
+    opening.catch(() => this.#sessions.delete(key)); // who asked is told; the next one tries again
+    return opening;
+  }
+
+  #open(kind: GraphKind, adapted: readonly string[]): Promise<Session> {
+    const { format, provider, threads } = this.#options;
+    const graph = graphs[kind](this.config, this.head, { format, adapted });
+    return this.runtime.session(encode(graph), {
+      provider,
+      initializers: this.#weights,
+      prepacked: this.#prepacked,
+      ...(threads ? { threads } : {}),
+    });
+  }
+
+  async #closeSessionsBut(kept: readonly string[]): Promise<void> {
+    const gone = [...this.#sessions].filter(([key]) => !kept.includes(key.split(":")[1]!));
+    for (const [key] of gone) this.#sessions.delete(key);
+    for (const [, session] of gone) (await session).dispose();
   }
 }
 
-interface SessionParts {
+/** One new token for sequences that have nothing in common, or several of one; or one for many that share a prefix. */
+const graphs = { serving: servingGraph, "shared-prefix": sharedPrefixGraph } as const;
+
+export type GraphKind = keyof typeof graphs;
+
+/** Runs when the turnstile lets it, as often as wanted. */
+export interface BoundRun {
+  run(): Promise<void>;
+  dispose(): void;
+}
+
+const modulesKey = (modules: readonly string[]) => modules.join();
+
+interface LoadedParts {
   readonly runtime: Runtime;
-  readonly weights: ReadonlyMap<string, Tensor>;
-  /** Shared by the sessions with and without adapters. */
-  readonly prepacked: PrepackedWeights;
-}
-
-interface LoadedParts extends SessionParts {
   readonly source: ModelSource;
-  readonly session: Session;
-}
-
-function openSession(
-  graph: Graph,
-  { runtime, weights, prepacked }: SessionParts,
-  { provider, threads }: ServingOptions,
-): Promise<Session> {
-  return runtime.session(encode(graph), {
-    provider,
-    initializers: weights,
-    prepacked,
-    ...(threads ? { threads } : {}),
-  });
+  readonly weights: ReadonlyMap<string, Tensor>;
 }

@@ -21,7 +21,7 @@ import {
  *
  * which is softmax over all of them. s₁ is one matrix product for all rows of a key-value head.
  *
- * Inputs: input_ids [batch]; prefix_tokens [] int64, how many of the prefix's places are filled; prefix_places [prefix]
+ * Inputs: input_ids [batch, 1]; prefix_tokens [] int64, how many of the prefix's places are filled; prefix_places [prefix]
  * and own_places [capacity] int64, 0, 1, 2, …; own_tokens [batch] int64, how many of its own tokens a row has before this
  * step; rows [selected] int64, for logits temperature [selected, 1]; per layer prefix_key, prefix_value
  * [kvHeads, prefix, headDim] and past_key, past_value [batch, kvHeads, capacity, headDim], updated in place when bound
@@ -36,7 +36,7 @@ export function sharedPrefixGraph(
 ): Graph {
   const g = new Graph();
   const { heads, kvHeads, headDim } = config;
-  const ids = g.input("input_ids", "int64", ["batch"]);
+  const ids = g.reshape(g.input("input_ids", "int64", ["batch", 1]), ["batch"]);
   const selected = g.input("rows", "int64", ["selected"]);
   const places = inputPlaces(g, config);
   const weights = servedWeights(g, options);
