@@ -1,9 +1,12 @@
 /** Seeded, splittable randomness: the same seed gives the same numbers on every machine. */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 
-export interface Random {
+export interface Uniforms {
   /** Uniform in [0, 1), 53 bits. */
   uniform(): number;
+}
+
+export interface Random extends Uniforms {
   /** Uniform integer in [0, n). */
   integer(n: number): number;
   /** Standard normal. */

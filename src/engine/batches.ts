@@ -4,36 +4,46 @@
  */
 import { assert } from "../base/assert.ts";
 import { bytesPerToken, wholeBlocks } from "./cache.ts";
-import { DecodeBatch } from "./decode-batch.ts";
-import { afterPrefix, wholeSlots } from "./row-places.ts";
+import { DecodeBatch, type RowPlaces } from "./decode-batch.ts";
+import type { Drafter } from "./drafts.ts";
+import { afterPrefix, wholeSlots, wholeSlotsOfSeveral } from "./row-places.ts";
 import type { Occupant } from "./scheduler.ts";
 import type { SampleRequest, Sequence } from "./sequence.ts";
 import type { ServingModel } from "./serving-model.ts";
 
+export interface BatchesOptions {
+  readonly rowsMax: number;
+  /** Of keys and values. */
+  readonly bytesMax: number;
+  /** Guesses at next tokens; null: none. */
+  readonly drafter: Drafter | null;
+  /** Guesses for a sequence in a step. */
+  readonly draftTokens: number;
+}
+
+/** New tokens in a step from which on a further one costs as much as a step of its own: few rows have guesses, many none. */
+const POSITIONS_MAX = 16;
+
 interface SharedBatch {
-  readonly batch: DecodeBatch;
+  readonly batch: DecodeBatch<Sequence>;
   readonly prefixTokens: number;
 }
 
 export class Batches {
   readonly #model: ServingModel;
-  readonly #rowsMax: number;
+  readonly #options: BatchesOptions;
   readonly #tokensMax: number;
-  readonly #apart: DecodeBatch;
+  readonly #apart: DecodeBatch<Sequence>;
   readonly #shared = new Map<SampleRequest, SharedBatch>();
 
-  /** @param bytesMax of keys and values. */
-  constructor(model: ServingModel, rowsMax: number, bytesMax: number) {
+  constructor(model: ServingModel, options: BatchesOptions) {
     this.#model = model;
-    this.#rowsMax = rowsMax;
-    this.#tokensMax = Math.floor(bytesMax / bytesPerToken(model.config));
+    this.#options = options;
+    this.#tokensMax = Math.floor(options.bytesMax / bytesPerToken(model.config));
     const { rowsMin } = model;
-    const rows = Math.max(rowsMin, rowsMax);
-    this.#apart = new DecodeBatch(model, wholeSlots(model.runtime, rows), {
-      rowsMin,
-      rowsMax,
-      allowance: this.#allowance,
-    });
+    const rowsMax = Math.max(rowsMin, options.rowsMax);
+    const places = (options.drafter ? wholeSlotsOfSeveral : wholeSlots)(model.runtime, rowsMax);
+    this.#apart = this.#batch(places, { rowsMin, rowsMax });
   }
 
   /** Tokens that the budget holds. */
@@ -68,10 +78,11 @@ export class Batches {
   }
 
   async leave(leaving: ReadonlySet<Sequence>): Promise<void> {
+    await this.#options.drafter?.leave(leaving);
     await this.#apart.leave(leaving);
     for (const [request, { batch }] of this.#shared) {
       await batch.leave(leaving);
-      if (batch.sequences.length > 0) continue;
+      if (batch.rows.length > 0) continue;
       this.#shared.delete(request);
       batch.dispose();
     }
@@ -79,8 +90,9 @@ export class Batches {
 
   /** A step of every batch, one after the other. One that fails harms no other. */
   async step(onFailure: (sequences: readonly Sequence[], cause: unknown) => void): Promise<void> {
+    await this.#draft();
     for (const batch of this.#all) {
-      const sequences = [...batch.sequences];
+      const sequences = [...batch.rows];
       if (sequences.length === 0) continue;
       try {
         await batch.step();
@@ -95,7 +107,7 @@ export class Batches {
     this.#shared.clear();
   }
 
-  get #all(): DecodeBatch[] {
+  get #all(): DecodeBatch<Sequence>[] {
     return [this.#apart, ...[...this.#shared.values()].map(({ batch }) => batch)];
   }
 
@@ -110,16 +122,38 @@ export class Batches {
     return Math.max(2, this.#model.rowsMin);
   }
 
+  #batch(places: RowPlaces, rows: { rowsMin: number; rowsMax: number }): DecodeBatch<Sequence> {
+    const { drafter, draftTokens } = this.#options;
+    return new DecodeBatch(this.#model, places, {
+      ...rows,
+      ...(drafter && { tokensMax: 1 + draftTokens, positionsMax: POSITIONS_MAX }),
+      allowance: this.#allowance,
+    });
+  }
+
+  async #draft(): Promise<void> {
+    const { drafter } = this.#options;
+    const drafting = this.#all.filter(({ tokensMax }) => tokensMax > 1);
+    const tokens = Math.max(0, ...drafting.map(({ tokensMax }) => tokensMax - 1));
+    if (tokens > 0)
+      await drafter?.propose(
+        drafting.flatMap(({ rows }) => rows),
+        tokens,
+      );
+  }
+
   async #share(request: SampleRequest): Promise<SharedBatch> {
     const { runtime } = this.#model;
     const { blocks, tokens } = request.prompt;
     const prefixTokens = wholeBlocks(tokens.length);
     const rowsMin = this.#sharedRowsMin;
     await this.#free(prefixTokens + rowsMin * wholeBlocks(1));
-    const rowsMax = Math.min(this.#rowsMax, request.n);
-    const places = await afterPrefix(runtime, this.#model.createCache(), blocks, rowsMax);
-    const options = { rowsMin, rowsMax, allowance: this.#allowance };
-    const batch = new DecodeBatch(this.#model, places, options);
+    const rowsMax = Math.max(rowsMin, Math.min(this.#options.rowsMax, request.n));
+    const cache = this.#model.createCache();
+    await cache.resize(1, prefixTokens);
+    await cache.write(0, blocks);
+    const places = afterPrefix(runtime, cache, tokens.length, rowsMax);
+    const batch = this.#batch(places, { rowsMin, rowsMax });
     const shared = { batch, prefixTokens };
     this.#shared.set(request, shared);
     return shared;

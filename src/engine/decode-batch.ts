@@ -1,56 +1,70 @@
 /**
- * Sequences that run together, one new token for each a step: every one has a slot of the cache, slots are dense, and the
- * arrays that the graph reads and writes are bound once for each number of rows.
+ * Sequences that run together, a new token or several for each a step: every one has a slot of the cache, slots are dense,
+ * and the arrays that the graph reads and writes are bound once for each number of rows and tokens.
  */
 import type { Tensor } from "../onnx/runtime/index.ts";
 import type { AdapterBank } from "./adapter-bank.ts";
-import { BLOCK_TOKENS, type KvCache, wholeBlocks } from "./cache.ts";
+import { BLOCK_TOKENS, type CacheBlock, type KvCache, wholeBlocks } from "./cache.ts";
 import type { LogitsRow } from "./sampler.ts";
-import type { Sequence } from "./sequence.ts";
 import type { BoundRun, GraphKind, ServingModel } from "./serving-model.ts";
 
 export interface DecodeRow {
-  /** The token to be appended. */
-  readonly token: number;
-  /** Tokens before it, the prompt's among them. */
-  readonly past: number;
+  /** The tokens to be appended, one at least. */
+  readonly tokens: readonly number[];
   readonly temperature: number;
   /** Id of the adapter it runs with; null: the model itself. */
   readonly adapter: string | null;
 }
 
-/** How a graph is told where each row's new token goes. */
+/** What has a slot. */
+export interface BatchRow {
+  /** The prompt's keys and values. */
+  readonly blocks: readonly CacheBlock[];
+  /** Tokens whose keys and values are in the cache, the prompt's among them. */
+  readonly cachedTokens: number;
+  /** What is to be run, up to so many tokens. */
+  next(tokensMax: number): DecodeRow;
+  /** The model's output after each token of `next`; the arrays mean nothing after the call. */
+  accept(outputs: readonly LogitsRow[]): void;
+}
+
+/** How a graph is told where each row's new tokens go. */
 export interface RowPlaces {
   readonly graph: GraphKind;
   /** Of a row's tokens those that lie in no slot: the shared prefix. */
   readonly sharedTokens: number;
   /** Called before a run for every row, with how many tokens are in its slot. */
   write(row: number, ownTokens: number): void;
-  /** The graph's inputs for so many rows, with slots of so many tokens. */
-  inputs(rows: number, capacity: number): Record<string, Tensor>;
+  /** The graph's inputs for so many rows of so many new tokens, with slots of so many. */
+  inputs(rows: number, tokens: number, capacity: number): Record<string, Tensor>;
   dispose(): void;
 }
 
 export interface DecodeBatchOptions {
   readonly rowsMin: number;
   readonly rowsMax: number;
+  /** New tokens of a row in one step; 1 when nothing is said. */
+  readonly tokensMax?: number;
+  /** New tokens of all rows in one step, where some have several. */
+  readonly positionsMax?: number;
   /** How many tokens the batch's slots may hold room for, of which it needs `least`. */
   readonly allowance: (batch: DecodeBatch, least: number) => Promise<number>;
 }
 
-export class DecodeBatch {
+export class DecodeBatch<R extends BatchRow = BatchRow> {
   /** By slot. */
-  readonly sequences: Sequence[] = [];
+  readonly rows: R[] = [];
   readonly #cache: KvCache;
   readonly #rowsMin: number;
   readonly #rowsMax: number;
+  readonly #positionsMax: number;
   readonly #model: ServingModel;
   readonly #places: RowPlaces;
   readonly #options: DecodeBatchOptions;
-  /** By rows, for the model's adapters of now. */
-  readonly #bound = new Map<number, BoundRun>();
+  /** By rows and tokens, for the model's adapters of now. */
+  readonly #bound = new Map<string, BoundRun>();
   #bank: AdapterBank | null = null;
-  /** [rows, rank of the bank] */
+  /** [positions, rank of the bank] */
   #columns: Tensor<"float32"> | null = null;
   readonly #in;
   readonly #out;
@@ -63,20 +77,18 @@ export class DecodeBatch {
     this.#rowsMin = options.rowsMin;
     this.#rowsMax = Math.max(options.rowsMin, options.rowsMax);
     this.#cache = model.createCache();
-    const rows = this.#rowsMax;
+    const positions = Math.max(this.#rowsMax, options.positionsMax ?? 0);
+    this.#positionsMax = positions;
+    const rows = BigInt64Array.from({ length: positions }, (_, i) => BigInt(i));
     this.#in = {
-      input_ids: runtime.tensor("int64", [rows, 1]),
-      rows: runtime.tensor(
-        "int64",
-        [rows],
-        BigInt64Array.from({ length: rows }, (_, i) => BigInt(i)),
-      ),
-      temperature: runtime.tensor("float32", [rows, 1]),
+      input_ids: runtime.tensor("int64", [positions]),
+      rows: runtime.tensor("int64", [positions], rows),
+      temperature: runtime.tensor("float32", [positions, 1]),
     };
     this.#out = {
-      logits: runtime.tensor("float32", [rows, config.vocabSize]),
-      log_sum_exp: runtime.tensor("float32", [rows]),
-      cdf: runtime.tensor("float32", [rows, config.vocabSize]),
+      logits: runtime.tensor("float32", [positions, config.vocabSize]),
+      log_sum_exp: runtime.tensor("float32", [positions]),
+      cdf: runtime.tensor("float32", [positions, config.vocabSize]),
     };
   }
 
@@ -85,39 +97,48 @@ export class DecodeBatch {
     return this.#cache.slots * this.#cache.capacity;
   }
 
-  /** Gives the sequence a slot, in which its prompt lies unless it is shared. */
-  async join(sequence: Sequence): Promise<void> {
-    const slot = this.sequences.push(sequence) - 1;
-    await this.#makeRoom();
-    if (this.#places.sharedTokens === 0)
-      await this.#cache.write(slot, sequence.request.prompt.blocks);
+  /** New tokens that a row may have in the next step; fewer where many rows run, or where a slot would have to grow. */
+  get tokensMax(): number {
+    const { tokensMax = 1 } = this.#options;
+    const rows = Math.max(this.rows.length, this.#rowsMin);
+    const room = wholeBlocks(this.#longest + 1) - this.#longest;
+    return Math.max(1, Math.min(tokensMax, Math.floor(this.#positionsMax / rows), room));
   }
 
-  /** Frees slots; the last sequences move into the holes. From the last slot down, so that whoever moves stays. */
-  async leave(leaving: ReadonlySet<Sequence>): Promise<void> {
-    for (let slot = this.sequences.length - 1; slot >= 0; slot--) {
-      if (!leaving.has(this.sequences[slot]!)) continue;
-      const last = this.sequences.length - 1;
-      const moved = this.sequences.pop()!;
+  /** Gives the row a slot, in which its prompt lies unless it is shared. */
+  async join(row: R): Promise<void> {
+    const slot = this.rows.push(row) - 1;
+    await this.#makeRoom();
+    if (this.#places.sharedTokens === 0) await this.#cache.write(slot, row.blocks);
+  }
+
+  /** Frees slots; the last rows move into the holes. From the last slot down, so that whoever moves stays. */
+  async leave(leaving: ReadonlySet<R>): Promise<void> {
+    for (let slot = this.rows.length - 1; slot >= 0; slot--) {
+      if (!leaving.has(this.rows[slot]!)) continue;
+      const last = this.rows.length - 1;
+      const moved = this.rows.pop()!;
       if (slot === last) continue;
-      this.sequences[slot] = moved;
+      this.rows[slot] = moved;
       await this.#cache.copy(last, slot, this.#ownTokens(moved));
     }
   }
 
-  /** Gives back the memory that no sequence needs now. */
+  /** Gives back the memory that no row needs now. */
   async trim(): Promise<void> {
     const [slots, capacity] = this.#least();
     if (slots < this.#cache.slots || capacity < this.#cache.capacity)
       await this.#resize(slots, capacity);
   }
 
-  /** One step: every sequence's last token is run, and tells it what may come next. */
+  /** One step: every row's next tokens are run, and it is told what may come after each. */
   async step(): Promise<void> {
     await this.#makeRoom();
-    const sequences = [...this.sequences];
-    const rows = await this.#run(sequences.map((sequence) => sequence.decodeRow()));
-    for (const [i, sequence] of sequences.entries()) sequence.accept(rows[i]!);
+    const rows = [...this.rows];
+    const tokensMax = this.tokensMax;
+    const next = rows.map((row) => row.next(tokensMax));
+    const outputs = await this.#run(rows, next);
+    for (const [i, row] of rows.entries()) row.accept(outputs[i]!);
   }
 
   dispose(): void {
@@ -129,29 +150,39 @@ export class DecodeBatch {
     this.#cache.dispose();
   }
 
-  /** Appends row i's token to slot i. @returns one row each, valid until the next call. */
-  async #run(rows: readonly DecodeRow[]): Promise<LogitsRow[]> {
+  /** Appends row i's tokens to slot i. @returns [rows][tokens], valid until the next call. */
+  async #run(rows: readonly R[], next: readonly DecodeRow[]): Promise<LogitsRow[][]> {
     const { input_ids: ids, temperature } = this.#in;
     this.#followAdapters();
+    const tokens = Math.max(...next.map((each) => each.tokens.length));
     const run = Math.max(rows.length, this.#rowsMin); // what lies beyond the rows writes to free slots
-    Array.from({ length: run }, (_, i) => rows[i] ?? rows[0]!).forEach((row, i) => {
-      ids.data[i] = BigInt(row.token);
-      temperature.data[i] = row.temperature || 1; // greedy rows read no cdf
-      this.#places.write(i, row.past - this.#places.sharedTokens);
-      if (this.#columns) this.#bank!.writeColumns(this.#columns.data, i, row.adapter);
-    });
-    const bound = this.#bound.get(run) ?? (await this.#bind(run));
+    for (let slot = 0; slot < run; slot++) {
+      const from = slot < rows.length ? slot : 0;
+      const row = next[from]!;
+      this.#places.write(slot, this.#ownTokens(rows[from]!));
+      for (let t = 0; t < tokens; t++) {
+        const at = slot * tokens + t;
+        ids.data[at] = BigInt(row.tokens[t] ?? row.tokens[0]!); // what lies beyond a row's is overwritten later
+        temperature.data[at] = row.temperature || 1; // greedy rows read no cdf
+        if (this.#columns) this.#bank!.writeColumns(this.#columns.data, at, row.adapter);
+      }
+    }
+    const bound = this.#bound.get(`${run}x${tokens}`) ?? (await this.#bind(run, tokens));
     await bound.run();
-    const { vocabSize } = this.#model.config;
-    const { logits, log_sum_exp: logSumExp, cdf } = this.#out;
-    return rows.map((_, i) => ({
-      logits: logits.data.subarray(i * vocabSize, (i + 1) * vocabSize),
-      logSumExp: logSumExp.data[i]!,
-      cdf: cdf.data.subarray(i * vocabSize, (i + 1) * vocabSize),
-    }));
+    return next.map((row, slot) => row.tokens.map((_, t) => this.#output(slot * tokens + t)));
   }
 
-  /** Makes the slots hold a further token of every sequence, and more, that the cache need not grow at every step. */
+  #output(at: number): LogitsRow {
+    const { vocabSize } = this.#model.config;
+    const { logits, log_sum_exp: logSumExp, cdf } = this.#out;
+    return {
+      logits: logits.data.subarray(at * vocabSize, (at + 1) * vocabSize),
+      logSumExp: logSumExp.data[at]!,
+      cdf: cdf.data.subarray(at * vocabSize, (at + 1) * vocabSize),
+    };
+  }
+
+  /** Makes the slots hold a further token of every row, and more, that the cache need not grow at every step. */
   async #makeRoom(): Promise<void> {
     const { slots, capacity } = this.#cache;
     const [leastSlots, leastCapacity] = this.#least();
@@ -172,14 +203,18 @@ export class DecodeBatch {
     await this.#resize(sizes[0]!, sizes[1]!);
   }
 
-  #ownTokens({ cachedTokens }: Sequence): number {
+  #ownTokens({ cachedTokens }: R): number {
     return cachedTokens - this.#places.sharedTokens;
   }
 
-  /** Slots, and tokens of each, for a further token of every sequence. */
+  /** Tokens in the fullest slot. */
+  get #longest(): number {
+    return Math.max(0, ...this.rows.map((row) => this.#ownTokens(row)));
+  }
+
+  /** Slots, and tokens of each, for a further token of every row. */
   #least(): [slots: number, capacity: number] {
-    const longest = Math.max(0, ...this.sequences.map((sequence) => this.#ownTokens(sequence)));
-    return [Math.max(this.sequences.length, this.#rowsMin), wholeBlocks(longest + 1)];
+    return [Math.max(this.rows.length, this.#rowsMin), wholeBlocks(this.#longest + 1)];
   }
 
   async #resize(slots: number, capacity: number): Promise<void> {
@@ -194,7 +229,7 @@ export class DecodeBatch {
     this.#dropBound();
     this.#columns?.dispose();
     this.#bank = bank;
-    this.#columns = bank && runtime.tensor("float32", [this.#rowsMax, bank.rank]);
+    this.#columns = bank && runtime.tensor("float32", [this.#positionsMax, bank.rank]);
   }
 
   #dropBound(): void {
@@ -202,20 +237,22 @@ export class DecodeBatch {
     this.#bound.clear();
   }
 
-  async #bind(n: number): Promise<BoundRun> {
+  async #bind(n: number, tokens: number): Promise<BoundRun> {
     const { past, present } = this.#cache.firstSlots(n);
+    const { input_ids: ids, ...others } = this.#in;
     const views = (tensors: Record<string, Tensor>) =>
       Object.fromEntries(
         Object.entries(tensors).map(([name, tensor]) => [
           name,
-          tensor.view([n, ...tensor.shape.slice(1)], 0),
+          tensor.view([n * tokens, ...tensor.shape.slice(1)], 0),
         ]),
       );
     const made = {
       inputs: {
-        ...views(this.#in),
+        input_ids: ids.view([n, tokens], 0),
+        ...views(others),
         ...(this.#columns && views({ adapter_columns: this.#columns })),
-        ...this.#places.inputs(n, this.#cache.capacity),
+        ...this.#places.inputs(n, tokens, this.#cache.capacity),
         ...past,
       },
       outputs: { ...views(this.#out), ...present },
@@ -225,7 +262,7 @@ export class DecodeBatch {
     for (const tensor of [...Object.values(made.inputs), ...Object.values(made.outputs)]) {
       if (!tensor.disposed) tensor.dispose();
     }
-    this.#bound.set(n, bound);
+    this.#bound.set(`${n}x${tokens}`, bound);
     return bound;
   }
 }

@@ -6,10 +6,11 @@ import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { NamedAdapter } from "./adapter-bank.ts";
 import { Batches } from "./batches.ts";
+import type { Drafter } from "./drafts.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
 import { PromptReader } from "./prompt-reader.ts";
 import { Scheduler } from "./scheduler.ts";
-import { SampleRequest } from "./sequence.ts";
+import { type DraftCounts, SampleRequest } from "./sequence.ts";
 import type { ServingModel } from "./serving-model.ts";
 import { Support } from "./support.ts";
 import type { Completion, Generator, SampleControl, Sampling } from "./types.ts";
@@ -23,6 +24,10 @@ export interface EngineOptions {
   readonly prefixBytesMax?: number;
   /** Memory for the keys and values of what runs; no limit when nothing is said. */
   readonly cacheBytesMax?: number;
+  /** Guesses at next tokens, which the model checks a few at once; none when nothing is said. The engine disposes it. */
+  readonly drafter?: Drafter;
+  /** Guesses for a sequence in a step; 4 when nothing is said. */
+  readonly draftTokens?: number;
 }
 
 export interface EngineStats {
@@ -33,6 +38,7 @@ export interface EngineStats {
   readonly prefixes: PrefixStats;
   /** Taken by the keys and values of what runs, or ran. */
   readonly cacheBytes: number;
+  readonly drafts: Readonly<DraftCounts>;
 }
 
 /**
@@ -52,6 +58,8 @@ export class Engine implements Generator {
   readonly #prefixes: PrefixCache;
   readonly #prompts: PromptReader;
   readonly #batches: Batches;
+  readonly #drafter: Drafter | null;
+  readonly #drafts: DraftCounts = { tried: 0, kept: 0 };
   /** Given completions to be scored, in order of arrival; each is a step of its own. */
   readonly #scoring: (() => Promise<void>)[] = [];
   readonly #support = new Support();
@@ -70,6 +78,8 @@ export class Engine implements Generator {
       queueSequencesMax,
       prefixBytesMax = 0,
       cacheBytesMax = Infinity,
+      drafter,
+      draftTokens = 4,
     }: EngineOptions,
   ) {
     assert(model.head === "logits", "a generator needs a model with logits");
@@ -78,7 +88,13 @@ export class Engine implements Generator {
     this.vocabSize = model.config.vocabSize;
     this.#model = model;
     this.#cacheBytesMax = cacheBytesMax;
-    this.#batches = new Batches(model, sequencesMax, cacheBytesMax);
+    this.#drafter = drafter ?? null;
+    this.#batches = new Batches(model, {
+      rowsMax: sequencesMax,
+      bytesMax: cacheBytesMax,
+      drafter: this.#drafter,
+      draftTokens,
+    });
     this.#scheduler = new Scheduler({
       slots: sequencesMax,
       waitingMax: queueSequencesMax,
@@ -94,7 +110,8 @@ export class Engine implements Generator {
     const running = this.#scheduler.running.filter((sequence) => !sequence.ended);
     const prefixes = this.#prefixes.stats;
     const cacheBytes = this.#batches.bytes;
-    return { waiting, running: running.length, slots, preemptions, prefixes, cacheBytes };
+    const drafts = { ...this.#drafts };
+    return { waiting, running: running.length, slots, preemptions, prefixes, cacheBytes, drafts };
   }
 
   sample(
@@ -113,6 +130,7 @@ export class Engine implements Generator {
       contextTokens: this.contextTokens,
       adapter: this.#adapterNamed(control.adapter),
       support: this.#support,
+      drafts: this.#drafts,
       sharesPrompt: n >= SHARING_CANDIDATES && prompt.length >= SHARING_TOKENS,
     });
     this.#refuseTooLarge(request, prompt.length + sampling.maxTokens);
@@ -157,6 +175,7 @@ export class Engine implements Generator {
     await this.#loop;
     this.#prompts.dispose();
     this.#batches.dispose();
+    await this.#drafter?.dispose();
     await this.#model.dispose();
   }
 

@@ -1,9 +1,9 @@
-/** The two ways in which rows of a batch hold their past: whole in slots of their own, or after a prefix that all share. */
+/** The ways in which rows of a batch hold their past: whole in slots of their own, or after a prefix that all share. */
 import type { Runtime, Tensor } from "../onnx/runtime/index.ts";
-import { type CacheBlock, type KvCache, wholeBlocks } from "./cache.ts";
+import type { KvCache } from "./cache.ts";
 import type { RowPlaces } from "./decode-batch.ts";
 
-/** Every row has all of its tokens in its slot. */
+/** Every row has all of its tokens in its slot, and one new one a step. */
 export function wholeSlots(runtime: Runtime, rowsMax: number): RowPlaces {
   const lengths = runtime.tensor("int32", [rowsMax]);
   const total = runtime.tensor("int32", []);
@@ -22,42 +22,59 @@ export function wholeSlots(runtime: Runtime, rowsMax: number): RowPlaces {
   };
 }
 
+/** Every row has all of its tokens in its slot, and several new ones a step. */
+export function wholeSlotsOfSeveral(runtime: Runtime, rowsMax: number): RowPlaces {
+  const own = runtime.tensor("int64", [rowsMax]);
+  return {
+    graph: "several",
+    sharedTokens: 0,
+    write(row, ownTokens) {
+      own.data[row] = BigInt(ownTokens);
+    },
+    inputs: (rows, tokens, capacity) => severalInputs(runtime, own, { rows, tokens, capacity }),
+    dispose: () => own.dispose(),
+  };
+}
+
 /**
  * Every row goes on from the same tokens.
- * @param cache one slot, which this takes over.
+ * @param cache whose first slot they are in; it goes with what is returned.
  */
-export async function afterPrefix(
+export function afterPrefix(
   runtime: Runtime,
   cache: KvCache,
-  blocks: readonly CacheBlock[],
+  prefixTokens: number,
   rowsMax: number,
-): Promise<RowPlaces> {
-  const tokens = blocks.reduce((sum, { length }) => sum + length, 0);
-  await cache.resize(1, wholeBlocks(tokens));
-  await cache.write(0, blocks);
-  const ownTokens = runtime.tensor("int64", [rowsMax]);
-  const constants = {
-    prefix_tokens: runtime.tensor("int64", [], BigInt64Array.of(BigInt(tokens))),
-    prefix_places: counting(runtime, cache.capacity),
-  };
+): RowPlaces {
+  const own = runtime.tensor("int64", [rowsMax]);
   return {
     graph: "shared-prefix",
-    sharedTokens: tokens,
-    write(row, own) {
-      ownTokens.data[row] = BigInt(own);
+    sharedTokens: prefixTokens,
+    write(row, ownTokens) {
+      own.data[row] = BigInt(ownTokens);
     },
-    inputs: (rows, capacity) => ({
-      own_tokens: ownTokens.view([rows], 0),
-      own_places: counting(runtime, capacity),
-      prefix_tokens: constants.prefix_tokens.view([], 0),
-      prefix_places: constants.prefix_places.view([cache.capacity], 0),
+    inputs: (rows, tokens, capacity) => ({
+      ...severalInputs(runtime, own, { rows, tokens, capacity }),
+      prefix_tokens: runtime.tensor("int64", [], BigInt64Array.of(BigInt(prefixTokens))),
+      prefix_places: counting(runtime, cache.capacity),
       ...cache.slot(0),
     }),
     dispose() {
-      ownTokens.dispose();
-      for (const tensor of Object.values(constants)) tensor.dispose();
+      own.dispose();
       cache.dispose();
     },
+  };
+}
+
+function severalInputs(
+  runtime: Runtime,
+  own: Tensor<"int64">,
+  { rows, tokens, capacity }: { rows: number; tokens: number; capacity: number },
+): Record<string, Tensor> {
+  return {
+    own_tokens: own.view([rows], 0),
+    own_places: counting(runtime, capacity),
+    new_places: counting(runtime, tokens),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
-import type { Random } from "../base/random.ts";
+import type { Uniforms } from "../base/random.ts";
 import { cdfBlock } from "../onnx/serving-graph.ts";
 import { type Cutoff, countCutoff } from "./selection.ts";
 import { Support } from "./support.ts";
@@ -36,7 +36,7 @@ export function isPlain(sampling: Sampling): boolean {
 /** Draws the tokens of one completion, in order. */
 export class RowSampler {
   readonly #sampling: Sampling;
-  readonly #random: Random;
+  readonly #random: Uniforms;
   readonly #support: Support;
   readonly #plain: boolean;
   readonly #penalized: boolean;
@@ -48,7 +48,7 @@ export class RowSampler {
    * @param random one uniform per token is taken, whatever the options, so that streams agree.
    * @param support scratch; samplers that share one keep 64 rows from holding 64 vocabularies.
    */
-  constructor(sampling: Sampling, random: Random, support: Support = new Support()) {
+  constructor(sampling: Sampling, random: Uniforms, support: Support = new Support()) {
     assert(isInRange(sampling), "sampling options out of range");
     this.#sampling = sampling;
     this.#random = random;

@@ -1,10 +1,17 @@
 /** One request for n completions, and the sequences that become them. */
-import { createRandom, splitSeed } from "../base/random.ts";
-import type { DecodeRow } from "./decode-batch.ts";
+import { createRandom, splitSeed, type Uniforms } from "../base/random.ts";
+import type { CacheBlock } from "./cache.ts";
+import type { BatchRow, DecodeRow } from "./decode-batch.ts";
 import { type AdapterName, ReadPrompt } from "./prompt-reader.ts";
 import { type LogitsRow, RowSampler } from "./sampler.ts";
 import type { Support } from "./support.ts";
 import type { Completion, FinishReason, SampleControl, SampledToken, Sampling } from "./types.ts";
+
+/** Guesses that were run, and those that turned out right. */
+export interface DraftCounts {
+  tried: number;
+  kept: number;
+}
 
 interface RequestParts {
   readonly prompt: readonly number[];
@@ -15,6 +22,8 @@ interface RequestParts {
   readonly adapter: AdapterName | null;
   /** Whether the candidates keep the prompt once for all of them. */
   readonly sharesPrompt: boolean;
+  /** Of all requests of an engine. */
+  readonly drafts: DraftCounts;
   /** Scratch of the samplers, shared by all sequences of an engine. */
   readonly support: Support;
 }
@@ -37,7 +46,7 @@ export class SampleRequest {
   #failure: { reason: unknown } | null = null;
 
   constructor(parts: RequestParts) {
-    const { prompt, n, sampling, control, contextTokens, adapter, support } = parts;
+    const { prompt, n, sampling, control, contextTokens, adapter, support, drafts } = parts;
     this.prompt = new ReadPrompt(prompt, { temperature: sampling.temperature || 1, adapter });
     this.signal = control.signal;
     this.priority = control.priority ?? 0;
@@ -51,14 +60,8 @@ export class SampleRequest {
     });
     const tokensMax = Math.min(sampling.maxTokens, contextTokens - prompt.length);
     this.waiting = Array.from({ length: n }, (_, index) => {
-      const random = createRandom(splitSeed(sampling.seed, index));
-      return new Sequence({
-        request: this,
-        index,
-        sampling,
-        tokensMax,
-        sampler: new RowSampler(sampling, random, support),
-      });
+      const random = new RandomAhead(createRandom(splitSeed(sampling.seed, index)));
+      return new Sequence({ request: this, index, sampling, tokensMax, random, support, drafts });
     });
   }
 
@@ -89,26 +92,38 @@ interface SequenceParts {
   readonly request: SampleRequest;
   readonly index: number;
   readonly sampling: Sampling;
-  readonly sampler: RowSampler;
   readonly tokensMax: number;
+  readonly random: RandomAhead;
+  readonly support: Support;
+  readonly drafts: DraftCounts;
 }
 
-export class Sequence {
+export class Sequence implements BatchRow {
   readonly request: SampleRequest;
   readonly index: number;
   readonly #sampling: Sampling;
   readonly #sampler: RowSampler;
+  readonly #random: RandomAhead;
+  readonly #support: Support;
+  readonly #counts: DraftCounts;
   readonly #tokensMax: number;
   readonly #tokens: SampledToken[] = [];
   /** Of the drawn tokens, those whose keys and values are in the slot. */
   #cached = 0;
   #finished = false;
+  /** Guesses at what comes next, to be run in the same step. */
+  #drafts: number[] = [];
+  /** What runs, or ran last. */
+  #run: readonly number[] = [];
 
   constructor(parts: SequenceParts) {
     this.request = parts.request;
     this.index = parts.index;
     this.#sampling = parts.sampling;
-    this.#sampler = parts.sampler;
+    this.#random = parts.random;
+    this.#support = parts.support;
+    this.#counts = parts.drafts;
+    this.#sampler = new RowSampler(parts.sampling, parts.random, parts.support);
     this.#tokensMax = parts.tokensMax;
   }
 
@@ -126,6 +141,10 @@ export class Sequence {
     return this.request.prompt.tokens.length + this.#cached;
   }
 
+  get blocks(): readonly CacheBlock[] {
+    return this.request.prompt.blocks;
+  }
+
   /** Starts, or goes on, from the prompt, which now lies in its slot. */
   begin(promptRow: LogitsRow): void {
     if (this.#tokens.length === 0) this.#draw(promptRow);
@@ -136,20 +155,48 @@ export class Sequence {
     this.#cached = 0;
   }
 
-  decodeRow(): DecodeRow {
-    const { id } = this.#tokens[this.#cached]!;
+  /** The prompt's tokens, and those drawn. */
+  get ids(): readonly number[] {
+    return [...this.request.prompt.tokens, ...this.#tokens.map(({ id }) => id)];
+  }
+
+  get temperature(): number {
+    return this.#sampling.temperature;
+  }
+
+  /** Guesses at its next tokens, for the next step; those beyond its end are left out. */
+  draft(ids: readonly number[]): void {
+    this.#drafts = ids.slice(0, Math.max(0, this.#tokensMax - this.#tokens.length - 1));
+  }
+
+  /** What it would draw `ahead` tokens from now, were this the model's output there. */
+  guess(output: LogitsRow, ahead: number): number {
+    const plain = { ...this.#sampling, frequencyPenalty: 0, presencePenalty: 0, topLogprobs: 0 };
+    const random = { uniform: () => this.#random.peek(ahead) };
+    return new RowSampler(plain, random, this.#support).sample(output).id;
+  }
+
+  next(tokensMax: number): DecodeRow {
+    const drawn = this.#tokens.slice(this.#cached, this.#cached + tokensMax).map(({ id }) => id);
+    this.#run = [...drawn, ...this.#drafts.splice(0)].slice(0, tokensMax);
+    this.#counts.tried += this.#run.length - drawn.length;
     return {
-      token: id,
-      past: this.cachedTokens,
+      tokens: this.#run,
       temperature: this.#sampling.temperature,
       adapter: this.request.prompt.adapter?.id ?? null,
     };
   }
 
-  /** The model's output after the token of `decodeRow`. */
-  accept(row: LogitsRow): void {
-    this.#cached += 1;
-    if (this.#cached === this.#tokens.length) this.#draw(row);
+  /** Draws after each token that is the sequence's own: all of them, but of drafts those that it drew itself. */
+  accept(outputs: readonly LogitsRow[]): void {
+    const known = this.#tokens.length - this.#cached;
+    for (const [i, output] of outputs.entries()) {
+      if (this.#tokens[this.#cached]?.id !== this.#run[i]) break;
+      this.#cached += 1;
+      if (i >= known) this.#counts.kept += 1;
+      if (this.#cached === this.#tokens.length) this.#draw(output);
+      if (this.ended) break;
+    }
   }
 
   /** What goes wrong here ends its request alone. */
@@ -172,5 +219,25 @@ export class Sequence {
   #finish(finishReason: FinishReason): void {
     this.#finished = true;
     this.request.complete({ index: this.index, tokens: this.#tokens, finishReason });
+  }
+}
+
+/** Random numbers that can be looked at before they are drawn. */
+class RandomAhead {
+  readonly #random: Uniforms;
+  readonly #seen: number[] = [];
+
+  constructor(random: Uniforms) {
+    this.#random = random;
+  }
+
+  uniform(): number {
+    return this.#seen.shift() ?? this.#random.uniform();
+  }
+
+  /** What `uniform` will give after `ahead` other calls. */
+  peek(ahead: number): number {
+    while (this.#seen.length <= ahead) this.#seen.push(this.#random.uniform());
+    return this.#seen[ahead]!;
   }
 }

@@ -11,8 +11,8 @@ import type {
   Tensor,
 } from "../onnx/runtime/index.ts";
 import { servingGraph } from "../onnx/serving-graph.ts";
-import type { NumberFormat } from "../onnx/serving-weights.ts";
-import { sharedPrefixGraph } from "../onnx/shared-prefix-graph.ts";
+import type { NumberFormat, ServingGraphOptions } from "../onnx/serving-weights.ts";
+import { severalTokensGraph } from "../onnx/several-tokens-graph.ts";
 import type { Head, TransformerConfig } from "../onnx/transformer.ts";
 import { AdapterBank, type NamedAdapter } from "./adapter-bank.ts";
 import { KvCache } from "./cache.ts";
@@ -154,8 +154,17 @@ export class ServingModel {
   }
 }
 
-/** One new token for sequences that have nothing in common, or several of one; or one for many that share a prefix. */
-const graphs = { serving: servingGraph, "shared-prefix": sharedPrefixGraph } as const;
+/**
+ * serving: a new token for each of several rows, or several for one row, by the runtime's cached attention; several:
+ * several for each of several; shared-prefix: the same after a prefix that all rows share.
+ */
+const graphs = {
+  serving: servingGraph,
+  several: (config: TransformerConfig, head: Head, options: ServingGraphOptions) =>
+    severalTokensGraph(config, head, { ...options, hasPrefix: false }),
+  "shared-prefix": (config: TransformerConfig, head: Head, options: ServingGraphOptions) =>
+    severalTokensGraph(config, head, { ...options, hasPrefix: true }),
+} as const;
 
 export type GraphKind = keyof typeof graphs;
 
