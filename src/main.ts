@@ -50,7 +50,10 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   for (const name of await adapters.available()) await adapters.load(name);
   const gateway = createGateway({ registry, adapters, strategies, store, clock });
   metrics.onScrape(() => {
-    const { waiting, running, slots, preemptions, prefixes, cacheBytes } = models.engineStats();
+    const { waiting, running, slots, preemptions, prefixes, cacheBytes, drafts } =
+      models.engineStats();
+    metrics.draftTokens.set({ result: "kept" }, drafts.kept);
+    metrics.draftTokens.set({ result: "dropped" }, drafts.tried - drafts.kept);
     metrics.preemptions.set(preemptions);
     metrics.cacheBytes.set(cacheBytes);
     for (const [model, kept] of [

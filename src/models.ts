@@ -18,6 +18,8 @@ type ModelSettings = Pick<
   | "policyFormat"
   | "rewardFormat"
   | "adaptersDir"
+  | "draft"
+  | "draftTokens"
   | "dataDir"
   | "cacheBytesMax"
   | "prefixBytesMax"
@@ -42,6 +44,7 @@ export async function loadModels(config: ModelSettings) {
     ...(config.threads ? { threads: config.threads } : {}),
   };
   const { sequencesMax, queueSequencesMax, contextTokens, cacheBytesMax } = config;
+  const { draft, draftTokens } = config;
   const loaded = await loadPolicy({
     ...common,
     folder: config.policyDir || join(EMBEDDED, "tiny-chat"),
@@ -50,6 +53,8 @@ export async function loadModels(config: ModelSettings) {
     queueSequencesMax,
     cacheBytesMax,
     contextTokens,
+    draft,
+    draftTokens,
   });
   const { reward, engine: rewardEngine } = await loadReward({
     ...common,

@@ -49,6 +49,11 @@ export function createMetrics() {
     runningSequences: gauge("running_sequences", "Sequences in the engine's batch."),
     kvSlots: gauge("kv_slots", "Slots of the key-value cache, by state.", ["state"]),
     preemptions: gauge("preemptions", "Sequences that had to give way to others so far."),
+    draftTokens: gauge(
+      "draft_tokens",
+      "Tokens guessed ahead so far, by whether the policy drew them itself (kept) or not (dropped).",
+      ["result"],
+    ),
     prefixTokens: gauge(
       "prefix_tokens",
       "Prompt tokens so far, by model (policy, reward) and by whether an earlier prompt's were found (found, computed).",

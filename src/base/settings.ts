@@ -75,6 +75,17 @@ export const settingsSchema = Type.Object(
       default: "float32",
       description: "How the reward model's matrices are held.",
     }),
+    draft: Type.String({
+      default: "",
+      description:
+        "Speculative decoding: checkpoint folder of a smaller model with the policy's tokens, or `prompt-lookup` for text that repeats its prompt. Answers stay the same; few at a time come faster. Empty: none.",
+    }),
+    draftTokens: Type.Integer({
+      default: 4,
+      minimum: 1,
+      maximum: 7,
+      description: "Tokens guessed for a sequence and checked in one step.",
+    }),
     presets: Type.Record(Type.String({ minLength: 1 }), presetSchema, {
       default: {},
       description:

@@ -13,7 +13,8 @@ import type { ServingModel } from "./serving-model.ts";
 const TOKENS_MAX = 8;
 
 export class DraftModel implements Drafter {
-  readonly vocabSize: number;
+  /** Of the model that is guessed for: embeddings of one vocabulary may differ in unused rows. */
+  readonly #vocabSize: number;
   readonly #model: ServingModel;
   readonly #prompts: PromptReader;
   readonly #batch: DecodeBatch<DraftRow>;
@@ -21,9 +22,9 @@ export class DraftModel implements Drafter {
   /** Of requests that have rows. */
   readonly #read = new Map<SampleRequest, ReadPrompt>();
 
-  /** @param rowsMax sequences that are guessed for at once. */
-  constructor(model: ServingModel, rowsMax: number) {
-    this.vocabSize = model.config.vocabSize;
+  /** @param rowsMax sequences that are guessed for at once; vocabSize: of the model that is guessed for. */
+  constructor(model: ServingModel, { rowsMax, vocabSize }: { rowsMax: number; vocabSize: number }) {
+    this.#vocabSize = vocabSize;
     this.#model = model;
     this.#prompts = new PromptReader(model, new PrefixCache(0));
     const rows = Math.max(model.rowsMin, rowsMax);
@@ -37,8 +38,10 @@ export class DraftModel implements Drafter {
   }
 
   async propose(sequences: readonly Sequence[], tokens: number): Promise<void> {
-    const { contextTokens } = this.#model.config;
-    const fitting = sequences.filter(({ ids }) => ids.length + tokens < contextTokens);
+    const { contextTokens, vocabSize } = this.#model.config;
+    const isReadable = ({ ids }: Sequence) =>
+      ids.length + tokens < contextTokens && ids.every((id) => id < vocabSize);
+    const fitting = sequences.filter(isReadable);
     await this.leave(new Set([...this.#rows.keys()].filter((each) => !fitting.includes(each))));
     for (const sequence of fitting) {
       if (!this.#rows.has(sequence)) await this.#join(sequence);
@@ -46,7 +49,10 @@ export class DraftModel implements Drafter {
     }
     if (fitting.length === 0) return;
     for (let step = 0; step < tokens; step++) await this.#batch.step();
-    for (const [sequence, row] of this.#rows) sequence.draft(row.guesses);
+    for (const [sequence, { guesses }] of this.#rows) {
+      const end = guesses.findIndex((id) => id >= this.#vocabSize);
+      sequence.draft(end < 0 ? guesses : guesses.slice(0, end));
+    }
   }
 
   async leave(sequences: ReadonlySet<Sequence>): Promise<void> {

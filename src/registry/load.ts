@@ -5,6 +5,8 @@ import { basename, join } from "node:path";
 import { GatewayError } from "../base/errors.ts";
 import { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { type ModelConfig, type Task, tasks } from "../checkpoints/config.ts";
+import { DraftModel } from "../engine/draft-model.ts";
+import { type Drafter, promptLookup } from "../engine/drafts.ts";
 import { Engine, type EngineOptions } from "../engine/engine.ts";
 import { RewardEngine } from "../engine/reward-engine.ts";
 import { type ModelSource, ServingModel, type ServingOptions } from "../engine/serving-model.ts";
@@ -27,10 +29,16 @@ export interface LoadOptions extends ServingOptions {
   readonly contextTokens?: number | undefined;
 }
 
+export interface PolicyOptions extends LoadOptions, Omit<EngineOptions, "drafter"> {
+  /** Folder of a smaller checkpoint that guesses, or `prompt-lookup`. */
+  readonly draft?: string;
+}
+
 /** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
-export async function loadPolicy(options: LoadOptions & EngineOptions): Promise<LoadedPolicy> {
+export async function loadPolicy(options: PolicyOptions): Promise<LoadedPolicy> {
   const { tokenizer, template, model, created, config } = await load(options, "generation");
-  const engine = new Engine(model, options);
+  const drafter = await loadDrafter(options, tokenizer, config.vocabSize);
+  const engine = new Engine(model, { ...options, ...(drafter && { drafter }) });
   const parts: PolicyParts = {
     id: basename(options.folder),
     created,
@@ -41,6 +49,28 @@ export async function loadPolicy(options: LoadOptions & EngineOptions): Promise<
     defaults: config.sampling,
   };
   return { policy: createPolicy(parts), engine, parts, config };
+}
+
+const PROMPT_LOOKUP = "prompt-lookup";
+
+/** @throws GatewayError checkpoint_invalid when its tokens are not the policy's */
+async function loadDrafter(
+  options: PolicyOptions,
+  policy: Tokenizer,
+  vocabSize: number,
+): Promise<Drafter | null> {
+  const { draft = "", sequencesMax } = options;
+  if (draft === "") return null;
+  if (draft === PROMPT_LOOKUP) return promptLookup;
+  const { tokenizer, model } = await load({ ...options, folder: draft }, "generation");
+  const drafter = new DraftModel(model, { rowsMax: sequencesMax, vocabSize });
+  if (tokenizer.hasTokensOf(policy)) return drafter;
+  await drafter.dispose();
+  throw new GatewayError("checkpoint_invalid", {
+    path: draft,
+    problem: "its tokens are not those of the policy for which it should guess",
+    remedy: `Name a model with the same tokenizer.json, or '${PROMPT_LOOKUP}', as the setting draft.`,
+  });
 }
 
 export interface LoadedPolicy {

@@ -123,6 +123,14 @@ export class Tokenizer {
     return guarded;
   }
 
+  /** Whether both spell the same ids in the same way. */
+  hasTokensOf(other: Tokenizer): boolean {
+    return (
+      this.#ids.size === other.#ids.size &&
+      [...this.#ids].every(([token, id]) => other.#ids.get(token) === id)
+    );
+  }
+
   /** The id of a token as the vocabulary spells it (`Ġthe`, `▁the`, `<|im_end|>`), or null. */
   idOf(token: string): number | null {
     return this.#ids.get(token) ?? null;

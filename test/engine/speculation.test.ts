@@ -40,7 +40,10 @@ const drafterOf = (propose: (ids: readonly number[], count: number) => number[])
 const silent = () => drafterOf(() => []);
 
 async function draftModel(seed: number): Promise<Drafter> {
-  return new DraftModel(await loadModel(runtime, tinySource(seed, config), "logits"), 8);
+  return new DraftModel(await loadModel(runtime, tinySource(seed, config), "logits"), {
+    rowsMax: 8,
+    vocabSize: config.vocabSize,
+  });
 }
 
 async function open(drafter: Drafter | null, options: Partial<EngineOptions> = {}) {

@@ -77,3 +77,23 @@ test("a reward model without a chat template is refused, since it scores convers
     message: expect.stringContaining("has no chat_template"),
   });
 });
+
+test("a draft with other tokens than the policy's is refused, one with the same ones serves", async () => {
+  const asPolicy = { architectures: ["LlamaForCausalLM"] };
+  const [path, same, other] = [
+    await writeModel("policy", asPolicy),
+    await writeModel("draft", asPolicy),
+    await writeModel("stranger", asPolicy),
+  ];
+  const file = join(other, "tokenizer.json");
+  const spelled = (await readFile(file, "utf8")).replace('"Ġthe":', '"Ġteh":');
+  await writeFile(file, spelled.replace(/"Ġ the"|"Ġt he",?/g, ""));
+  const load = (draft: string) =>
+    loadPolicy({ ...options(path), sequencesMax: 4, queueSequencesMax: 4, draft });
+  await expect(load(other)).rejects.toMatchObject({
+    code: "checkpoint_invalid",
+    message: expect.stringContaining("its tokens are not those of the policy"),
+  });
+  const { engine } = await load(same);
+  await engine.dispose();
+});
