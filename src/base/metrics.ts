@@ -44,25 +44,7 @@ export function createMetrics() {
       "Tokens of answered requests; kind: prompt, completion (of all candidates).",
       ["kind"],
     ),
-    // engine
-    queueSequences: gauge("queue_waiting_sequences", "Sequences waiting for the engine."),
-    runningSequences: gauge("running_sequences", "Sequences in the engine's batch."),
-    kvSlots: gauge("kv_slots", "Slots of the key-value cache, by state.", ["state"]),
-    preemptions: gauge("preemptions", "Sequences that had to give way to others so far."),
-    draftTokens: gauge(
-      "draft_tokens",
-      "Tokens guessed ahead so far, by whether the policy drew them itself (kept) or not (dropped).",
-      ["result"],
-    ),
-    prefixTokens: gauge(
-      "prefix_tokens",
-      "Prompt tokens so far, by model (policy, reward) and by whether an earlier prompt's were found (found, computed).",
-      ["model", "result"],
-    ),
-    cacheBytes: gauge("cache_bytes", "Memory of the keys and values of what runs."),
-    prefixBytes: gauge("prefix_cache_bytes", "Keys and values kept of earlier prompts, by model.", [
-      "model",
-    ]),
+    ...engineGauges(gauge),
     // log
     logWaitingBytes: gauge("log_waiting_bytes", "Bytes of the log not yet on disk."),
     logFlushes: gauge("log_flushes", "Group commits of the log so far."),
@@ -82,6 +64,30 @@ export function createMetrics() {
       return registry.metrics();
     },
     close: () => eventLoop.disable(),
+  };
+}
+
+/** What the engines count, set before every scrape. */
+function engineGauges(gauge: ReturnType<typeof declarations>["gauge"]) {
+  return {
+    queueSequences: gauge("queue_waiting_sequences", "Sequences waiting for the engine."),
+    runningSequences: gauge("running_sequences", "Sequences in the engine's batch."),
+    kvSlots: gauge("kv_slots", "Slots of the key-value cache, by state.", ["state"]),
+    preemptions: gauge("preemptions", "Sequences that had to give way to others so far."),
+    draftTokens: gauge(
+      "draft_tokens",
+      "Tokens guessed ahead so far, by whether the policy drew them itself (kept) or not (dropped).",
+      ["result"],
+    ),
+    prefixTokens: gauge(
+      "prefix_tokens",
+      "Prompt tokens so far, by model (policy, reward) and by whether an earlier prompt's were found (found, computed).",
+      ["model", "result"],
+    ),
+    cacheBytes: gauge("cache_bytes", "Memory of the keys and values of what runs."),
+    prefixBytes: gauge("prefix_cache_bytes", "Keys and values kept of earlier prompts, by model.", [
+      "model",
+    ]),
   };
 }
 
