@@ -35,6 +35,8 @@ export class Batches {
   readonly #tokensMax: number;
   readonly #apart: DecodeBatch<Sequence>;
   readonly #shared = new Map<SampleRequest, SharedBatch>();
+  /** Tokens set aside for what runs beside the batches. */
+  #reserved = 0;
 
   constructor(model: ServingModel, options: BatchesOptions) {
     this.#model = model;
@@ -56,11 +58,25 @@ export class Batches {
     return this.#tokens * bytesPerToken(this.#model.config);
   }
 
-  /** Whether the budget holds these at once. */
-  fits(occupants: readonly Occupant[]): boolean {
+  /** Sets tokens aside; to be given back once. */
+  reserve(tokens: number): () => void {
+    this.#reserved += tokens;
+    return () => {
+      this.#reserved -= tokens;
+    };
+  }
+
+  /** Whether the budget holds it when nothing else runs. */
+  couldHold(occupant: Occupant): boolean {
+    return this.fits([occupant], -this.#reserved);
+  }
+
+  /** Whether the budget holds these at once, and some further tokens. */
+  fits(occupants: readonly Occupant[], further = 0): boolean {
     const apart = occupants.filter(({ request }) => !request.sharesPrompt);
     const tokens = Math.max(1, ...apart.map((each) => each.tokens));
-    let sum = Math.max(apart.length, this.#model.rowsMin) * wholeBlocks(tokens);
+    const apartTokens = Math.max(apart.length, this.#model.rowsMin) * wholeBlocks(tokens);
+    let sum = this.#reserved + further + apartTokens;
     for (const [request, rows] of byRequest(occupants.filter((each) => !apart.includes(each)))) {
       const prompt = request.prompt.tokens.length;
       const own = Math.max(...rows.map((row) => row.tokens)) - prompt;
@@ -114,7 +130,7 @@ export class Batches {
   get #tokens(): number {
     const prefixes = [...this.#shared.values()].map(({ prefixTokens }) => prefixTokens);
     const slots = this.#all.map(({ cacheTokens }) => cacheTokens);
-    return [...prefixes, ...slots].reduce((sum, tokens) => sum + tokens, 0);
+    return [...prefixes, ...slots].reduce((sum, tokens) => sum + tokens, this.#reserved);
   }
 
   /** A matrix product of a single row would be summed in another order. */

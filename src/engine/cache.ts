@@ -124,10 +124,10 @@ export class KvCache {
     return { length, tensors };
   }
 
-  /** Writes blocks one after the other into a slot, from its first token on. */
-  async write(slot: number, blocks: readonly CacheBlock[]): Promise<void> {
+  /** Writes blocks one after the other into a slot, from token `at` on. */
+  async write(slot: number, blocks: readonly CacheBlock[], at = 0): Promise<void> {
     const { headDim } = this.#sizes;
-    let from = 0;
+    let from = at;
     for (const { length, tensors } of blocks) {
       const size = length * headDim;
       this.#tensors.forEach(({ tensor }, i) => {

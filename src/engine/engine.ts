@@ -6,14 +6,24 @@ import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { NamedAdapter } from "./adapter-bank.ts";
 import { Batches } from "./batches.ts";
+import { BLOCK_TOKENS, wholeBlocks } from "./cache.ts";
 import type { Drafter } from "./drafts.ts";
+import { GrowingSequence } from "./growing-sequence.ts";
+import { distributions } from "./head-outputs.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
-import { PromptReader } from "./prompt-reader.ts";
-import { Scheduler } from "./scheduler.ts";
+import { PromptReader, ReadPrompt } from "./prompt-reader.ts";
+import { type Occupant, Scheduler } from "./scheduler.ts";
 import { type DraftCounts, SampleRequest } from "./sequence.ts";
 import type { ServingModel } from "./serving-model.ts";
 import { Support } from "./support.ts";
-import type { Completion, Generator, SampleControl, Sampling } from "./types.ts";
+import type {
+  Completion,
+  Distribution,
+  Generator,
+  Growing,
+  SampleControl,
+  Sampling,
+} from "./types.ts";
 
 export interface EngineOptions {
   /** Sequences decoded in one step at most: the slots of the cache. */
@@ -60,8 +70,12 @@ export class Engine implements Generator {
   readonly #batches: Batches;
   readonly #drafter: Drafter | null;
   readonly #drafts: DraftCounts = { tried: 0, kept: 0 };
-  /** Given completions to be scored, in order of arrival; each is a step of its own. */
-  readonly #scoring: (() => Promise<void>)[] = [];
+  /** Runs beside the batches, in order of arrival: those that wait when a step begins run in it. */
+  readonly #tasks: (() => Promise<void>)[] = [];
+  /** Sequences that wait for the budget to hold them. */
+  readonly #reservations: Reservation[] = [];
+  /** Prompts of those that grow. */
+  readonly #growing = new Set<ReadPrompt>();
   readonly #support = new Support();
   #adapters: ReadonlyMap<string, NamedAdapter> = new Map();
   /** Ids of adapters that nothing new may ask for. */
@@ -98,7 +112,7 @@ export class Engine implements Generator {
     this.#scheduler = new Scheduler({
       slots: sequencesMax,
       waitingMax: queueSequencesMax,
-      fits: (occupants) => this.#batches.fits(occupants),
+      fits: (occupants) => this.#fits(occupants),
       leave: (sequences) => this.#batches.leave(sequences),
     });
     this.#prefixes = new PrefixCache(prefixBytesMax);
@@ -139,6 +153,43 @@ export class Engine implements Generator {
     return request.completions;
   }
 
+  /**
+   * A prompt as a sequence that grows by choice, `tokensMax` tokens at most, and the distribution after its last token.
+   * Waits until the cache's budget has room for it.
+   * @throws GatewayError prompt_too_long, cache_too_small
+   */
+  async grow(
+    ids: readonly number[],
+    tokensMax: number,
+    { signal, adapter }: Pick<SampleControl, "signal" | "adapter">,
+  ): Promise<{ growing: Growing<Distribution>; next: Distribution }> {
+    this.#refuseTooLong(ids.length);
+    const named = this.#adapterNamed(adapter);
+    const release = await this.#reserve(
+      Math.min(ids.length + tokensMax, this.contextTokens),
+      signal,
+    );
+    const prompt = new ReadPrompt(ids, { adapter: named });
+    this.#growing.add(prompt);
+    const onClose = () => {
+      this.#growing.delete(prompt);
+      release();
+      this.#wake(); // somebody may have waited for its memory
+    };
+    const reader = new PromptReader(this.#model, this.#prefixes);
+    const turn = <T>(task: () => Promise<T>) => this.#inTurn(task, signal);
+    try {
+      while (!prompt.isDone) await turn(() => reader.advance(prompt));
+    } catch (error) {
+      reader.dispose();
+      onClose();
+      throw error;
+    }
+    const head = (positions: number) => distributions(this.#model, positions, 1);
+    const parts = { model: this.#model, reader, prompt, head, turn, onClose };
+    return { growing: new GrowingSequence(parts), next: prompt.row! };
+  }
+
   score(
     prompt: readonly number[],
     completion: readonly number[],
@@ -146,10 +197,7 @@ export class Engine implements Generator {
   ): Promise<Float32Array> {
     this.#refuseTooLong(prompt.length + completion.length - 1);
     const id = this.#adapterNamed(adapter)?.id ?? null;
-    return new Promise((resolve, reject) => {
-      this.#scoring.push(() => this.#score(prompt, completion, signal, id).then(resolve, reject));
-      this.#wake();
-    });
+    return this.#inTurn(() => this.#score(prompt, completion, id), signal);
   }
 
   /** From when this settles the adapter can be sampled with. Nothing that runs waits for it. */
@@ -164,7 +212,7 @@ export class Engine implements Generator {
     this.#leaving.add(id);
     await this.#changeAdapters(
       () => [...this.#adapters.values()].filter((adapter) => adapter.id !== id),
-      () => !this.#scheduler.uses(leaving) && this.#scoring.length === 0,
+      () => !this.#isUsed(leaving),
     );
     this.#leaving.delete(id);
   }
@@ -177,6 +225,57 @@ export class Engine implements Generator {
     this.#batches.dispose();
     await this.#drafter?.dispose();
     await this.#model.dispose();
+  }
+
+  #isUsed(adapter: NamedAdapter): boolean {
+    const isIts = (prompt: ReadPrompt) => prompt.adapter?.revision === adapter.revision;
+    const isGrowing = [...this.#growing].some(isIts);
+    return isGrowing || this.#tasks.length > 0 || this.#scheduler.uses(adapter);
+  }
+
+  /** Runs the task in the next step. */
+  #inTurn<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#tasks.push(async () => {
+        try {
+          signal.throwIfAborted();
+          resolve(await task());
+        } catch (problem) {
+          reject(problem);
+        }
+      });
+      this.#wake();
+    });
+  }
+
+  /** Sets aside cache for so many tokens, once it is there. @returns gives it back. */
+  #reserve(wanted: number, signal: AbortSignal): Promise<() => void> {
+    const tokens = wholeBlocks(wanted) + BLOCK_TOKENS; // and some alternatives
+    if (tokens + BLOCK_TOKENS > this.#batches.tokensMax) throw this.#tooLarge(wanted);
+    return new Promise((resolve, reject) => {
+      this.#reservations.push({ tokens, signal, resolve, reject });
+      this.#wake();
+    });
+  }
+
+  /** The first that waits, when the budget has room for it or nobody waits for it any more. */
+  get #grantable(): Reservation | null {
+    const [first] = this.#reservations;
+    if (!first) return null;
+    return first.signal.aborted || this.#fits(this.#scheduler.grown()) ? first : null;
+  }
+
+  #grantReservations(): void {
+    for (let first = this.#grantable; first; first = this.#grantable) {
+      this.#reservations.shift();
+      if (first.signal.aborted) first.reject(first.signal.reason);
+      else first.resolve(this.#batches.reserve(first.tokens));
+    }
+  }
+
+  /** Who waits for memory set aside comes before what would be sampled. */
+  #fits(occupants: readonly Occupant[]): boolean {
+    return this.#batches.fits(occupants, this.#reservations[0]?.tokens);
   }
 
   #adapterNamed(id: string | undefined): NamedAdapter | null {
@@ -217,12 +316,12 @@ export class Engine implements Generator {
   /** A sequence must fit alone, or it could never end. */
   #refuseTooLarge(request: SampleRequest, wanted: number): void {
     const tokens = Math.min(wanted, this.contextTokens);
-    if (this.#batches.fits([{ request, tokens }])) return;
-    throw new GatewayError("cache_too_small", {
-      tokens,
-      limit: this.#batches.tokensMax,
-      bytes: this.#cacheBytesMax,
-    });
+    if (!this.#batches.couldHold({ request, tokens })) throw this.#tooLarge(tokens);
+  }
+
+  #tooLarge(tokens: number): GatewayError {
+    const { tokensMax: limit } = this.#batches;
+    return new GatewayError("cache_too_small", { tokens, limit, bytes: this.#cacheBytesMax });
   }
 
   #wake(): void {
@@ -238,7 +337,7 @@ export class Engine implements Generator {
     try {
       do await this.#step();
       while (this.#hasWork);
-      this.#scheduler.selfCheck();
+      if (this.#growing.size === 0) this.#scheduler.selfCheck(); // else some may wait for their memory
     } catch (cause) {
       this.#scheduler.failAll(asFailure(cause));
       await this.#scheduler.release();
@@ -248,9 +347,10 @@ export class Engine implements Generator {
   }
 
   get #hasWork(): boolean {
-    const { running, waiting } = this.#scheduler;
+    const { running } = this.#scheduler;
     const isChangeReady = this.#change?.isReady() ?? false;
-    return running.length > 0 || waiting > 0 || this.#scoring.length > 0 || isChangeReady;
+    const isWaiting = this.#scheduler.next() !== null || this.#grantable !== null;
+    return running.length > 0 || isWaiting || this.#tasks.length > 0 || isChangeReady;
   }
 
   /** One iteration: at most one chunk of a prompt, then one token for everything that runs. */
@@ -261,8 +361,8 @@ export class Engine implements Generator {
       this.#change = null;
       await apply();
     }
-    const scoring = this.#scoring.shift();
-    if (scoring) await scoring();
+    this.#grantReservations();
+    for (const task of this.#tasks.splice(0)) await task();
     await this.#admit();
     await this.#scheduler.shed();
     await this.#batches.step((sequences, cause) => {
@@ -294,10 +394,8 @@ export class Engine implements Generator {
   async #score(
     prompt: readonly number[],
     completion: readonly number[],
-    signal: AbortSignal,
     adapter: string | null,
   ): Promise<Float32Array> {
-    signal.throwIfAborted();
     // Row t predicts token t + 1; the last token predicts nothing and is not run.
     const tokens = [...prompt, ...completion].slice(0, -1);
     const first = prompt.length - 1;
@@ -309,6 +407,13 @@ export class Engine implements Generator {
     );
     return Float32Array.from(completion, (id, t) => rows[t]!.logits[id]! - rows[t]!.logSumExp);
   }
+}
+
+interface Reservation {
+  readonly tokens: number;
+  readonly signal: AbortSignal;
+  readonly resolve: (release: () => void) => void;
+  readonly reject: (reason: unknown) => void;
 }
 
 function asFailure(cause: unknown): GatewayError {

@@ -4,6 +4,7 @@
  */
 import type { Tensor } from "../onnx/runtime/index.ts";
 import { type CacheBlock, type KvCache, wholeBlocks } from "./cache.ts";
+import { distributions, type HeadOutputs, scores } from "./head-outputs.ts";
 import type { LogitsRow } from "./sampler.ts";
 import type { ServingModel } from "./serving-model.ts";
 
@@ -24,6 +25,17 @@ export class PromptRunner {
     await this.#cache.write(0, blocks);
   }
 
+  /** Its slot, as a prefix for others. */
+  prefix(): { inputs: Record<string, Tensor>; capacity: number } {
+    return { inputs: this.#cache.slot(0), capacity: this.#cache.capacity };
+  }
+
+  /** Puts keys and values behind the first `at` tokens. */
+  async append(block: CacheBlock, at: number): Promise<void> {
+    await this.#makeRoom(at + block.length);
+    await this.#cache.write(0, [block], at);
+  }
+
   read(from: number, length: number): Promise<CacheBlock> {
     return this.#cache.read(0, from, length);
   }
@@ -33,46 +45,23 @@ export class PromptRunner {
    * @param rows which of the new tokens reach the head.
    * @param options.temperature of the cdf, for a policy.
    */
-  async logits(
+  logits(
     tokens: readonly number[],
     past: number,
     rows: readonly number[],
     { temperature = 1, adapter = null }: { temperature?: number; adapter?: string | null } = {},
   ): Promise<LogitsRow[]> {
-    const { runtime, config } = this.#model;
-    const outputs = {
-      logits: runtime.tensor("float32", [rows.length, config.vocabSize]),
-      log_sum_exp: runtime.tensor("float32", [rows.length]),
-      cdf: runtime.tensor("float32", [rows.length, config.vocabSize]),
-    };
-    const temperatures = runtime.tensor(
-      "float32",
-      [rows.length, 1],
-      new Float32Array(rows.length).fill(temperature),
-    );
-    const extra = { temperature: temperatures };
-    await this.#run({ tokens, past, rows, extra, outputs, adapter });
-    const result = rows.map((_, i) => ({
-      logits: row(outputs.logits, i),
-      logSumExp: outputs.log_sum_exp.data[i]!,
-      cdf: row(outputs.cdf, i),
-    }));
-    for (const tensor of [temperatures, ...Object.values(outputs)]) tensor.dispose();
-    return result;
+    const head = distributions(this.#model, rows.length, temperature);
+    return this.#run({ tokens, past, rows, head, adapter });
   }
 
   /** What the score head says of each label, at some of the new tokens: [rows][labels]. */
-  async scores(
+  scores(
     tokens: readonly number[],
     past: number,
     rows: readonly number[],
   ): Promise<Float32Array[]> {
-    const { runtime, config } = this.#model;
-    const scores = runtime.tensor("float32", [rows.length, config.labels]);
-    await this.#run({ tokens, past, rows, extra: {}, outputs: { scores }, adapter: null });
-    const values = rows.map((_, i) => row(scores, i).slice());
-    scores.dispose();
-    return values;
+    return this.#run({ tokens, past, rows, head: scores(this.#model, rows.length), adapter: null });
   }
 
   /** New tokens whose keys and values alone are wanted. */
@@ -116,7 +105,7 @@ export class PromptRunner {
     }
   }
 
-  async #run({ tokens, past, rows, extra, outputs, adapter }: PromptRun): Promise<void> {
+  async #run<Output>({ tokens, past, rows, head, adapter }: PromptRun<Output>): Promise<Output[]> {
     const { runtime } = this.#model;
     const length = past + tokens.length;
     await this.#makeRoom(length);
@@ -128,28 +117,24 @@ export class PromptRunner {
       ...this.#columns(tokens.length, adapter),
     };
     const bound = await this.#model.bind({
-      inputs: { ...inputs, ...extra, ...this.#views.past },
-      outputs: { ...outputs, ...this.#views.present },
+      inputs: { ...inputs, ...head.inputs, ...this.#views.past },
+      outputs: { ...head.outputs, ...this.#views.present },
     });
     try {
       await bound.run();
+      return head.read();
     } finally {
       bound.dispose();
+      head.dispose();
       for (const tensor of Object.values(inputs)) tensor.dispose();
     }
   }
 }
 
-interface PromptRun {
+interface PromptRun<Output> {
   readonly tokens: readonly number[];
   readonly past: number;
   readonly rows: readonly number[];
-  readonly extra: Record<string, Tensor>;
-  readonly outputs: Record<string, Tensor>;
+  readonly head: HeadOutputs<Output>;
   readonly adapter: string | null;
-}
-
-function row(tensor: Tensor<"float32">, i: number): Float32Array {
-  const width = tensor.shape[1]!;
-  return tensor.data.subarray(i * width, (i + 1) * width);
 }

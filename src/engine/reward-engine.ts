@@ -4,10 +4,12 @@
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
+import { GrowingSequence } from "./growing-sequence.ts";
+import { scores } from "./head-outputs.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
 import { PromptReader, ReadPrompt } from "./prompt-reader.ts";
 import type { ServingModel } from "./serving-model.ts";
-import type { Scorer, ScoringSession } from "./types.ts";
+import type { Growing, Scorer, ScoringSession } from "./types.ts";
 
 export class RewardEngine implements Scorer {
   readonly revision: string;
@@ -42,6 +44,7 @@ export class RewardEngine implements Scorer {
         return last![0]!;
       },
       scores: (completion, at) => this.#scores(opened, completion, at),
+      grow: () => this.#grow(opened),
       close: () => this.#reader.forget(opened.prompt),
     };
   }
@@ -74,6 +77,17 @@ export class RewardEngine implements Scorer {
       await this.#reader.makeResident(prompt);
       // Its keys and values lie after the prompt's and are overwritten by the next one's.
       return this.#reader.runner.scores(completion, prompt.tokens.length, at);
+    });
+  }
+
+  #grow({ prompt, signal }: OpenPrompt): Promise<Growing<Float32Array>> {
+    return this.#enqueue(async () => {
+      signal.throwIfAborted();
+      while (!prompt.isDone) await this.#reader.advance(prompt);
+      const reader = new PromptReader(this.#model, this.#prefixes);
+      const head = (positions: number) => scores(this.#model, positions);
+      const turn = <T>(task: () => Promise<T>) => this.#enqueue(task);
+      return new GrowingSequence({ model: this.#model, reader, prompt, head, turn });
     });
   }
 

@@ -55,8 +55,7 @@ export function afterPrefix(
     },
     inputs: (rows, tokens, capacity) => ({
       ...severalInputs(runtime, own, { rows, tokens, capacity }),
-      prefix_tokens: runtime.tensor("int64", [], BigInt64Array.of(BigInt(prefixTokens))),
-      prefix_places: counting(runtime, cache.capacity),
+      ...prefixInputs(runtime, prefixTokens, cache.capacity),
       ...cache.slot(0),
     }),
     dispose() {
@@ -66,7 +65,19 @@ export function afterPrefix(
   };
 }
 
-function severalInputs(
+/** Of a prefix that fills so many of its places. */
+export function prefixInputs(
+  runtime: Runtime,
+  tokens: number,
+  capacity: number,
+): Record<string, Tensor> {
+  return {
+    prefix_tokens: runtime.tensor("int64", [], BigInt64Array.of(BigInt(tokens))),
+    prefix_places: counting(runtime, capacity),
+  };
+}
+
+export function severalInputs(
   runtime: Runtime,
   own: Tensor<"int64">,
   { rows, tokens, capacity }: { rows: number; tokens: number; capacity: number },
@@ -79,7 +90,7 @@ function severalInputs(
 }
 
 /** 0, 1, 2, … */
-function counting(runtime: Runtime, length: number): Tensor<"int64"> {
+export function counting(runtime: Runtime, length: number): Tensor<"int64"> {
   return runtime.tensor(
     "int64",
     [length],

@@ -92,10 +92,10 @@ export class Scheduler {
 
   /**
    * Before a step, every sequence grows by a token: where the budget does not hold that, some give way, of the
-   * lowest priority first. A sequence alone always fits: the engine has refused the others.
+   * lowest priority first.
    */
   async shed(): Promise<void> {
-    while (this.running.length > 1 && !this.#fits(this.#grown())) {
+    while (this.running.length > 0 && !this.#fits(this.grown())) {
       const running = this.#runningByRequest();
       const [victim] = this.running.toSorted((a, b) => compareLoss(a, b, running));
       await this.#preempt(victim!);
@@ -150,13 +150,12 @@ export class Scheduler {
   }
 
   #hasRoomFor(request: SampleRequest): boolean {
-    if (this.running.length === 0) return true;
     const next = { request, tokens: request.prompt.tokens.length + 1 };
-    return this.running.length < this.slots && this.#fits([...this.#grown(), next]);
+    return this.running.length < this.slots && this.#fits([...this.grown(), next]);
   }
 
   /** What runs, each with a token more. */
-  #grown(): Occupant[] {
+  grown(): Occupant[] {
     return this.running.map(({ request, cachedTokens }) => ({ request, tokens: cachedTokens + 1 }));
   }
 

@@ -109,8 +109,9 @@ export class ServingModel {
     { inputs, outputs }: { inputs: Record<string, Tensor>; outputs: Record<string, Tensor> },
     graph: GraphKind = "serving",
   ): Promise<BoundRun> {
-    const session = await this.#session(graph, this.#bank?.modules ?? []);
-    const binding = session.bind({ inputs: { ...inputs, ...this.#bank?.tensors }, outputs });
+    const bank = this.#bank;
+    const session = await this.#session(graph, bank?.modules ?? []);
+    const binding = session.bind({ inputs: { ...inputs, ...bank?.tensors }, outputs });
     return {
       run: async () => {
         this.runMs += await this.#options.turnstile.through(() => session.run(binding));

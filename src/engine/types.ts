@@ -66,6 +66,26 @@ export interface SampleControl {
   readonly onCompletion?: (completion: Completion) => void;
 }
 
+/** A sequence that grows by choice, at the head of guided decoding. To be closed. */
+export interface Growing<Output> {
+  /** The prompt's tokens, and those that were appended. */
+  readonly ids: readonly number[];
+  /** The model's output after each of some alternatives for the next token, none of which sees another; nothing is appended. */
+  branch(ids: readonly number[]): Promise<readonly Output[]>;
+  /** Appends one of the alternatives of the last `branch`, by its index; it is not run again. */
+  accept(index: number): Promise<void>;
+  /** Gives its memory back. Idempotent. */
+  close(): void;
+}
+
+/** Of the next token. */
+export interface Distribution {
+  /** [V] */
+  readonly logits: Float32Array;
+  /** ln Σ exp(logits). */
+  readonly logSumExp: number;
+}
+
 /** One policy revision behind continuous batching. */
 export interface Generator {
   /** Identifies the weights: two generators with the same revision give the same tokens for the same seed. */
@@ -110,5 +130,7 @@ export interface ScoringSession {
   score(completion: readonly number[]): Promise<number>;
   /** [at][labels]: raw scores at some tokens of the completion, counted from 0. */
   scores(completion: readonly number[], at: readonly number[]): Promise<readonly Float32Array[]>;
+  /** The prompt as a sequence that grows, with [labels] after each alternative. */
+  grow(): Promise<Growing<Float32Array>>;
   close(): void;
 }

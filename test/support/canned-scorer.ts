@@ -38,6 +38,21 @@ export function cannedScorer(
         async scores(completion, at) {
           return at.map((t) => Float32Array.of(score([...prompt, ...completion.slice(0, t + 1)])));
         },
+        async grow() {
+          const ids = [...prompt];
+          let alternatives: readonly number[] = [];
+          return {
+            ids,
+            async branch(next) {
+              alternatives = next;
+              return next.map((id) => Float32Array.of(score([...ids, id])));
+            },
+            async accept(index) {
+              ids.push(alternatives[index]!);
+            },
+            close: () => undefined,
+          };
+        },
         close() {
           if (isOpen) open--;
           isOpen = false;
