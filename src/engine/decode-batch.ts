@@ -24,8 +24,11 @@ export interface BatchRow {
   readonly cachedTokens: number;
   /** What is to be run, up to so many tokens. */
   next(tokensMax: number): DecodeRow;
-  /** The model's output after each token of `next`; the arrays mean nothing after the call. */
-  accept(outputs: readonly LogitsRow[]): void;
+  /**
+   * The model's output after each token of `next`; the arrays mean nothing after the call.
+   * @param ms the row's share of the time the run took.
+   */
+  accept(outputs: readonly LogitsRow[], ms: number): void;
 }
 
 /** How a graph is told where each row's new tokens go. */
@@ -137,8 +140,13 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
     const rows = [...this.rows];
     const tokensMax = this.tokensMax;
     const next = rows.map((row) => row.next(tokensMax));
+    const before = this.#model.runMs;
     const outputs = await this.#run(rows, next);
-    for (const [i, row] of rows.entries()) row.accept(outputs[i]!);
+    const tokens = next.reduce((sum, each) => sum + each.tokens.length, 0);
+    const msPerToken = (this.#model.runMs - before) / tokens;
+    for (const [i, row] of rows.entries()) {
+      row.accept(outputs[i]!, msPerToken * next[i]!.tokens.length);
+    }
   }
 
   dispose(): void {

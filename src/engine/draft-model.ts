@@ -124,7 +124,8 @@ class DraftRow implements BatchRow {
     return { tokens, temperature: this.#sequence.temperature, adapter: null };
   }
 
-  accept(outputs: readonly LogitsRow[]): void {
+  accept(outputs: readonly LogitsRow[], ms: number): void {
+    this.#sequence.charge(0, ms);
     this.#cached += outputs.length;
     if (this.#cached < this.#known.length + this.#guesses.length) return;
     this.#guesses.push(this.#sequence.guess(outputs.at(-1)!, this.#guesses.length));

@@ -161,7 +161,7 @@ export class Engine implements Generator {
   async grow(
     ids: readonly number[],
     tokensMax: number,
-    { signal, adapter }: Pick<SampleControl, "signal" | "adapter">,
+    { signal, adapter, work }: Pick<SampleControl, "signal" | "adapter" | "work">,
   ): Promise<{ growing: Growing<Distribution>; next: Distribution }> {
     this.#refuseTooLong(ids.length);
     const named = this.#adapterNamed(adapter);
@@ -169,7 +169,7 @@ export class Engine implements Generator {
       Math.min(ids.length + tokensMax, this.contextTokens),
       signal,
     );
-    const prompt = new ReadPrompt(ids, { adapter: named });
+    const prompt = new ReadPrompt(ids, { adapter: named, ...(work && { work }) });
     this.#growing.add(prompt);
     const onClose = () => {
       this.#growing.delete(prompt);

@@ -7,6 +7,7 @@ import type { PrefixCache } from "./prefix-cache.ts";
 import { PromptRunner } from "./prompt-runner.ts";
 import type { LogitsRow } from "./sampler.ts";
 import type { ServingModel } from "./serving-model.ts";
+import { noWork, type Work } from "./types.ts";
 
 /** Tokens of one step: enough rows that the weights are read for many, few enough that others wait little. */
 const CHUNK_TOKENS = 2 * BLOCK_TOKENS;
@@ -27,19 +28,21 @@ export class ReadPrompt {
   /** The last token's output, once all is computed; null for a model that scores. */
   row: LogitsRow | null = null;
   computed = 0;
-  /** Tokens that were found computed. */
-  found = 0;
+  /** What computing it cost. */
+  readonly work: Work;
 
   constructor(
     tokens: readonly number[],
     {
       temperature = 1,
       adapter = null,
-    }: { temperature?: number; adapter?: AdapterName | null } = {},
+      work = noWork(),
+    }: { temperature?: number; adapter?: AdapterName | null; work?: Work } = {},
   ) {
     this.tokens = tokens;
     this.temperature = temperature;
     this.adapter = adapter;
+    this.work = work;
   }
 
   get isDone(): boolean {
@@ -49,12 +52,14 @@ export class ReadPrompt {
 
 export class PromptReader {
   readonly runner: PromptRunner;
+  readonly #model: ServingModel;
   readonly #prefixes: PrefixCache;
   readonly #isScoring: boolean;
   /** Whose tokens lie at the start of the runner's slot. */
   #resident: ReadPrompt | null = null;
 
   constructor(model: ServingModel, prefixes: PrefixCache) {
+    this.#model = model;
     this.runner = new PromptRunner(model);
     this.#prefixes = prefixes;
     this.#isScoring = model.head === "scores";
@@ -65,13 +70,14 @@ export class PromptReader {
     const { id = null, revision = "" } = prompt.adapter ?? {};
     if (prompt.computed === 0) {
       prompt.blocks.push(...this.#prefixes.match(prompt.tokens, revision));
-      prompt.found = prompt.blocks.length * BLOCK_TOKENS;
-      prompt.computed = prompt.found;
+      prompt.computed = prompt.blocks.length * BLOCK_TOKENS;
+      prompt.work.promptTokensFound += prompt.computed;
     }
     await this.makeResident(prompt);
     const from = prompt.computed;
     const chunk = prompt.tokens.slice(from, from + CHUNK_TOKENS);
     const isLast = from + chunk.length === prompt.tokens.length;
+    const before = this.#model.runMs;
     this.#resident = null; // should the run fail, nobody's tokens are there
     if (isLast && !this.#isScoring) {
       const options = { temperature: prompt.temperature, adapter: id };
@@ -80,6 +86,8 @@ export class PromptReader {
     } else await this.runner.extend(chunk, from, id);
     this.#resident = prompt;
     prompt.computed += chunk.length;
+    prompt.work.tokensRun += chunk.length;
+    prompt.work.modelMs += this.#model.runMs - before;
     for (let at = from; at < prompt.computed; at += BLOCK_TOKENS) {
       prompt.blocks.push(await this.runner.read(at, Math.min(BLOCK_TOKENS, prompt.computed - at)));
     }

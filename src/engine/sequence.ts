@@ -47,7 +47,11 @@ export class SampleRequest {
 
   constructor(parts: RequestParts) {
     const { prompt, n, sampling, control, contextTokens, adapter, support, drafts } = parts;
-    this.prompt = new ReadPrompt(prompt, { temperature: sampling.temperature || 1, adapter });
+    this.prompt = new ReadPrompt(prompt, {
+      temperature: sampling.temperature || 1,
+      adapter,
+      ...(control.work && { work: control.work }),
+    });
     this.signal = control.signal;
     this.priority = control.priority ?? 0;
     this.deadline = control.deadline ?? null;
@@ -160,6 +164,13 @@ export class Sequence implements BatchRow {
     return [...this.request.prompt.tokens, ...this.#tokens.map(({ id }) => id)];
   }
 
+  /** Adds to what its request cost. */
+  charge(tokens: number, ms: number): void {
+    const { work } = this.request.prompt;
+    work.tokensRun += tokens;
+    work.modelMs += ms;
+  }
+
   get temperature(): number {
     return this.#sampling.temperature;
   }
@@ -188,7 +199,8 @@ export class Sequence implements BatchRow {
   }
 
   /** Draws after each token that is the sequence's own: all of them, but of drafts those that it drew itself. */
-  accept(outputs: readonly LogitsRow[]): void {
+  accept(outputs: readonly LogitsRow[], ms: number): void {
+    this.charge(outputs.length, ms);
     const known = this.#tokens.length - this.#cached;
     for (const [i, output] of outputs.entries()) {
       if (this.#tokens[this.#cached]?.id !== this.#run[i]) break;

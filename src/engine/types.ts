@@ -48,7 +48,21 @@ export interface Completion {
   readonly finishReason: FinishReason;
 }
 
+/** What a request made the model do. Filled while it runs. */
+export interface Work {
+  /** Prompt tokens whose keys and values an earlier prompt had left. */
+  promptTokensFound: number;
+  /** Tokens the model ran: of prompt and completions, guesses that were dropped, and those run again after giving way. */
+  tokensRun: number;
+  /** Its share of the time the model ran, each run divided by tokens. Milliseconds. */
+  modelMs: number;
+}
+
+export const noWork = (): Work => ({ promptTokensFound: 0, tokensRun: 0, modelMs: 0 });
+
 export interface SampleControl {
+  /** To which what it costs is added. */
+  readonly work?: Work;
   /** Id of a loaded adapter to run with; the model itself when nothing is said. */
   readonly adapter?: string;
   /** Higher goes first, and may make others wait. 0 when nothing is said. */
@@ -108,7 +122,7 @@ export interface Generator {
   score(
     prompt: readonly number[],
     completion: readonly number[],
-    control: Pick<SampleControl, "signal" | "adapter">,
+    control: Pick<SampleControl, "signal" | "adapter" | "work">,
   ): Promise<Float32Array>;
 }
 

@@ -5,9 +5,10 @@
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { GatewayError } from "../base/errors.ts";
+import { noWork, type Work } from "../engine/types.ts";
 import type { Adapters } from "../registry/adapters.ts";
 import type { Registry } from "../registry/registry.ts";
-import type { ChatMessage } from "../registry/types.ts";
+import { type ChatMessage, charging } from "../registry/types.ts";
 import type { Reward } from "../rewards/define.ts";
 import type { Store } from "../store/store.ts";
 import type { ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
@@ -71,13 +72,14 @@ async function* answer(
   const startedMs = clock.elapsedMs();
   const plan = planFor(request);
   const finished: ScoredCandidate[] = [];
+  const work = noWork();
   let result: StrategyResult | null = null;
   let outcome: Outcome = { kind: "cancelled", error: null }; // what a reader leaves that stops reading
   let ms = 0;
   try {
     const { policy, prompt, sampling } = plan;
     yield { type: "started", policy, promptTokens: prompt.length, seed: sampling.seed };
-    result = yield* search(request, plan, finished);
+    result = yield* search(request, { ...plan, policy: charging(policy, work) }, finished);
     outcome = { kind: "completed", error: null };
   } catch (cause) {
     const kind = request.signal.aborted ? "cancelled" : "failed";
@@ -89,7 +91,7 @@ async function* answer(
     const record = requestRecord(request, plan, { ...found, outcome, createdAt, ms });
     if (request.store) await recorder.append(record);
   }
-  yield { type: "done", answer: answerOf(plan, result, ms) };
+  yield { type: "done", answer: answerOf(plan, result, { work, ms }) };
 }
 
 /** Runs the strategy, passes its events on, keeps what is finished, and returns its result. */
@@ -120,7 +122,7 @@ function unfinished(finished: readonly ScoredCandidate[], { reward }: Plan) {
 function answerOf(
   { policy, strategy, reward, prompt, sampling }: Plan,
   { candidates, chosen, kl, rewardCalls }: StrategyResult,
-  ms: number,
+  { work, ms }: { work: Work; ms: number },
 ): Answer {
   const choices = chosen.map((index) => candidates[index]!);
   const tokens = tokensOf(candidates);
@@ -136,6 +138,7 @@ function answerOf(
       candidates,
       kl,
       cost: { tokens, rewardCalls, ms },
+      work,
       revision: { policy: policy.revision, reward: reward?.revision ?? null },
       seed: sampling.seed,
     },

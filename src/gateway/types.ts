@@ -2,7 +2,7 @@
  * One request from wire-independent form to durable record. HTTP, WebSocket, batch and the command
  * line all speak this.
  */
-import type { SampledToken } from "../engine/types.ts";
+import type { SampledToken, Work } from "../engine/types.ts";
 import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
 import type { ScoredCandidate } from "../strategies/define.ts";
 
@@ -44,6 +44,8 @@ export interface AnswerReport {
   readonly candidates: readonly ScoredCandidate[];
   readonly kl: { readonly bound: number | null; readonly estimate: number | null };
   readonly cost: { readonly tokens: number; readonly rewardCalls: number; readonly ms: number };
+  /** What the policy's model had to do for it. */
+  readonly work: Readonly<Work>;
   readonly revision: { readonly policy: string; readonly reward: string | null };
   readonly seed: number;
 }

@@ -56,7 +56,7 @@ export function createPolicy(parts: PolicyParts): Policy {
       const bytes = tokenizer.bytesOf(token);
       return { bytes, text: Buffer.from(bytes).toString("utf8") };
     },
-    async generate(prompt, n, { stop, ...sampling }, { signal, onText, onCandidate }) {
+    async generate(prompt, n, { stop, ...sampling }, { signal, work, onText, onCandidate }) {
       const transcripts = Array.from({ length: n }, (_, index) => {
         return new Transcript({
           tokenizer,
@@ -72,6 +72,7 @@ export function createPolicy(parts: PolicyParts): Policy {
         { ...sampling, endTokens },
         {
           signal,
+          ...(work && { work }),
           onToken: (index, token) => transcripts[index]!.push(token),
           onCompletion(completion) {
             const candidate = transcripts[completion.index]!.finish(completion);

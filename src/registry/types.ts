@@ -1,5 +1,5 @@
 /** A loaded policy: an engine with its tokenizer and chat template. The text-aware face of `Generator`. */
-import type { FinishReason, SampledToken, Sampling } from "../engine/types.ts";
+import type { FinishReason, SampledToken, Sampling, Work } from "../engine/types.ts";
 import type { TemplateMessage as ChatMessage } from "../text/chat-template.ts";
 
 export type { ChatMessage };
@@ -30,6 +30,8 @@ export interface Candidate {
 }
 
 export interface GenerateControl {
+  /** To which what it costs is added. */
+  readonly work?: Work;
   readonly signal: AbortSignal;
   /**
    * Text that is final for that candidate, as it becomes so, with the tokens drawn since the last call;
@@ -65,6 +67,15 @@ export interface Policy {
     completion: readonly number[],
     signal: AbortSignal,
   ): Promise<Float32Array>;
+}
+
+/** The policy, everything of which is added to what a request cost. */
+export function charging(policy: Policy, work: Work): Policy {
+  return {
+    ...policy,
+    generate: (prompt, n, sampling, control) =>
+      policy.generate(prompt, n, sampling, { ...control, work }),
+  };
 }
 
 /** A model id that stands for a strategy with its options, for clients that can send no extra field. */

@@ -42,7 +42,7 @@ async function admitAll(scheduler: Scheduler): Promise<Sequence[]> {
 /** A step, as a batch takes it. */
 function runOne(sequence: Sequence): void {
   sequence.next(1);
-  sequence.accept([row]);
+  sequence.accept([row], 1);
 }
 
 /** Who runs, by request. */

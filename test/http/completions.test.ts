@@ -11,7 +11,12 @@ test("continues one text, 16 tokens unless told otherwise, as OpenAI does", asyn
     object: "text_completion",
     model,
     choices: [{ index: 0, text: "Hello there, fri", logprobs: null, finish_reason: "length" }],
-    usage: { prompt_tokens: 4, completion_tokens: 16, total_tokens: 20 },
+    usage: {
+      prompt_tokens: 4,
+      completion_tokens: 16,
+      total_tokens: 20,
+      prompt_tokens_details: { cached_tokens: 0 },
+    },
   });
   expect(answer.id).toMatch(/^cmpl-/);
   expect(gateway.seen[0]!.conversation).toEqual({ kind: "text", text: "Once" });
@@ -28,7 +33,7 @@ test("answers several prompts at once, n choices each, numbered through", async 
     [4, "A"],
     [5, "B"],
   ]);
-  expect(answer.usage).toEqual({ prompt_tokens: 6, completion_tokens: 12, total_tokens: 18 });
+  expect(answer.usage).toMatchObject({ prompt_tokens: 6, completion_tokens: 12, total_tokens: 18 });
   expect(new Set(gateway.seen.map(({ id }) => id)).size).toBe(3);
 });
 
@@ -82,7 +87,12 @@ test("streams every prompt's choices and one usage for all", async () => {
   expect(texts).toEqual(["one two", "one two"]);
   expect(chunks.at(-1)).toMatchObject({
     choices: [],
-    usage: { prompt_tokens: 2, completion_tokens: 16, total_tokens: 18 },
+    usage: {
+      prompt_tokens: 2,
+      completion_tokens: 16,
+      total_tokens: 18,
+      prompt_tokens_details: { cached_tokens: 0 },
+    },
   });
 });
 

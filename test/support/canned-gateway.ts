@@ -118,6 +118,7 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
             candidates,
             kl: { bound: Math.log(n) - (n - 1) / n, estimate: null },
             cost: { tokens: completionTokens, rewardCalls: strategy === "sample" ? 0 : n, ms: 1 },
+            work: { promptTokensFound: 0, tokensRun: promptTokens + completionTokens, modelMs: 1 },
             revision: { policy: revision, reward: strategy === "sample" ? null : revision },
             seed: sampling.seed ?? 7,
           },

@@ -54,7 +54,26 @@ export const reportSchema = Type.Object(
       },
     ),
     cost: Type.Object(
-      { tokens: Type.Integer(), reward_calls: Type.Integer(), ms: Type.Number() },
+      {
+        tokens: Type.Integer({ description: "Completion tokens of all candidates." }),
+        reward_calls: Type.Integer(),
+        ms: Type.Number(),
+        policy: Type.Object(
+          {
+            prompt_tokens_found: Type.Integer({
+              description: "Prompt tokens that an earlier prompt had left computed.",
+            }),
+            tokens_run: Type.Integer({
+              description:
+                "Tokens the model ran: of prompt and candidates, guesses that were dropped, and those run again after giving way.",
+            }),
+            ms: Type.Number({
+              description: "Share of the time the model ran, each run divided by tokens.",
+            }),
+          },
+          { additionalProperties: false },
+        ),
+      },
       { additionalProperties: false },
     ),
     revision: Type.Object(
@@ -93,14 +112,23 @@ export function alignmentOf(
 
 /** Ours → wire. */
 export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typeof reportSchema> {
-  const { strategy, n, chosen, reward, kl, cost, revision, seed } = report;
+  const { strategy, n, chosen, reward, kl, cost, work, revision, seed } = report;
   const summary = {
     strategy,
     n,
     chosen,
     reward,
     kl: { bound: kl.bound, estimate: kl.estimate },
-    cost: { tokens: cost.tokens, reward_calls: cost.rewardCalls, ms: cost.ms },
+    cost: {
+      tokens: cost.tokens,
+      reward_calls: cost.rewardCalls,
+      ms: cost.ms,
+      policy: {
+        prompt_tokens_found: work.promptTokensFound,
+        tokens_run: work.tokensRun,
+        ms: work.modelMs,
+      },
+    },
     revision: { policy: revision.policy, reward: revision.reward },
     seed,
   };

@@ -59,6 +59,14 @@ export const usageSchema = Type.Object(
     prompt_tokens: Type.Integer(),
     completion_tokens: Type.Integer({ description: "Of the returned choices." }),
     total_tokens: Type.Integer(),
+    prompt_tokens_details: Type.Object(
+      {
+        cached_tokens: Type.Integer({
+          description: "Prompt tokens that an earlier prompt had left computed.",
+        }),
+      },
+      { additionalProperties: false },
+    ),
   },
   { additionalProperties: false },
 );

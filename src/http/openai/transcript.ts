@@ -93,12 +93,15 @@ export function createTranscript(ask: Ask): Transcript {
     isComplete: () =>
       [...states.values()].filter(({ answer }) => answer).length === ask.prompts.length,
     usage() {
-      let [prompt_tokens, completion_tokens] = [0, 0];
+      let [prompt_tokens, completion_tokens, cached_tokens] = [0, 0, 0];
       for (const { promptTokens, answer } of states.values()) {
         prompt_tokens += promptTokens;
+        cached_tokens += answer?.report.work.promptTokensFound ?? 0;
         for (const { tokens } of answer?.choices ?? []) completion_tokens += tokens.length;
       }
-      return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
+      const total_tokens = prompt_tokens + completion_tokens;
+      const prompt_tokens_details = { cached_tokens };
+      return { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details };
     },
   };
 }
