@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Engine } from "../../src/engine/engine.ts";
 import { RewardEngine } from "../../src/engine/reward-engine.ts";
-import type { Completion, Sampling } from "../../src/engine/types.ts";
+import { type Completion, noWork, type Sampling } from "../../src/engine/types.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Head } from "../../src/onnx/transformer.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
@@ -234,4 +234,21 @@ describe("rewards", () => {
       reward.open(prompt, AbortSignal.abort(new Error("gone"))).score([1]),
     ).rejects.toThrow("gone");
   });
+});
+
+test("a request is told what it cost: tokens found, tokens run, its share of the model's time", async () => {
+  const model = await load("logits");
+  const engine = new Engine(model, { sequencesMax: 8, queueSequencesMax: 8 });
+  const ids = Array.from({ length: 40 }, (_, t) => t);
+  const options = { ...plainSampling, maxTokens: 5, endTokens: new Set<number>(), seed: 1 };
+  const works = [noWork(), noWork()];
+  await Promise.all(
+    works.map((work, i) => engine.sample([i, ...ids], 3, options, { signal, work })),
+  );
+  for (const { promptTokensFound, tokensRun } of works) {
+    expect(promptTokensFound).toBe(0);
+    expect(tokensRun).toBe(41 + 3 * 4); // a completion's last token is not run
+  }
+  expect(works[0]!.modelMs + works[1]!.modelMs).toBeCloseTo(model.runMs, 6);
+  await engine.dispose();
 });

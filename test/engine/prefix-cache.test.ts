@@ -6,7 +6,6 @@ import { BLOCK_TOKENS, type CacheBlock } from "../../src/engine/cache.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { PrefixCache } from "../../src/engine/prefix-cache.ts";
 import { RewardEngine } from "../../src/engine/reward-engine.ts";
-import { noWork } from "../../src/engine/types.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Head } from "../../src/onnx/transformer.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
@@ -151,30 +150,4 @@ describe("the engine", () => {
     expect(engine.stats.preemptions).toBeGreaterThan(0);
     await engine.dispose();
   });
-});
-
-test("a request is told what it cost: tokens found, tokens run, its share of the model's time", async () => {
-  const model = await loadModel(runtime, tinySource(), "logits");
-  const engine = new Engine(model, {
-    sequencesMax: 8,
-    queueSequencesMax: 8,
-    prefixBytesMax: 2 ** 20,
-  });
-  const ids = Array.from({ length: 40 }, (_, t) => t);
-  const options = { ...plainSampling, maxTokens: 5, endTokens: new Set<number>(), seed: 1 };
-  const works = [noWork(), noWork()];
-  await Promise.all(
-    works.map((work, i) =>
-      engine.sample([i, ...ids], 3, options, {
-        signal: new AbortController().signal,
-        work,
-      }),
-    ),
-  );
-  for (const { promptTokensFound, tokensRun } of works) {
-    expect(promptTokensFound).toBe(0);
-    expect(tokensRun).toBe(41 + 3 * 4); // a completion's last token is not run
-  }
-  expect(works[0]!.modelMs + works[1]!.modelMs).toBeCloseTo(model.runMs, 6);
-  await engine.dispose();
 });
