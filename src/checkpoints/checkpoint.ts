@@ -65,16 +65,33 @@ export class Checkpoint {
     return tensor;
   }
 
-  /** A weight as float32, converted anew on each call; float32 weights share the file's memory. */
+  /**
+   * A weight as float32, converted anew on each call; float32 weights share the file's memory.
+   * @throws GatewayError checkpoint_invalid when a value is NaN or infinite.
+   */
   weight(name: string): Weight {
     const tensor = this.stored(name);
-    return { shape: tensor.shape, data: toFloat32(tensor) };
+    const data = toFloat32(tensor);
+    refuseBroken(this.folder, name, data);
+    return { shape: tensor.shape, data };
   }
 
   /** All weights as float32, by name. */
   weights(): Map<string, Weight> {
     return new Map(this.names.map((name) => [name, this.weight(name)]));
   }
+}
+
+function refuseBroken(path: string, name: string, data: Float32Array): void {
+  let zero = 0; // NaN as soon as one value is NaN or infinite; no branch in the loop
+  for (let i = 0; i < data.length; i++) zero += data[i]! * 0;
+  if (zero === 0) return;
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  throw new GatewayError("checkpoint_invalid", {
+    path,
+    problem: `${name} holds ${data[at]} at index ${at}`,
+    remedy: "The training diverged or the file was damaged: take an earlier revision of the model.",
+  });
 }
 
 /**

@@ -144,6 +144,22 @@ describe("opening a folder whose tensors do not fit", () => {
     expect(opened.names).not.toContain("lm_head.weight");
   });
 
+  test.each([Number.NaN, Number.POSITIVE_INFINITY])(
+    "names a weight that holds %d",
+    async (broken) => {
+      const opened = await openWith((tensors) => {
+        const data = new Float32Array(8).fill(1);
+        data[5] = broken;
+        const bytes = new Uint8Array(data.buffer);
+        tensors.set("model.norm.weight", { dtype: "F32", shape: [8], data: bytes });
+      });
+      expect(() => opened.weight("model.norm.weight")).toThrow(
+        `model.norm.weight holds ${broken} at index 5`,
+      );
+      expect(() => opened.weights()).toThrow(`${broken}`);
+    },
+  );
+
   test("shortens long lists", async () => {
     await writeCheckpoint(folder, config, weightsOf(config), { dtype: "F32" });
     await writeModelConfig(folder, tinyLlama({ ...sizes, num_hidden_layers: 3 }).files);
