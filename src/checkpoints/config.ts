@@ -140,6 +140,9 @@ const architectures: ReadonlyMap<string, Served> = new Map(
   ),
 );
 
+/** Whether a class, as `architectures` names it, is served from its weights. */
+export const isServedClass = (name: string) => architectures.has(name);
+
 interface Served {
   readonly family: Family;
   /** Its `model_type`. */
