@@ -12,7 +12,7 @@ export function chosenTokens(source: ModelSource, tokens: readonly number[]): Mo
   const matrix = config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
   return {
     ...source,
-    config: { ...config, labels: tokens.length, scoreBias: false },
+    config: { ...config, labels: tokens.length, scoreHead: "linear" },
     weight(name) {
       if (name !== "score.weight") return source.weight(name);
       const { shape, data } = source.weight(matrix);
