@@ -38,8 +38,12 @@ const feeds: Readonly<Record<string, Feed>> = {
   input_ids: ({ items, width, padId }) =>
     items.flatMap(({ prompt, completion }) => padded([...prompt, ...completion], width, padId)),
   attention_mask: ({ items, width }) =>
-    items.flatMap(({ prompt, completion }) =>
-      padded(new Array<number>(prompt.length + completion.length).fill(1), width, 0),
+    items.flatMap((item) =>
+      padded(
+        Array.from({ length: lengthOf(item) }, () => 1),
+        width,
+        0,
+      ),
     ),
   token_type_ids: ({ items, width, types: [first, second] }) =>
     items.flatMap(({ prompt, completion }) =>

@@ -148,7 +148,10 @@ async function loadClassifier(options: RewardOptions, file: string): Promise<Loa
 /** By number where the file names none. */
 function labelNames({ config: { labels, files } }: Checkpoint): string[] {
   const names = files.config["id2label"] as Readonly<Record<string, unknown>> | null | undefined; // checked on reading
-  return Array.from({ length: labels }, (_, i) => String(names?.[i] ?? `LABEL_${i}`));
+  return Array.from({ length: labels }, (_, i) => {
+    const name = names?.[i];
+    return typeof name === "string" ? name : `LABEL_${i}`;
+  });
 }
 
 /**

@@ -46,12 +46,11 @@ export function characterMap(encoded: string, path: string): (text: string) => s
 
 /** Graphemes of ASCII are its characters, but for line ends of two, which spares most texts the segmenter. */
 function* graphemes(text: string, segmenter: Intl.Segmenter): Generator<string> {
-  if (isSimple.test(text)) yield* text;
+  if (!isComplex.test(text)) yield* text;
   else for (const { segment } of segmenter.segment(text)) yield segment;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII but the carriage return
-const isSimple = /^[\0-\x0c\x0e-\x7f]*$/;
+const isComplex = /[^\p{ASCII}]|\r/u;
 
 /** Where the replacement of the key's shortest prefix in the trie begins, or null. */
 function firstMatch(units: Uint32Array, key: Uint8Array): number | null {

@@ -34,7 +34,7 @@ export async function loadPairTokenizer(folder: string): Promise<PairTokenizer> 
   const { model } = await readCheckpointJson(path, Type.Object({ model: Step }));
   const file = await readCheckpointJson(path, PairFile);
   const text = model.type === "BPE" ? await bpeText(folder) : await wordText(folder, path);
-  const template = pairTemplate(file.post_processor, text.idOf, path);
+  const template = pairTemplate(file.post_processor, (token) => text.idOf(token), path);
   const { before, between, after } = template;
   return {
     template,
