@@ -1,4 +1,5 @@
 /** Folders → rewards: checkpoints that score whole answers or their steps, and classifiers in ONNX files. */
+import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
@@ -99,6 +100,7 @@ async function loadProcessReward(
   const engine = new RewardEngine(model, options);
   const reward = rewardKinds["process-reward"]({
     id: basename(folder),
+    variant: variantOf({ ...convention, label }),
     scorer: engine,
     steps: createStepRule({ separator, trims, aggregate }),
     layout: (messages, steps) => layouts[layout](parts, messages, steps),
@@ -106,6 +108,11 @@ async function loadProcessReward(
     softcap: isSpoken ? config.logitSoftcap : null,
   });
   return { reward, engine };
+}
+
+/** The first 6 hexadecimal digits of the SHA-256 of how the model is asked. */
+function variantOf(settings: StepConvention & { label: number }): string {
+  return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 6);
 }
 
 /** The ids of what a language model says of a right step and of a wrong one. */

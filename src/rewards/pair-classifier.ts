@@ -6,7 +6,7 @@
 import type { Scorer } from "../engine/types.ts";
 import type { PairTokenizer } from "../text/classifier-tokenizer.ts";
 import type { Reward } from "./define.ts";
-import { refuseTooLong } from "./reward-model.ts";
+import { labelledRevision, refuseTooLong } from "./reward-model.ts";
 
 export interface PairClassifierParts {
   readonly id: string;
@@ -24,7 +24,7 @@ export function createPairClassifier({
 }: PairClassifierParts): Reward {
   return {
     id,
-    revision: scorer.revision,
+    revision: labelledRevision(scorer, label),
     open({ messages }, signal) {
       const asked = messages.map(({ content }) => content).join("\n");
       const session = scorer.open(tokenizer.encodePair(asked, "").question, signal);

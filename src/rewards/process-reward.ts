@@ -12,6 +12,8 @@ import type { MarkedTokens } from "./step-layouts.ts";
 
 export interface ProcessRewardParts {
   readonly id: string;
+  /** Says how the model is asked: another way is another reward. */
+  readonly variant: string;
   readonly scorer: Scorer;
   readonly steps: StepRule;
   readonly layout: (messages: readonly TemplateMessage[], steps: readonly string[]) => MarkedTokens;
@@ -22,10 +24,10 @@ export interface ProcessRewardParts {
 }
 
 export function createProcessReward(parts: ProcessRewardParts): ProcessReward {
-  const { id, scorer, steps: rule, layout, label, softcap = null } = parts;
+  const { id, variant, scorer, steps: rule, layout, label, softcap = null } = parts;
   return {
     id,
-    revision: scorer.revision,
+    revision: `${scorer.revision}:${variant}`,
     steps: rule,
     open({ messages }, signal) {
       const prefix = commonStart(layout(messages, ["0"]).ids, layout(messages, ["x"]).ids);

@@ -31,7 +31,7 @@ export function createRewardModel({
     encodeChat({ tokenizer, template }, messages, { addGenerationPrompt });
   return {
     id,
-    revision: scorer.revision,
+    revision: labelledRevision(scorer, label),
     open({ messages }, signal) {
       const prefix = encode(messages, true);
       const session = scorer.open(prefix, signal);
@@ -47,6 +47,10 @@ export function createRewardModel({
     },
   };
 }
+
+/** Another class of the same model is another reward. */
+export const labelledRevision = ({ revision, labels }: Scorer, label: number) =>
+  labels === 1 ? revision : `${revision}:${label}`;
 
 /**
  * For answers whose first characters merge with the template's last ones into other tokens, and for

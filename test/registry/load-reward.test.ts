@@ -85,6 +85,19 @@ describe("a sequence classifier in an ONNX file", async () => {
     await engine.dispose();
   });
 
+  test("with a chat template reads the conversation in it", async () => {
+    const path = await copyOf("classifiers/roberta", "chatting");
+    const template =
+      "<s>{% for m in messages %}{% if m.role == 'assistant' %}</s></s>{% endif %}{{ m.content }}{% endfor %}" +
+      "{% if add_generation_prompt %}</s></s>{% else %}</s>{% endif %}"; // what the pair's template gives
+    await changeJson(join(path, "tokenizer_config.json"), { chat_template: template });
+    const { reward, engine } = await load(path);
+    for (const { question, answer, logits } of cases["roberta"]!) {
+      expect((await scoresOf(reward, question, [answer]))[0]).toBeCloseTo(logits[0]!, 4);
+    }
+    await engine.dispose();
+  });
+
   test("is named after its folder, and its revision after its bytes", async () => {
     const path = await copyOf("classifiers/roberta", "renamed");
     const first = await load(path);
@@ -309,6 +322,9 @@ describe("a process reward", async () => {
     expect(reward.steps.split("a; b;;")).toEqual(["a", "b"]);
     expect(reward.steps.aggregate([0.5, 0.5])).toBe(0.25);
     await engine.dispose();
+    const usual = await loadCase(each);
+    expect(usual.reward.revision).not.toBe(reward.revision);
+    await usual.engine.dispose();
   });
 
   test("a model that scores tokens or speaks is refused until its convention is named, and one that scores answers then", async () => {
