@@ -85,7 +85,7 @@ test("pads what shares a run on the right, under no mask, and gives each its own
 
 test("a crowd that no run could take at once is served in several", async () => {
   const engine = await load(sums);
-  const ones = (n: number) => new Array<number>(n).fill(1);
+  const ones = (n: number) => Array.from({ length: n }, () => 1);
   const answers = await Promise.all(
     Array.from({ length: 40 }, (_, i) => scoresOf(engine, [1], ones(900 + i))),
   );
