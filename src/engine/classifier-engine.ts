@@ -17,7 +17,7 @@ import type {
 } from "../onnx/runtime/index.ts";
 import type { PrefixStats } from "./prefix-cache.ts";
 import type { Turnstile } from "./turnstile.ts";
-import type { Scorer, ScoringSession } from "./types.ts";
+import type { Growing, Scorer, ScoringSession } from "./types.ts";
 
 export interface ClassifierOptions {
   readonly provider: Provider;
@@ -119,6 +119,7 @@ export class ClassifierEngine implements Scorer {
         const scores = at.length > 0 ? await logits(completion) : null;
         return at.map(() => scores!);
       },
+      grow: async () => growing(prompt, logits),
       close: () => {},
     };
   }
@@ -206,6 +207,31 @@ export class ClassifierEngine implements Scorer {
     if (tokens <= this.contextTokens) return;
     throw new GatewayError("prompt_too_long", { tokens, limit: this.contextTokens });
   }
+}
+
+/** There is no cache to grow in: each alternative is read from the prompt on. */
+function growing(
+  prompt: readonly number[],
+  logits: (completion: readonly number[]) => Promise<Float32Array>,
+): Growing<Float32Array> {
+  const ids = [...prompt];
+  let alternatives: readonly number[] = [];
+  return {
+    ids,
+    async branch(next) {
+      const appended = ids.slice(prompt.length);
+      const outputs = await Promise.all(next.map((id) => logits([...appended, id])));
+      alternatives = next;
+      return outputs;
+    },
+    async accept(index) {
+      const id = alternatives[index];
+      assert(id !== undefined, `there is no alternative ${index} of ${alternatives.length}`);
+      ids.push(id);
+      alternatives = [];
+    },
+    close: () => {},
+  };
 }
 
 interface ItemRequest {

@@ -93,6 +93,18 @@ test("a crowd that no run could take at once is served in several", async () => 
   await engine.dispose();
 });
 
+test("a sequence that grows is scored as its tokens are", async () => {
+  const engine = await load(sums);
+  const grown = await engine.open([1, 2], never).grow();
+  expect((await grown.branch([3, 4])).map(([, masked]) => masked)).toEqual([6, 7]);
+  await grown.accept(1);
+  expect(grown.ids).toEqual([1, 2, 4]);
+  expect([...(await grown.branch([5]))[0]!]).toEqual(await scoresOf(engine, [1, 2], [4, 5]));
+  await expect(grown.accept(1)).rejects.toThrow(/no alternative 1 of 1/);
+  grown.close();
+  await engine.dispose();
+});
+
 test("scores at the end only", async () => {
   const engine = await load(sums);
   const session = engine.open([1], never);
