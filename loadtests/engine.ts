@@ -6,7 +6,8 @@ import { ServingModel } from "../src/engine/serving-model.ts";
 import { Turnstile } from "../src/engine/turnstile.ts";
 import type { Sampling } from "../src/engine/types.ts";
 import { openRuntime } from "../src/onnx/runtime/index.ts";
-import { loadReward, readModelSource } from "../src/registry/load.ts";
+import { readModelSource } from "../src/registry/load.ts";
+import { loadReward } from "../src/registry/load-reward.ts";
 import { openAiDefaults } from "../src/registry/policy.ts";
 import { Tokenizer } from "../src/text/tokenizer.ts";
 

@@ -5,7 +5,8 @@ import type { Config } from "./base/config.ts";
 import { Turnstile } from "./engine/turnstile.ts";
 import { openRuntime, type Provider } from "./onnx/runtime/index.ts";
 import { createAdapters } from "./registry/adapters.ts";
-import { loadPolicy, loadReward } from "./registry/load.ts";
+import { loadPolicy } from "./registry/load.ts";
+import { loadReward } from "./registry/load-reward.ts";
 import type { Registry } from "./registry/registry.ts";
 
 /** Beside `src/` and `dist/` alike. */
@@ -17,6 +18,9 @@ type ModelSettings = Pick<
   | "rewardDir"
   | "policyFormat"
   | "rewardFormat"
+  | "rewardLabel"
+  | "rewardFile"
+  | "rewardSteps"
   | "adaptersDir"
   | "draft"
   | "draftTokens"
@@ -60,6 +64,9 @@ export async function loadModels(config: ModelSettings) {
     ...common,
     folder: config.rewardDir || join(EMBEDDED, "tiny-reward"),
     format: config.rewardFormat,
+    label: config.rewardLabel,
+    file: config.rewardFile,
+    steps: config.rewardSteps,
   });
   const { policy, engine } = loaded;
   return {

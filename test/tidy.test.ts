@@ -21,7 +21,7 @@ const LAYERS = [
 const ONLY_IN: readonly [RegExp, RegExp][] = [
   [/from "(onnxruntime-node|koffi)"/, /^onnx\/runtime\//],
   [/from "@bufbuild\/protobuf/, /^onnx\/(encode\.ts$|generated\/)/],
-  [/from "@huggingface\/tokenizers"/, /^text\/tokenizer\.ts$/],
+  [/from "@huggingface\/tokenizers"/, /^text\/(classifier-)?tokenizer\.ts$/],
   [/from "fastify"/, /^http\//],
   [/from "prom-client"/, /^base\/metrics\.ts$/],
   [/process\.env/, /^base\/config\.ts$/],

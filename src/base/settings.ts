@@ -17,6 +17,28 @@ const presetSchema = Type.Object(
   { additionalProperties: false },
 );
 
+const stepSettings = Type.Object(
+  {
+    convention: Type.Enum(["qwen2.5-math-prm", "math-shepherd", "rlhflow", "trl"]),
+    layout: Type.Optional(Type.Enum(["chat", "text", "turns", "pieces"])),
+    separator: Type.Optional(Type.String({ minLength: 1 })),
+    marker: Type.Optional(Type.String({ minLength: 1 })),
+    glue: Type.Optional(Type.String()),
+    tokens: Type.Optional(
+      Type.Tuple([Type.String({ minLength: 1 }), Type.String({ minLength: 1 })]),
+    ),
+    trims: Type.Optional(Type.Boolean()),
+    aggregate: Type.Optional(
+      Type.Enum(["last", "min", "product", "mean", "log-sum", "mean-log", "count"]),
+    ),
+  },
+  {
+    additionalProperties: false,
+    description:
+      "For a process reward model: the `convention` by which it reads and scores steps, and what differs from it (docs/rewards.md). Unset: the reward judges whole answers.",
+  },
+);
+
 export const settingsSchema = Type.Object(
   {
     host: Type.String({
@@ -61,6 +83,17 @@ export const settingsSchema = Type.Object(
       default: "",
       description: "Checkpoint folder of the reward model. Empty: the embedded `tiny-reward`.",
     }),
+    rewardLabel: Type.String({
+      default: "",
+      description:
+        "Name or number of the class whose score is the reward. Empty: the only one; needed where a classifier has several.",
+    }),
+    rewardFile: Type.String({
+      default: "",
+      description:
+        "ONNX file of a reward, within `rewardDir`, e.g. `onnx/model_quantized.onnx`. Empty: `onnx/model.onnx` or `model.onnx`, where the folder has no weights that are served without.",
+    }),
+    rewardSteps: Type.Optional(stepSettings),
     adaptersDir: Type.String({
       default: "",
       description:

@@ -13,7 +13,7 @@ import {
   readCheckpointJson,
   readOptionalCheckpointJson,
 } from "../base/json-file.ts";
-import type { TransformerConfig } from "../onnx/transformer.ts";
+import type { ScoreHead, TransformerConfig } from "../onnx/transformer.ts";
 import {
   type Family,
   families,
@@ -71,14 +71,14 @@ export async function readModelConfig(folder: string): Promise<ModelConfig> {
 /** @param path says in errors where the configuration comes from. */
 export function parseModelConfig(path: string, files: ConfigFiles): ModelConfig {
   const declared = checkCheckpointJson(path, Declared, files.config);
-  const { family, task } = familyOf(path, declared);
+  const { family, task, scoreHead } = familyOf(path, declared);
   const s = checkCheckpointJson(path, Settings, files.config);
   const g: Generation = files.generation ?? {};
   const config: ModelConfig = {
     ...transformer(path, family, s),
     task,
     ...(task !== "generation" && { labels: labelsOf(declared) }),
-    scoreBias: task === "token-scores",
+    scoreHead,
     bosId: knownId(declared.bos_token_id),
     eosIds: [g.eos_token_id ?? declared.eos_token_id ?? []].flat(),
     padId: knownId(declared.pad_token_id),
@@ -131,20 +131,27 @@ type Generation = Static<typeof Generation>;
 
 /** Every class that is served, as `architectures` names them. */
 const architectures: ReadonlyMap<string, Served> = new Map(
-  Object.entries(families).flatMap(([type, family]) =>
-    Object.entries(tasks).map(([name, ending]): [string, Served] => {
-      const task = name as Task; // the keys of `tasks`
-      const prefix = task === "generation" ? family.prefix : (family.scorerPrefix ?? family.prefix);
-      return [`${prefix}${ending}`, { family, type, task }];
-    }),
-  ),
+  Object.entries(families).flatMap(([type, family]) => {
+    const { prefix, scorerPrefix = prefix, twoLayerScorer: own } = family;
+    const classes: [string, Omit<Served, "family" | "type">][] = [
+      [prefix + tasks.generation, { task: "generation", scoreHead: "linear" }],
+      [scorerPrefix + tasks["sequence-scores"], { task: "sequence-scores", scoreHead: "linear" }],
+      [scorerPrefix + tasks["token-scores"], { task: "token-scores", scoreHead: "biased" }],
+    ];
+    if (own) classes.push([own, { task: "token-scores", scoreHead: "two-layer" }]);
+    return classes.map(([name, served]): [string, Served] => [name, { family, type, ...served }]);
+  }),
 );
+
+/** Whether a class, as `architectures` names it, is served from its weights. */
+export const isServedClass = (name: string) => architectures.has(name);
 
 interface Served {
   readonly family: Family;
   /** Its `model_type`. */
   readonly type: string;
   readonly task: Task;
+  readonly scoreHead: ScoreHead;
 }
 
 function familyOf(path: string, { architectures: names, model_type: type }: Declared) {

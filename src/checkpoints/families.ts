@@ -11,6 +11,8 @@ export interface Family {
   /** Its classes are `${prefix}ForCausalLM`, and `${scorerPrefix}` or `${prefix}` before the other tasks' endings. */
   readonly prefix: string;
   readonly scorerPrefix?: string;
+  /** A class of its authors that scores tokens with a head of two layers. */
+  readonly twoLayerScorer?: string;
   /** What `config.json` may leave out. */
   readonly defaults: Partial<Settings>;
   /** Keys whose other values would change the numbers → the values implemented; an absent key is one of them. */
@@ -126,6 +128,7 @@ export const families: Readonly<Record<string, Family>> = {
   },
   qwen2: {
     prefix: "Qwen2",
+    twoLayerScorer: "Qwen2ForProcessRewardModel", // of Qwen2.5-Math-PRM
     defaults: { num_key_value_heads: 32, max_position_embeddings: 32_768, attention_bias: true },
     implemented: silu,
     differences: (s) => ({ attention: perLayer(s, qwenLayer(s)) }),
@@ -248,7 +251,7 @@ export function transformerOf(family: Family, given: Settings): TransformerConfi
     logitSoftcap: null,
     attention: perLayer(s, () => "full_attention"),
     labels: 1,
-    scoreBias: false,
+    scoreHead: "linear",
     ...family.differences(s),
   };
 }

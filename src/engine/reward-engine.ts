@@ -39,9 +39,9 @@ export class RewardEngine implements Scorer {
     this.#refuseTooLong(prompt.length + 1);
     const opened: OpenPrompt = { prompt: new ReadPrompt(prompt), signal };
     return {
-      score: async (completion) => {
+      score: async (completion, label = 0) => {
         const [last] = await this.#scores(opened, completion, [completion.length - 1]);
-        return last![0]!;
+        return last![label]!;
       },
       scores: (completion, at) => this.#scores(opened, completion, at),
       grow: () => this.#grow(opened),

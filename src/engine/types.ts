@@ -140,9 +140,12 @@ export interface Scorer {
 }
 
 export interface ScoringSession {
-  /** The first label's score at the last token of prompt ++ completion, raw, in the model's own unit. */
-  score(completion: readonly number[]): Promise<number>;
-  /** [at][labels]: raw scores at some tokens of the completion, counted from 0. */
+  /** A label's score, the first's unless said, at the last token of prompt ++ completion, raw, in the model's own unit. */
+  score(completion: readonly number[], label?: number): Promise<number>;
+  /**
+   * [at][labels]: raw scores at some tokens of the completion, counted from 0. A model that scores whole
+   * sequences only has them at the last token only.
+   */
   scores(completion: readonly number[], at: readonly number[]): Promise<readonly Float32Array[]>;
   /** The prompt as a sequence that grows, with [labels] after each alternative. */
   grow(): Promise<Growing<Float32Array>>;

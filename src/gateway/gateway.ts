@@ -9,7 +9,7 @@ import { noWork, type Work } from "../engine/types.ts";
 import type { Adapters } from "../registry/adapters.ts";
 import type { Registry } from "../registry/registry.ts";
 import { type ChatMessage, charging } from "../registry/types.ts";
-import type { Reward } from "../rewards/define.ts";
+import { isProcessReward, type Reward } from "../rewards/define.ts";
 import type { Store } from "../store/store.ts";
 import type { ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
 import { createPlanner, type Plan } from "./plan.ts";
@@ -162,11 +162,23 @@ async function score(
   reward: Reward,
   { messages, texts, signal }: ScoreInput,
 ): Promise<RewardScores> {
+  const { id, revision } = reward;
+  const judged = (values: readonly number[]) =>
+    values.map((value) => (Number.isFinite(value) ? value : null));
+  if (isProcessReward(reward)) {
+    const session = reward.open({ messages }, signal);
+    try {
+      const all = await Promise.all(texts.map((text) => session.scoreSteps(text)));
+      const scores = judged(all.map(({ reward: value }) => value));
+      return { reward: id, revision, scores, steps: all.map(({ steps }) => steps) };
+    } finally {
+      session.close();
+    }
+  }
   const session = reward.open({ messages }, signal);
   try {
-    const raw = await Promise.all(texts.map((text) => session.score(text)));
-    const scores = raw.map((value) => (Number.isFinite(value) ? value : null));
-    return { reward: reward.id, revision: reward.revision, scores };
+    const scores = judged(await Promise.all(texts.map((text) => session.score(text))));
+    return { reward: id, revision, scores };
   } finally {
     session.close();
   }

@@ -4,6 +4,7 @@
  */
 import type { SampledToken, Work } from "../engine/types.ts";
 import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
+import type { StepScore } from "../rewards/define.ts";
 import type { ScoredCandidate } from "../strategies/define.ts";
 
 export type { ModelCard };
@@ -71,6 +72,8 @@ export interface RewardScores {
   readonly revision: string;
   /** In the order of the given texts; null where the source gave no judgement. */
   readonly scores: readonly (number | null)[];
+  /** What a process reward says of each answer's steps. */
+  readonly steps?: readonly (readonly StepScore[])[];
 }
 
 export interface Gateway {

@@ -48,9 +48,9 @@ export interface TransformerConfig {
   readonly logitSoftcap: number | null;
   /** Layer i attends as attention[i mod its length] says. */
   readonly attention: readonly AttentionKind[];
-  /** Rows of `score.weight`, should the head be asked for scores. */
+  /** Scores of a token, should the head be asked for scores. */
   readonly labels: number;
-  readonly scoreBias: boolean;
+  readonly scoreHead: ScoreHead;
 }
 
 export interface AttentionKind {
@@ -59,6 +59,9 @@ export interface AttentionKind {
   /** null: positions are not told. */
   readonly rotary: Rotary | null;
 }
+
+/** W·x, W·x + b, or W₂·max(W₁·x + b₁, 0) + b₂ with as many hidden numbers as the model has. */
+export type ScoreHead = "linear" | "biased" | "two-layer";
 
 /** logits: of the next token; scores: `labels` numbers per token (`score.weight`: a reward, a value, a class). */
 export type Head = "logits" | "scores";
@@ -156,9 +159,13 @@ export function headOver(
   hidden: Value,
 ): Value {
   if (head === "scores") {
-    const { labels, scoreBias, hiddenSize } = config;
-    const bias = scoreBias ? tensor("score.bias", [labels]) : null;
-    return linear(g, hidden, tensor("score.weight", [labels, hiddenSize]), bias);
+    const { labels, scoreHead, hiddenSize: d } = config;
+    const layer = (name: string, x: Value, outputs: number, hasBias = true) => {
+      const weight = tensor(`${name}.weight`, [outputs, d]);
+      return linear(g, x, weight, hasBias ? tensor(`${name}.bias`, [outputs]) : null);
+    };
+    if (scoreHead !== "two-layer") return layer("score", hidden, labels, scoreHead === "biased");
+    return layer("score.2", g.max(layer("score.0", hidden, d), g.scalar(0)), labels);
   }
   const name = config.tieEmbeddings ? "model.embed_tokens" : "lm_head";
   return softcap(g, product(hidden, name, config.vocabSize), config.logitSoftcap);

@@ -1,19 +1,17 @@
-/** Checkpoint folders → served models: weights, tokenizer and template into an engine of their own. */
+/** Checkpoint folders → served policies: weights, tokenizer and template into an engine of their own. */
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { GatewayError } from "../base/errors.ts";
 import { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { type ModelConfig, type Task, tasks } from "../checkpoints/config.ts";
+import { type ModelConfig, tasks } from "../checkpoints/config.ts";
 import { DraftModel } from "../engine/draft-model.ts";
 import { type Drafter, promptLookup } from "../engine/drafts.ts";
 import { Engine, type EngineOptions } from "../engine/engine.ts";
-import { RewardEngine } from "../engine/reward-engine.ts";
 import { type ModelSource, ServingModel, type ServingOptions } from "../engine/serving-model.ts";
 import type { Runtime } from "../onnx/runtime/index.ts";
 import { HEAD_MULTIPLE, isServableHead } from "../onnx/serving-graph.ts";
-import type { Reward } from "../rewards/define.ts";
-import { rewardKinds } from "../rewards/index.ts";
+import type { Head } from "../onnx/transformer.ts";
 import { ChatTemplate } from "../text/chat-template.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 import { createPolicy, type PolicyParts } from "./policy.ts";
@@ -36,7 +34,7 @@ export interface PolicyOptions extends LoadOptions, Omit<EngineOptions, "drafter
 
 /** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
 export async function loadPolicy(options: PolicyOptions): Promise<LoadedPolicy> {
-  const { tokenizer, template, model, created, config } = await load(options, "generation");
+  const { tokenizer, template, model, created, config } = await loadGenerator(options);
   const drafter = await loadDrafter(options, tokenizer, config.vocabSize);
   const engine = new Engine(model, { ...options, ...(drafter && { drafter }) });
   const parts: PolicyParts = {
@@ -62,7 +60,7 @@ async function loadDrafter(
   const { draft = "", sequencesMax } = options;
   if (draft === "") return null;
   if (draft === PROMPT_LOOKUP) return promptLookup;
-  const { tokenizer, model } = await load({ ...options, folder: draft }, "generation");
+  const { tokenizer, model } = await loadGenerator({ ...options, folder: draft });
   const drafter = new DraftModel(model, { rowsMax: sequencesMax, vocabSize });
   if (tokenizer.hasTokensOf(policy)) return drafter;
   await drafter.dispose();
@@ -81,47 +79,24 @@ export interface LoadedPolicy {
   readonly config: ModelConfig;
 }
 
-/** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
-export async function loadReward(
-  options: LoadOptions,
-): Promise<{ reward: Reward; engine: RewardEngine }> {
-  const { folder } = options;
-  const { tokenizer, template, model } = await load(options, "sequence-scores");
-  if (!template) {
-    throw new GatewayError("checkpoint_invalid", {
-      path: folder,
-      problem: "tokenizer_config.json has no chat_template, which a reward model needs",
-      remedy: "Add the template the model was trained with.",
-    });
-  }
-  const engine = new RewardEngine(model, options);
-  const reward = rewardKinds["reward-model"]({
-    id: basename(folder),
-    scorer: engine,
-    tokenizer,
-    template,
-  });
-  return { reward, engine };
+async function loadGenerator(options: LoadOptions) {
+  const checkpoint = await Checkpoint.open(options.folder);
+  if (checkpoint.config.task !== "generation") throw noPolicy(options.folder, checkpoint.config);
+  return openModel(options, checkpoint, "logits");
 }
 
-async function load(options: LoadOptions, task: Task) {
+/**
+ * A checkpoint with its tokenizer and template, its model ready to run.
+ * @param head what is asked of it. @param adapt what of its weights and configuration is served otherwise.
+ */
+export async function openModel(
+  options: LoadOptions,
+  checkpoint: Checkpoint,
+  head: Head,
+  adapt = (source: ModelSource) => source,
+) {
   const { folder, runtime } = options;
-  const checkpoint = await Checkpoint.open(folder);
-  const { headDim, labels } = checkpoint.config;
-  if (checkpoint.config.task !== task) {
-    throw new GatewayError("architecture_unsupported", {
-      path: folder,
-      architecture: `…${tasks[checkpoint.config.task]}`,
-      known: [`…${tasks[task]}`],
-    });
-  }
-  if (labels !== 1) {
-    throw new GatewayError("checkpoint_invalid", {
-      path: folder,
-      problem: `it gives ${labels} labels a score; a reward is one`,
-      remedy: "Serve a model with num_labels 1.",
-    });
-  }
+  const { headDim } = checkpoint.config;
   if (!isServableHead(headDim)) {
     throw new GatewayError("checkpoint_invalid", {
       path: folder,
@@ -131,13 +106,8 @@ async function load(options: LoadOptions, task: Task) {
   }
   const tokenizer = await Tokenizer.load(folder);
   const template = await ChatTemplate.load(folder);
-  const source = await sourceOf(checkpoint, options.contextTokens);
-  const model = await ServingModel.load(
-    runtime,
-    source,
-    task === "generation" ? "logits" : "scores",
-    options,
-  );
+  const source = adapt(await sourceOf(checkpoint, options.contextTokens));
+  const model = await ServingModel.load(runtime, source, head, options);
   const { mtimeMs } = await stat(join(folder, "config.json"));
   return {
     tokenizer,
@@ -160,6 +130,14 @@ async function sourceOf(checkpoint: Checkpoint, contextTokensMax = Infinity): Pr
     revision: await revisionOf(checkpoint.folder),
     weight: (name) => checkpoint.weight(name),
   };
+}
+
+function noPolicy(path: string, { task }: ModelConfig): GatewayError {
+  return new GatewayError("architecture_unsupported", {
+    path,
+    architecture: `…${tasks[task]}`,
+    known: [`…${tasks.generation}`],
+  });
 }
 
 /** The first 12 hexadecimal digits of the SHA-256 of configuration, tokenizer and weights. */

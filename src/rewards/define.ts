@@ -26,3 +26,36 @@ export interface RewardSession {
   /** Frees what `open` took. Idempotent. */
   close(): void;
 }
+
+/** A reward that judges each step of an answer, of an unfinished one too: every prefix of whole steps is judged alike. */
+export interface ProcessReward extends Reward {
+  readonly steps: StepRule;
+  open(prompt: RewardPrompt, signal: AbortSignal): ProcessRewardSession;
+}
+
+export interface ProcessRewardSession extends RewardSession {
+  /** One score a step, in order. `score` is their aggregate. */
+  scoreSteps(text: string): Promise<StepScores>;
+}
+
+export interface StepScores {
+  readonly steps: readonly StepScore[];
+  /** The steps' scores in one number, as `StepRule.aggregate` gives it; NaN without steps. */
+  readonly reward: number;
+}
+
+export interface StepScore {
+  readonly text: string;
+  /** Probability that the step is right, in [0, 1], given those before it. */
+  readonly score: number;
+}
+
+/** How a process reward cuts answers, so that a search can end candidates where steps end. */
+export interface StepRule {
+  readonly separator: string;
+  /** Steps without the separators; blank ones are none. */
+  split(text: string): string[];
+  aggregate(scores: readonly number[]): number;
+}
+
+export const isProcessReward = (reward: Reward): reward is ProcessReward => "steps" in reward;

@@ -16,14 +16,22 @@ export interface RewardModelParts {
   readonly scorer: Scorer;
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
+  /** Which of the scorer's labels is the reward. */
+  readonly label?: number;
 }
 
-export function createRewardModel({ id, scorer, tokenizer, template }: RewardModelParts): Reward {
+export function createRewardModel({
+  id,
+  scorer,
+  tokenizer,
+  template,
+  label = 0,
+}: RewardModelParts): Reward {
   const encode = (messages: readonly TemplateMessage[], addGenerationPrompt: boolean) =>
     encodeChat({ tokenizer, template }, messages, { addGenerationPrompt });
   return {
     id,
-    revision: scorer.revision,
+    revision: labelledRevision(scorer, label),
     open({ messages }, signal) {
       const prefix = encode(messages, true);
       const session = scorer.open(prefix, signal);
@@ -31,8 +39,8 @@ export function createRewardModel({ id, scorer, tokenizer, template }: RewardMod
         async score(text) {
           const whole = encode([...messages, { role: "assistant", content: text }], false);
           refuseTooLong(id, whole.length, scorer.contextTokens);
-          if (startsWith(whole, prefix)) return session.score(whole.slice(prefix.length));
-          return scoreApart(scorer, whole, signal);
+          if (startsWith(whole, prefix)) return session.score(whole.slice(prefix.length), label);
+          return scoreApart(scorer, { whole, label }, signal);
         },
         close: () => session.close(),
       };
@@ -40,27 +48,33 @@ export function createRewardModel({ id, scorer, tokenizer, template }: RewardMod
   };
 }
 
+/** Another class of the same model is another reward. */
+export const labelledRevision = ({ revision, labels }: Scorer, label: number) =>
+  labels === 1 ? revision : `${revision}:${label}`;
+
 /**
  * For answers whose first characters merge with the template's last ones into other tokens, and for
  * templates that render an answer otherwise than they announce it: nothing can be shared.
  */
 async function scoreApart(
   scorer: Scorer,
-  whole: readonly number[],
+  { whole, label }: { whole: readonly number[]; label: number },
   signal: AbortSignal,
 ): Promise<number> {
   const session = scorer.open(whole.slice(0, -1), signal);
   try {
-    return await session.score(whole.slice(-1));
+    return await session.score(whole.slice(-1), label);
   } finally {
     session.close();
   }
 }
 
-function startsWith(whole: readonly number[], prefix: readonly number[]): boolean {
+/** Whether something follows the prefix. */
+export function startsWith(whole: readonly number[], prefix: readonly number[]): boolean {
   return whole.length > prefix.length && prefix.every((id, at) => whole[at] === id);
 }
 
-function refuseTooLong(reward: string, tokens: number, limit: number): void {
+/** @throws GatewayError answer_too_long */
+export function refuseTooLong(reward: string, tokens: number, limit: number): void {
   if (tokens > limit) throw new GatewayError("answer_too_long", { reward, tokens, limit });
 }

@@ -32,4 +32,27 @@ export class AddedTokenSplitter {
   }
 }
 
+export interface AddedTokenSplitters {
+  /** Tokens looked for in the text as it is. */
+  readonly raw: AddedTokenSplitter;
+  /** Tokens looked for after normalisation. */
+  readonly normalized: AddedTokenSplitter;
+}
+
+/** @param normalizer null: texts stay as they are. */
+export function addedTokenSplitters(
+  tokens: readonly AddedToken[],
+  normalizer: ((text: string) => string) | null,
+): AddedTokenSplitters {
+  const raw = new Map<string, AddedToken>();
+  const normalized = new Map<string, AddedToken>();
+  for (const token of tokens) {
+    // Special tokens are always looked for in the raw text: there, a mark keeps text from being one.
+    const isNormalized = normalizer !== null && !token.special && (token.normalized ?? true);
+    if (isNormalized) normalized.set(normalizer(token.content), token);
+    else raw.set(token.content, token);
+  }
+  return { raw: new AddedTokenSplitter(raw), normalized: new AddedTokenSplitter(normalized) };
+}
+
 const escaped = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`);

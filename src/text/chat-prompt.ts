@@ -6,6 +6,16 @@
 import type { ChatTemplate, RenderOptions, TemplateMessage } from "./chat-template.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
+/** A message in pieces, between which a marker stands that is read as a control token where it is one. */
+export interface MarkedMessage {
+  readonly role: string;
+  readonly pieces: readonly string[];
+}
+
+export interface ChatOptions extends RenderOptions {
+  readonly marker?: string;
+}
+
 /**
  * @returns the ids of the rendered text; for messages that spell no control token, exactly those that
  * transformers' `apply_chat_template` gives.
@@ -13,24 +23,29 @@ import type { Tokenizer } from "./tokenizer.ts";
  */
 export function encodeChat(
   { tokenizer, template }: { tokenizer: Tokenizer; template: ChatTemplate },
-  messages: readonly TemplateMessage[],
-  options: RenderOptions,
+  messages: readonly (TemplateMessage | MarkedMessage)[],
+  { marker = "", ...options }: ChatOptions,
 ): number[] {
-  const mark = unusedMark(messages);
-  const guarded = messages.map(({ content, name, ...message }) => ({
-    ...message,
-    content: tokenizer.guard(content, mark),
-    ...(name !== undefined && { name: tokenizer.guard(name, mark) }),
-  }));
+  const mark = unusedMark(messages.flatMap(textsOf));
+  const guarded = messages.map((message): TemplateMessage => {
+    const guard = (text: string) => tokenizer.guard(text, mark);
+    if ("pieces" in message) {
+      return { role: message.role, content: message.pieces.map(guard).join(marker) };
+    }
+    const { content, name, ...rest } = message;
+    return { ...rest, content: guard(content), ...(name !== undefined && { name: guard(name) }) };
+  });
   return tokenizer.encode(template.render(guarded, options), { special: "parse", mark });
 }
 
+const textsOf = (message: TemplateMessage | MarkedMessage) =>
+  "pieces" in message ? message.pieces : [message.content, message.name ?? ""];
+
 /**
- * A string that no message contains. Its first character occurs in it once, so that in a text that has
+ * A string that no text contains. Its first character occurs in it once, so that in a text that has
  * such characters of its own, only what was put in is taken out again.
  */
-function unusedMark(messages: readonly TemplateMessage[]): string {
-  const texts = messages.flatMap(({ content, name }) => [content, name ?? ""]);
+function unusedMark(texts: readonly string[]): string {
   const used = new Set(
     texts.flatMap((text) => text.match(/\u{FDD0}[\u{FDD1}-\u{FDEF}]{5}/gu) ?? []),
   );

@@ -41,7 +41,7 @@ export function portablePreTokenizer(step: unknown, path: string): object | null
     path,
     problem: `the pre-tokenizer ${JSON.stringify(step)} is not supported`,
     remedy:
-      "Supported: Sequence, ByteLevel, Digits, Metaspace, Punctuation and Split (Isolated or Removed).",
+      "Supported: BertPreTokenizer, ByteLevel, Digits, Metaspace, Punctuation, Sequence, Split (Isolated or Removed), Whitespace and WhitespaceSplit.",
   });
 }
 
@@ -74,7 +74,21 @@ const Punctuation = Type.Object({
   type: Type.Literal("Punctuation"),
   behavior: Type.Optional(Type.Literal("Isolated")),
 });
-const Step = Type.Union([ByteLevel, Digits, Metaspace, Split, Sequence, Punctuation]);
+const Words = Type.Object({
+  type: Type.Enum(["BertPreTokenizer", "Whitespace", "WhitespaceSplit"]),
+});
+const Step = Type.Union([ByteLevel, Digits, Metaspace, Split, Sequence, Punctuation, Words]);
+
+/** NOTE: JavaScript's \s is not Unicode's White_Space, nor its \w Unicode's words. */
+const whiteSpaceRemoved = {
+  type: "Split",
+  pattern: { Regex: String.raw`\p{White_Space}+` },
+  behavior: "Removed",
+  invert: false,
+} as const;
+/** ASCII's symbols count as punctuation. */
+const punctuation = String.raw`[\p{P}!-\/:-@\[-\u0060\{-~]`;
+const word = String.raw`[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]`;
 
 function portable(step: Static<typeof Step>, path: string): object | null {
   switch (step.type) {
@@ -88,8 +102,15 @@ function portable(step: Static<typeof Step>, path: string): object | null {
       return portableMetaspace(step);
     case "Sequence":
       return sequence(...step.pretokenizers.map((inner) => portablePreTokenizer(inner, path)));
+    case "Punctuation": // NOTE: the library joins neighbours; isolated means each for itself.
+      return splitStep(punctuation);
+    case "BertPreTokenizer":
+      return sequence(whiteSpaceRemoved, splitStep(punctuation));
+    case "WhitespaceSplit":
+      return whiteSpaceRemoved;
+    case "Whitespace":
+      return sequence(whiteSpaceRemoved, splitStep(`${word}+`));
     case "Split":
-    case "Punctuation":
       return step;
   }
 }

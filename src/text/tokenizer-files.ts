@@ -10,7 +10,7 @@ import { GatewayError } from "../base/errors.ts";
 import { readCheckpointJson } from "../base/json-file.ts";
 import type { TokenizerJson } from "./bpe-trainer.ts";
 
-const AddedToken = Type.Object({
+export const AddedToken = Type.Object({
   id: Type.Integer({ minimum: 0 }),
   content: Type.String({ minLength: 1 }),
   single_word: Type.Optional(Type.Boolean()),
@@ -24,7 +24,7 @@ export type AddedToken = Static<typeof AddedToken>;
 const nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
   Type.Optional(Type.Union([schema, Type.Null()]));
 /** A step of the pipeline: its type, and settings that only the step itself reads. */
-const Step = Type.Object({ type: Type.String() });
+export const Step = Type.Object({ type: Type.String() });
 
 const Model = Type.Object({
   type: Type.Literal("BPE"),

@@ -10,7 +10,7 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
-import { AddedTokenSplitter, type Section } from "./added-tokens.ts";
+import { type AddedTokenSplitters, addedTokenSplitters } from "./added-tokens.ts";
 import { portablePreTokenizer } from "./pre-tokenizer.ts";
 import { type TokenBytes, tokenBytes } from "./token-bytes.ts";
 import {
@@ -46,7 +46,7 @@ export class Tokenizer {
   readonly #library: Library;
   readonly #bytes: TokenBytes["bytes"];
   readonly #ids: ReadonlyMap<string, number>;
-  readonly #splitters: Record<"text" | "parse", Splitters>;
+  readonly #splitters: Record<"text" | "parse", AddedTokenSplitters>;
   readonly #around: { before: readonly number[]; after: readonly number[] };
 
   /** @throws GatewayError checkpoint_invalid when a file is missing, corrupt or of a kind not supported. */
@@ -74,8 +74,8 @@ export class Tokenizer {
     this.#library = library(files, special);
     const ordinary = added.filter((token) => !token.special);
     this.#splitters = {
-      text: splitters(ordinary, this.#library),
-      parse: splitters(added, this.#library),
+      text: addedTokenSplitters(ordinary, this.#library.normalizer),
+      parse: addedTokenSplitters(added, this.#library.normalizer),
     };
     this.#around = this.#idsAround();
   }
@@ -176,25 +176,6 @@ export class Tokenizer {
 const noBytes = new Uint8Array(0);
 /** U+FEFF is text like any other: a token may begin with it. */
 const keepBom = { ignoreBOM: true };
-
-interface Splitters {
-  /** Tokens looked for in the text as it is. */
-  raw: { split(text: string): Section[] };
-  /** Tokens looked for after normalisation. */
-  normalized: { split(text: string): Section[] };
-}
-
-function splitters(tokens: readonly AddedToken[], { normalizer }: Library): Splitters {
-  const raw = new Map<string, AddedToken>();
-  const normalized = new Map<string, AddedToken>();
-  for (const token of tokens) {
-    // Special tokens are always looked for in the raw text: there, a mark keeps text from being one.
-    const isNormalized = normalizer !== null && !token.special && (token.normalized ?? true);
-    if (isNormalized) normalized.set(normalizer(token.content), token);
-    else raw.set(token.content, token);
-  }
-  return { raw: new AddedTokenSplitter(raw), normalized: new AddedTokenSplitter(normalized) };
-}
 
 /** The library's tokenizer without any token that text must not become. `unk_token` stays: BPE needs it. */
 function library(

@@ -74,7 +74,7 @@ const expected: ModelConfig = {
   eosIds: [2],
   padId: null,
   labels: 1,
-  scoreBias: false,
+  scoreHead: "linear",
   sampling: {},
   files: { config: tinyLlama, generation: null },
 };

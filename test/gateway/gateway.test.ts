@@ -8,7 +8,7 @@ import type { Preset } from "../../src/registry/types.ts";
 import type { Reward } from "../../src/rewards/define.ts";
 import type { RequestRecord } from "../../src/store/types.ts";
 import { strategies } from "../../src/strategies/index.ts";
-import { cannedReward } from "../support/canned-reward.ts";
+import { cannedProcessReward, cannedReward } from "../support/canned-reward.ts";
 import { tabularPolicy } from "../support/tabular-policy.ts";
 
 const policy = tabularPolicy();
@@ -436,6 +436,30 @@ describe("scoring given texts", () => {
       scores: [-3, null, -1],
     });
     expect(reward.prompts).toEqual([{ messages }]);
+    expect(reward.openSessions()).toBe(0);
+  });
+
+  test("a process reward says what it thinks of each step", async () => {
+    const reward = cannedProcessReward(
+      (step) => (step === "?" ? Number.NaN : step.length / 10),
+      "judge",
+    );
+    const { gateway } = world({ reward });
+    expect(await gateway.score(null, messages, ["ab\na", "a\n?"], never)).toEqual({
+      reward: "judge",
+      revision: "judge-1",
+      scores: [0.1, null],
+      steps: [
+        [
+          { text: "ab", score: 0.2 },
+          { text: "a", score: 0.1 },
+        ],
+        [
+          { text: "a", score: 0.1 },
+          { text: "?", score: Number.NaN },
+        ],
+      ],
+    });
     expect(reward.openSessions()).toBe(0);
   });
 

@@ -9,7 +9,8 @@ import { writeCheckpoint } from "../../src/checkpoints/checkpoint.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import { Turnstile } from "../../src/engine/turnstile.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
-import { loadPolicy, loadReward } from "../../src/registry/load.ts";
+import { loadPolicy } from "../../src/registry/load.ts";
+import { loadReward } from "../../src/registry/load-reward.ts";
 import { initialWeights } from "../../src/train/initial-weights.ts";
 import { asReward, type Published, tinyLlama } from "../support/configs.ts";
 

@@ -1,5 +1,6 @@
 /** A reward that is a function of the text, and remembers what was asked of it. */
-import type { Reward, RewardPrompt } from "../../src/rewards/define.ts";
+import type { ProcessReward, Reward, RewardPrompt } from "../../src/rewards/define.ts";
+import { createStepRule } from "../../src/rewards/step-rule.ts";
 
 export interface CannedReward extends Reward {
   readonly texts: readonly string[];
@@ -34,6 +35,29 @@ export function cannedReward(
         close() {
           if (isOpen) open--;
           isOpen = false;
+        },
+      };
+    },
+  };
+}
+
+/** One whose steps are lines, and whose reward is the worst of them. */
+export function cannedProcessReward(
+  score: (step: string) => number,
+  id = "canned",
+): ProcessReward & Pick<CannedReward, "openSessions"> {
+  const steps = createStepRule({ separator: "\n", trims: false, aggregate: "min" });
+  const whole = cannedReward((text) => steps.aggregate(steps.split(text).map(score)), id);
+  return {
+    ...whole,
+    steps,
+    open(prompt, signal) {
+      const session = whole.open(prompt, signal);
+      return {
+        ...session,
+        async scoreSteps(text) {
+          const judged = steps.split(text).map((step) => ({ text: step, score: score(step) }));
+          return { steps: judged, reward: await session.score(text) };
         },
       };
     },

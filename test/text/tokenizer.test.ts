@@ -160,7 +160,11 @@ describe("files", () => {
   test.each([
     ["another model", { model: { type: "Unigram" } }, "'Unigram'"],
     ["another decoder", { decoder: { type: "WordPiece" } }, "WordPiece"],
-    ["a step that cuts differently", { pre_tokenizer: { type: "Whitespace" } }, "Whitespace"],
+    [
+      "a step that cuts differently",
+      { pre_tokenizer: { type: "CharDelimiterSplit" } },
+      "CharDelimiterSplit",
+    ],
     [
       "a split that the library would misread",
       { pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithNext" } },

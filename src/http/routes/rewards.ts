@@ -31,6 +31,20 @@ export const rewardListSchema = Type.Object(
           reward: Type.Union([Type.Number(), Type.Null()], {
             description: "Raw, in the source's own unit; null: no judgement.",
           }),
+          steps: Type.Optional(
+            Type.Array(
+              Type.Object(
+                {
+                  text: Type.String(),
+                  reward: Type.Union([Type.Number(), Type.Null()], {
+                    description: "Probability that the step is right, given those before it.",
+                  }),
+                },
+                { additionalProperties: false },
+              ),
+              { description: "Of a process reward: its steps, of which `reward` is the sum-up." },
+            ),
+          ),
         },
         { additionalProperties: false },
       ),
@@ -63,7 +77,13 @@ export function rewardsRoute(app: App, context: HttpContext): void {
       }
       const { signal } = followClient(reply, context);
       const scored = await gateway.score(model, messagesOf(body.messages), completions, signal);
-      const data = scored.scores.map((reward, index) => ({ index, object: "reward", reward }));
+      const data = scored.scores.map((reward, index) => {
+        const steps = scored.steps?.[index]?.map(({ text, score }) => ({
+          text,
+          reward: Number.isFinite(score) ? score : null,
+        }));
+        return { index, object: "reward", reward, ...(steps && { steps }) };
+      });
       return { object: "list", model: scored.reward, revision: scored.revision, data };
     },
   );
