@@ -5,6 +5,7 @@ import { loadConfig } from "./base/config.ts";
 import { GatewayError } from "./base/errors.ts";
 import { flagOf, settingsSchema } from "./base/settings.ts";
 import { evaluateCommand } from "./evaluate-command.ts";
+import { EXPORT_FORMATS, exportCommand } from "./export-command.ts";
 import { serve } from "./main.ts";
 import { version } from "./version.ts";
 
@@ -38,6 +39,16 @@ withSettings(
     .option("--seed <number>", "of prompts and samples", "2026")
     .option("--json", "one JSON object on standard output, for machines"),
 ).action(evaluateCommand);
+
+program
+  .command("models")
+  .description("work with checkpoints")
+  .command("export")
+  .description("write a checkpoint for other programs; onnx: as transformers.js reads it")
+  .argument("<folder>", "of the checkpoint: one that serves")
+  .option("--format <name>", EXPORT_FORMATS.join(", "), EXPORT_FORMATS[0])
+  .requiredOption("--out <folder>", "to be written; it must not exist, or be empty")
+  .action(exportCommand);
 
 /** Every setting of the configuration as a flag. */
 function withSettings(command: Command): Command {
