@@ -4,8 +4,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { Graph, type Value } from "./graph.ts";
-import type { Rotary } from "./rotary.ts";
-import { isServableHead } from "./serving-graph.ts";
+import { isServableHead, plainRotary } from "./serving-graph.ts";
 import {
   decoder,
   headOver,
@@ -17,8 +16,6 @@ import {
 
 /** Added to the scaled products with padding: after softmax nothing is left of it, and no row becomes NaN. */
 const MASKED = -1e9;
-/** Its tables stand where an operator wants some and reads none. */
-const plainRotary: Rotary = { theta: 10_000, scaling: null };
 
 /**
  * Inputs: input_ids [batch, tokens]; attention_mask [batch, past + tokens], 0 for padding, which comes first;
