@@ -75,7 +75,7 @@ function tokensOf(
   size: number,
 ) {
   const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
-  const types = new Array<number>(size).fill(tokenTypes.unused);
+  const types = Array.from({ length: size }, (): number => tokenTypes.unused);
   const set = (id: number, text: string, type: number) => {
     tokens[id] = text;
     types[id] = tokenizer.specialIds.has(id) ? tokenTypes.control : type;
