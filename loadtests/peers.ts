@@ -79,6 +79,9 @@ export async function measurePeers(options: PeersOptions): Promise<PeersMeasured
   const works = worksOf(config, tokens);
   const results = new Map(systems.map((name) => [name, new Map<string, Result[]>()]));
   for (let round = -1; round < repeats; round++) {
+    console.error(
+      round < 0 ? `${model}: warming up` : `${model}: round ${round + 1} of ${repeats}`,
+    );
     for (const [key, work] of works) {
       for (const system of inTurn(running, round)) {
         if (key.startsWith("decode") && system.name !== "plumbline") continue;

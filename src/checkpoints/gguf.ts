@@ -48,7 +48,8 @@ export type GgufType = (typeof ggufTypes)[number];
 
 /**
  * @param type of the matrices; vectors are float32 in either case.
- * @throws GatewayError checkpoint_invalid, architecture_unsupported; invalid_request when the file exists.
+ * @throws GatewayError checkpoint_invalid, architecture_unsupported; invalid_request when the file exists;
+ * export_failed when it cannot be written.
  */
 export async function exportGguf(folder: string, path: string, type: GgufType): Promise<void> {
   await refuseExisting(path);
@@ -68,7 +69,12 @@ export async function exportGguf(folder: string, path: string, type: GgufType): 
     const data = () => bytesOf(factors);
     tensors.set("rope_freqs.weight", { type: "F32", shape: [factors.length], data });
   }
-  await writeGguf(path, metadata, tensors);
+  try {
+    await writeGguf(path, metadata, tensors);
+  } catch (cause) {
+    if (!(cause instanceof Error && "syscall" in cause)) throw cause;
+    throw new GatewayError("export_failed", { path, problem: cause.message }, { cause });
+  }
 }
 
 async function refuseExisting(path: string): Promise<void> {

@@ -221,6 +221,11 @@ async function opened(folder: string) {
   return { names: checkpoint.names, weights: (name: string) => checkpoint.weight(name) };
 }
 
+test("says why a file cannot be written", async () => {
+  const exporting = exportGguf(await folderOf(small()), join(root, "nowhere/a.gguf"), "f32");
+  await expect(exporting).rejects.toMatchObject({ code: "export_failed" });
+});
+
 /** Sizes innermost first; values of F16 tensors as bit patterns. */
 function readGguf(file: Buffer) {
   let at = 0;
