@@ -1,82 +1,103 @@
 /**
- * `npm run bench -- engine [--json]`: what the engine costs on the embedded models, as ratios within one
- * run, so that they mean the same on every machine. Nothing is asserted; the aims are printed beside.
+ * `npm run bench -- <suite> [--json] …`: what the engine costs, as ratios within one run, so that they mean the
+ * same on every machine. Nothing is asserted; the aims are printed beside. README.md says what each suite measures.
  */
-import { measureEngine } from "./engine.ts";
-import { measureLoopDelay } from "./streams.ts";
-import { measureTraining } from "./training.ts";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { ggufTypes } from "../src/checkpoints/gguf.ts";
+import { engineReport, measureEngineSuite } from "./engine-suite.ts";
+import { growthReport, measureGrowth } from "./growth.ts";
+import { modelNames } from "./peer-models.ts";
+import { arePeersInstalled, measurePeers, type PeersMeasured } from "./peers.ts";
+import { leastOf, peersReport, ratiosOf } from "./peers-report.ts";
 
-interface Row {
-  readonly what: string;
-  readonly value: number;
-  readonly unit: string;
-  readonly aim?: string;
+/** Of a suite: what to print for a reader, and for a machine. */
+interface Report {
+  readonly text: string;
+  readonly json: unknown;
 }
 
-const [suite, ...flags] = process.argv.slice(2);
-if (suite !== "engine") {
-  console.error(`bench: unknown suite '${suite ?? ""}'. Known: engine.`);
-  process.exit(2);
+const suites: Readonly<Record<string, () => Promise<Report>>> = {
+  engine: benchEngine,
+  peers: benchPeers,
+  growth: benchGrowth,
+};
+const { positionals, values: flags } = readFlags();
+const suite = suites[positionals[0] ?? ""];
+if (!suite) {
+  refuse(`unknown suite '${positionals[0] ?? ""}'. Known: ${Object.keys(suites).join(", ")}.`);
 }
-const { ratios, details } = await benchEngine();
-console.log(
-  flags.includes("--json") ? JSON.stringify({ ratios, details }) : table(rows(ratios, details)),
-);
+const { text, json } = await suite();
+console.log(flags.json ? JSON.stringify(json) : text);
 
-async function benchEngine() {
-  const engine = await measureEngine();
-  const loopDelayMs = await measureLoopDelay({ streams: 32, seconds: 8 });
-  const training = await measureTraining();
-  const ratios = {
-    batch32_over_1: engine.tokensPerSecond[32] / engine.tokensPerSecond[1],
-    best_of_16_over_1: engine.bestOf16Ms / engine.singleMs,
-    ort_share: engine.ortShare,
-    loop_delay_p99_ms: loopDelayMs,
-    training_over_forward: training.stepTokensPerSecond / training.forwardTokensPerSecond,
+async function benchEngine(): Promise<Report> {
+  const measured = await measureEngineSuite();
+  return { text: engineReport(measured), json: measured };
+}
+
+async function benchPeers(): Promise<Report> {
+  if (!arePeersInstalled()) {
+    refuse("the peers are not installed. Run: npm ci --prefix loadtests/peers");
+  }
+  const { threads, tokens, repeats } = counts();
+  const type = oneOf("type", flags.type ?? "f32", ggufTypes);
+  const models = flags.model ? [oneOf("model", flags.model, modelNames)] : modelNames;
+  const measured: PeersMeasured[] = [];
+  for (const model of models) {
+    measured.push(await measurePeers({ model, type, threads, tokens, repeats }));
+  }
+  const ratios = leastOf(measured.map(ratiosOf));
+  const byModel = measured.map((each) => [each.options.model, { ratios: ratiosOf(each), ...each }]);
+  return {
+    text: measured.map(peersReport).join("\n\n"),
+    json: { ratios, models: Object.fromEntries(byModel) },
   };
-  return { ratios, details: { ...engine, ...training } };
 }
 
-function rows(
-  ratios: Awaited<ReturnType<typeof benchEngine>>["ratios"],
-  details: Awaited<ReturnType<typeof benchEngine>>["details"],
-): Row[] {
-  const { tokensPerSecond } = details;
-  return [
-    { what: "decode, 1 sequence", value: tokensPerSecond[1], unit: "tokens/s" },
-    { what: "decode, 8 sequences", value: tokensPerSecond[8], unit: "tokens/s" },
-    { what: "decode, 32 sequences", value: tokensPerSecond[32], unit: "tokens/s" },
-    { what: "32 sequences over 1", value: ratios.batch32_over_1, unit: "×", aim: "≥ 8" },
-    { what: "one sample", value: details.singleMs, unit: "ms" },
-    { what: "best-of-16, scored", value: details.bestOf16Ms, unit: "ms" },
-    { what: "best-of-16 over one sample", value: ratios.best_of_16_over_1, unit: "×", aim: "≤ 3" },
-    {
-      what: "share of a step inside ONNX Runtime, 32 sequences",
-      value: 100 * ratios.ort_share,
-      unit: "%",
-      aim: "≥ 80",
-    },
-    {
-      what: "event-loop delay p99, 32 streams",
-      value: ratios.loop_delay_p99_ms,
-      unit: "ms",
-      aim: "≤ 15",
-    },
-    { what: "training step", value: details.stepTokensPerSecond, unit: "tokens/s" },
-    { what: "forward pass alone", value: details.forwardTokensPerSecond, unit: "tokens/s" },
-    {
-      what: "training over forward",
-      value: ratios.training_over_forward,
-      unit: "×",
-      aim: "≥ 0.25",
-    },
-  ];
+async function benchGrowth(): Promise<Report> {
+  const measured = await measureGrowth(counts());
+  return { text: growthReport(measured), json: measured };
 }
 
-function table(lines: readonly Row[]): string {
-  const body = lines.map(
-    ({ what, value, unit, aim = "" }) =>
-      `| ${what} | ${Number(value.toPrecision(3))} ${unit} | ${aim} |`,
-  );
-  return ["| measured | value | aim |", "| --- | --- | --- |", ...body].join("\n");
+function readFlags() {
+  const string = { type: "string" } as const;
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        json: { type: "boolean", default: false },
+        model: string,
+        type: string,
+        threads: string,
+        tokens: string,
+        repeats: string,
+      },
+    });
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function counts() {
+  return {
+    threads: count("threads", availableParallelism()),
+    tokens: count("tokens", 64),
+    repeats: count("repeats", 5),
+  };
+}
+
+function count(name: "threads" | "tokens" | "repeats", usual: number): number {
+  const value = Number(flags[name] ?? usual);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  return refuse(`--${name} '${flags[name]}' is not a positive integer.`);
+}
+
+function oneOf<T extends string>(name: string, given: string, known: readonly T[]): T {
+  const found = known.find((each) => each === given);
+  return found ?? refuse(`--${name} '${given}' is not known. Known: ${known.join(", ")}.`);
+}
+
+function refuse(problem: string): never {
+  console.error(`bench: ${problem}`);
+  process.exit(2);
 }

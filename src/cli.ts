@@ -4,7 +4,9 @@ import { Command, type OptionValues } from "commander";
 import { loadConfig } from "./base/config.ts";
 import { GatewayError } from "./base/errors.ts";
 import { flagOf, settingsSchema } from "./base/settings.ts";
+import { ggufTypes } from "./checkpoints/gguf.ts";
 import { evaluateCommand } from "./evaluate-command.ts";
+import { EXPORT_FORMATS, exportCommand } from "./export-command.ts";
 import { serve } from "./main.ts";
 import { version } from "./version.ts";
 
@@ -38,6 +40,19 @@ withSettings(
     .option("--seed <number>", "of prompts and samples", "2026")
     .option("--json", "one JSON object on standard output, for machines"),
 ).action(evaluateCommand);
+
+program
+  .command("models")
+  .description("work with checkpoints")
+  .command("export")
+  .description(
+    "write a checkpoint for other programs; onnx: a folder as transformers.js reads it, gguf: a file for llama.cpp",
+  )
+  .argument("<folder>", "of the checkpoint: one that serves")
+  .option("--format <name>", EXPORT_FORMATS.join(", "), EXPORT_FORMATS[0])
+  .option("--type <name>", `gguf: of the matrices, ${ggufTypes.join(" or ")}`, ggufTypes[0])
+  .requiredOption("--out <path>", "to be written; a file must not exist, a folder may be empty")
+  .action(exportCommand);
 
 /** Every setting of the configuration as a flag. */
 function withSettings(command: Command): Command {

@@ -137,6 +137,10 @@ export const errorTable = {
     status: 500,
     text: (p) => `Cannot load the checkpoint ${p.path}: ${p.problem}. ${p.remedy}`,
   }),
+  export_failed: entry<{ path: string; problem: string }>({
+    status: 500,
+    text: (p) => `Cannot write ${p.path}: ${p.problem}. Nothing was left there.`,
+  }),
   architecture_unsupported: entry<{ path: string; architecture: string; known: readonly string[] }>(
     {
       status: 500,

@@ -27,12 +27,18 @@ const microsoftOps: ReadonlySet<OpName> = new Set([
   "GroupQueryAttention",
 ]);
 
+/** Where a weight made with `Graph.weight` is: in the model itself, or in a file beside it. */
+export type WeightPlace =
+  | { readonly data: TypedArray }
+  | { readonly file: string; readonly offset: number; readonly bytes: number };
+
 /**
- * The model's bytes. Weights made with `Graph.weight` are declared as external data: the session
- * must be given them by name.
+ * The model's bytes.
+ * @param placeOf where each weight is; without it they are declared as external data that the session
+ * must be given by name.
  */
-export function encode(g: Graph, name = "plumbline"): Uint8Array {
-  const tensors = g.initializers.map(encodeInitializer);
+export function encode(g: Graph, placeOf?: (name: string) => WeightPlace): Uint8Array {
+  const tensors = g.initializers.map((each) => encodeInitializer(each, placeOf));
   const renamed = outputNames(g);
   const nodes = g.nodes
     .filter((node) => !isRenaming(node, renamed))
@@ -45,7 +51,7 @@ export function encode(g: Graph, name = "plumbline"): Uint8Array {
       { domain: MICROSOFT, version: 1n },
     ],
     graph: create(GraphProtoSchema, {
-      name,
+      name: "plumbline",
       node: nodes,
       initializer: tensors,
       input: g.inputs.map(valueInfo),
@@ -120,6 +126,7 @@ const specialForms: { readonly [K in OpName]?: (at: Attributes<K>) => OnnxForm }
     attributes: [fillAttribute(dtype, value)],
     constants: [],
   }),
+  Range: () => ({ attributes: [], constants: [] }),
   Reshape: () => ({ attributes: [], constants: [] }),
   Expand: () => ({ attributes: [], constants: [] }),
 };
@@ -169,15 +176,23 @@ function fillAttribute(dtype: DType, value: number): AttributeProto {
   });
 }
 
-function encodeInitializer({ value, data }: Initializer): TensorProto {
+function encodeInitializer(
+  { value, data }: Initializer,
+  placeOf: ((name: string) => WeightPlace) | undefined,
+): TensorProto {
   const dims = value.shape.map(Number);
   if (data) return tensor(value.name, value.dtype, dims, data);
+  const place = placeOf?.(value.name);
+  if (place && "data" in place) return tensor(value.name, value.dtype, dims, place.data);
+  const entries = place
+    ? { location: place.file, offset: place.offset, length: place.bytes }
+    : { location: "given-to-the-session" };
   return create(TensorProtoSchema, {
     name: value.name,
     dataType: dtypes[value.dtype].code,
     dims: dims.map(BigInt),
     dataLocation: TensorProto_DataLocation.EXTERNAL,
-    externalData: [{ key: "location", value: "given-to-the-session" }],
+    externalData: Object.entries(entries).map(([key, entry]) => ({ key, value: String(entry) })),
   });
 }
 

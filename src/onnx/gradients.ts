@@ -148,6 +148,7 @@ export const gradients: { readonly [K in OpName]: Gradient<K> } = {
   Shape: flat1,
   Size: flat1,
   ConstantOfShape: flat1,
+  Range: () => [null, null, null],
   // Serving only: training graphs hold whole weights and spell attention out.
   TensorScatter: () => [null, null, null],
   MatMulNBits: () => [null, null, null, null],

@@ -74,9 +74,14 @@ export interface Ops {
     in: [Value, Value, Value, Value];
     at: { K: number; N: number; bits: 4 | 8; block_size: number; accuracy_level: number };
   };
-  /** com.microsoft, serving only: query, key, value, past key, past value, lengths − 1, total, cos, sin. */
+  /** start, limit, step, whole numbers: start, start + step, … below limit. `shape` says the size's name. */
+  Range: { in: [Value, Value, Value]; at: { shape: readonly (number | string)[] } };
+  /**
+   * com.microsoft, serving only: query, key, value, past key, past value, lengths − 1, total, cos, sin; where every
+   * row says its own, position ids [batch, tokens] and what is added to scaled products [batch, 1, tokens, total].
+   */
   GroupQueryAttention: {
-    in: [Value, Value, Value, Value, Value, Value, Value, Value, Value];
+    in: GroupQueryInputs | [...GroupQueryInputs, position: Value, bias: Value];
     at: {
       num_heads: number;
       kv_num_heads: number;
@@ -90,6 +95,8 @@ export interface Ops {
     };
   };
 }
+
+type GroupQueryInputs = [Value, Value, Value, Value, Value, Value, Value, Value, Value];
 
 export type OpName = keyof Ops;
 export type Inputs<K extends OpName> = Ops[K]["in"];

@@ -120,4 +120,4 @@ export function cdfBlock(vocabSize: number): number {
 }
 
 /** Its tables stand where an operator wants some and reads none. */
-const plainRotary: Rotary = { theta: 10_000, scaling: null };
+export const plainRotary: Rotary = { theta: 10_000, scaling: null };

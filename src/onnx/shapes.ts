@@ -174,6 +174,7 @@ export const inferences: { readonly [K in OpName]: Infer<K> } = {
   Shape: ([x]) => [{ dtype: "int64", shape: [x.shape.length] }],
   Size: () => [{ dtype: "int64", shape: [] }],
   ConstantOfShape: (_, { dtype, shape }) => [{ dtype, shape }],
+  Range: ([start], { shape }) => [{ dtype: start.dtype, shape }],
   MatMulNBits: ([a], { K, N }) => {
     assert(a.shape.at(-1) === K, `inner sizes differ: ${show(a.shape)} · ${K}`);
     return [{ dtype: a.dtype, shape: a.shape.with(-1, N) }];

@@ -319,6 +319,14 @@ const cases: { readonly [K in OpName]: readonly Case<Attributes<K>>[] } = {
         ),
     },
   ],
+  Range: [
+    {
+      says: "from start to below limit",
+      x: [int64([], [2]), int64([], [9]), int64([], [3])],
+      at: { shape: [3] },
+      expected: () => nd([3], [2, 5, 8]),
+    },
+  ],
   MatMulNBits: [4, 8].map((bits) => fewBits(bits as 4 | 8)),
   GroupQueryAttention: [groupQuery],
 };
