@@ -39,6 +39,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     clock,
   });
   const models = await loadModels(config);
+  log.info(models.provider, "models run on this provider");
   const registry = createRegistry({
     policies: [models.policy],
     rewards: [models.reward],

@@ -2,8 +2,10 @@
 import { join } from "node:path";
 import { systemClock } from "./base/clock.ts";
 import type { Config } from "./base/config.ts";
+import { GatewayError } from "./base/errors.ts";
+import { chooseProvider } from "./engine/choose-provider.ts";
 import { Turnstile } from "./engine/turnstile.ts";
-import { openRuntime, type Provider } from "./onnx/runtime/index.ts";
+import { openRuntime } from "./onnx/runtime/index.ts";
 import { createAdapters } from "./registry/adapters.ts";
 import { loadPolicy } from "./registry/load.ts";
 import { loadReward } from "./registry/load-reward.ts";
@@ -39,9 +41,10 @@ export type Models = Awaited<ReturnType<typeof loadModels>>;
 /** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
 export async function loadModels(config: ModelSettings) {
   const runtime = openRuntime();
+  const { provider, refused } = await chooseProvider(runtime, config.device);
   const common = {
     runtime,
-    provider: providerOf(config.device),
+    provider,
     turnstile: new Turnstile(systemClock),
     cacheDir: join(config.dataDir, "quantized"),
     prefixBytesMax: config.prefixBytesMax,
@@ -49,6 +52,10 @@ export async function loadModels(config: ModelSettings) {
   };
   const { sequencesMax, queueSequencesMax, contextTokens, cacheBytesMax } = config;
   const { draft, draftTokens } = config;
+  if (draft && provider !== "cpu") {
+    const problem = `draft: guesses are checked on the CPU only, and this machine serves on '${provider}'. Leave it out, or set device to cpu.`;
+    throw new GatewayError("config_invalid", { source: "draft", problem });
+  }
   const loaded = await loadPolicy({
     ...common,
     folder: config.policyDir || join(EMBEDDED, "tiny-chat"),
@@ -70,6 +77,7 @@ export async function loadModels(config: ModelSettings) {
   });
   const { policy, engine } = loaded;
   return {
+    provider: { name: provider, refused },
     policy,
     reward,
     /** Served beside the policy, by way of the registry. */
@@ -82,9 +90,4 @@ export async function loadModels(config: ModelSettings) {
       runtime.dispose();
     },
   };
-}
-
-/** NOTE: the caches are in host memory so far, which makes a GPU slower than the CPU: auto is the CPU. */
-function providerOf(device: Config["device"]): Provider {
-  return device === "auto" ? "cpu" : device;
 }

@@ -152,6 +152,11 @@ export const errorTable = {
     status: 500,
     text: (p) => `The execution provider '${p.provider}' cannot be used: ${p.problem}. ${p.remedy}`,
   }),
+  format_unavailable: entry<{ format: string; provider: string; problem: string }>({
+    status: 500,
+    text: (p) =>
+      `The provider '${p.provider}' does not serve models in ${p.format}: ${p.problem}. Serve them in float32, int8 or int4, or on another device.`,
+  }),
   runtime_failed: entry<{ call: string; problem: string }>({
     status: 500,
     text: (p) => `ONNX Runtime: ${p.call} failed: ${p.problem}`,

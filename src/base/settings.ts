@@ -99,12 +99,12 @@ export const settingsSchema = Type.Object(
       description:
         "Folder of LoRA adapters of the policy, as PEFT saves them: each folder in it is served as the model `<policy>:<folder>`, all of them from the start. Empty: none.",
     }),
-    policyFormat: Type.Enum(["float32", "int8", "int4"], {
+    policyFormat: Type.Enum(["float32", "float16", "int8", "int4"], {
       default: "float32",
       description:
         "How the policy's matrices are held: fewer bits are faster on one sequence and take less memory, and are less exact (`plumbline eval formats`).",
     }),
-    rewardFormat: Type.Enum(["float32", "int8", "int4"], {
+    rewardFormat: Type.Enum(["float32", "float16", "int8", "int4"], {
       default: "float32",
       description: "How the reward model's matrices are held.",
     }),

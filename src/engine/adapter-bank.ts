@@ -5,6 +5,7 @@
 import { assert } from "../base/assert.ts";
 import type { LoraAdapter } from "../checkpoints/adapter.ts";
 import type { Runtime, Tensor } from "../onnx/runtime/index.ts";
+import type { Device } from "./device.ts";
 
 export interface NamedAdapter extends LoraAdapter {
   readonly id: string;
@@ -17,7 +18,7 @@ export class AdapterBank {
   /** Modules that any of them adapts, in order. */
   readonly modules: readonly string[];
   /** The graph's inputs that do not change from step to step. */
-  readonly tensors: Readonly<Record<string, Tensor>>;
+  readonly tensors: Record<string, Tensor>;
   readonly #columns = new Map<string, { start: number; end: number }>();
 
   constructor(runtime: Runtime, adapters: readonly NamedAdapter[]) {
@@ -44,6 +45,13 @@ export class AdapterBank {
     const own = this.#columns.get(id);
     assert(own, `the adapter '${id}' is not loaded`);
     columns.fill(1, start + own.start, start + own.end);
+  }
+
+  /** Moves the matrices to a device's memory. */
+  async upload(device: Device): Promise<void> {
+    for (const [name, tensor] of Object.entries(this.tensors)) {
+      this.tensors[name] = await device.upload(tensor);
+    }
   }
 
   dispose(): void {

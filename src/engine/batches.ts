@@ -3,7 +3,7 @@
  * shares its prompt in a batch of their own. Keeps all of them within the cache's budget.
  */
 import { assert } from "../base/assert.ts";
-import { bytesPerToken, wholeBlocks } from "./cache.ts";
+import { wholeBlocks } from "./cache.ts";
 import { DecodeBatch, type RowPlaces } from "./decode-batch.ts";
 import type { Drafter } from "./drafts.ts";
 import { afterPrefix, wholeSlots, wholeSlotsOfSeveral } from "./row-places.ts";
@@ -41,7 +41,7 @@ export class Batches {
   constructor(model: ServingModel, options: BatchesOptions) {
     this.#model = model;
     this.#options = options;
-    this.#tokensMax = Math.floor(options.bytesMax / bytesPerToken(model.config));
+    this.#tokensMax = Math.floor(options.bytesMax / model.bytesPerToken);
     const { rowsMin } = model;
     const rowsMax = Math.max(rowsMin, options.rowsMax);
     const places = (options.drafter ? wholeSlotsOfSeveral : wholeSlots)(model.runtime, rowsMax);
@@ -55,7 +55,7 @@ export class Batches {
 
   /** Taken by keys and values. */
   get bytes(): number {
-    return this.#tokens * bytesPerToken(this.#model.config);
+    return this.#tokens * this.#model.bytesPerToken;
   }
 
   /** Sets tokens aside; to be given back once. */
@@ -165,7 +165,7 @@ export class Batches {
     const rowsMin = this.#sharedRowsMin;
     await this.#free(prefixTokens + rowsMin * wholeBlocks(1));
     const rowsMax = Math.max(rowsMin, Math.min(this.#options.rowsMax, request.n));
-    const cache = this.#model.createCache();
+    const cache = this.#model.createPrefix();
     await cache.resize(1, prefixTokens);
     await cache.write(0, blocks);
     const places = afterPrefix(runtime, cache, tokens.length, rowsMax);

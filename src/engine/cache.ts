@@ -4,17 +4,25 @@
  * are a batch, and one of them is a batch of its own. Slots and their capacity grow when asked.
  */
 import { assert } from "../base/assert.ts";
+import { bytesPerElement } from "../onnx/dtype.ts";
 import type { Runtime, Tensor } from "../onnx/runtime/index.ts";
 
 export interface CacheSizes {
   readonly layers: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** float32 when nothing is said, and always in ordinary memory. */
+  readonly dtype?: "float32" | "float16";
 }
 
 /** Keys and values of one token in all layers. */
-export function bytesPerToken({ layers, kvHeads, headDim }: CacheSizes): number {
-  return layers * 2 * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
+export function bytesPerToken({ layers, kvHeads, headDim, dtype }: CacheSizes): number {
+  return layers * 2 * kvHeads * headDim * bytesPerElement(dtype ?? "float32");
+}
+
+/** Keys and values of each layer, alternating, as the graph names its inputs after `past_`. */
+export function cacheNames({ layers }: Pick<CacheSizes, "layers">): string[] {
+  return Array.from({ length: layers }, (_, layer) => [`key_${layer}`, `value_${layer}`]).flat();
 }
 
 /** Prompts are computed and kept in blocks of so many tokens, and slots hold whole blocks; a prompt's last one may be shorter. */
@@ -25,14 +33,35 @@ export const wholeBlocks = (tokens: number) => Math.ceil(tokens / BLOCK_TOKENS) 
 /** Some consecutive tokens of a slot, copied out: keys and values of each layer, [kvHeads · length · headDim]. */
 export interface CacheBlock {
   readonly length: number;
-  readonly tensors: readonly Float32Array[];
+  readonly tensors: readonly (Float32Array | Uint16Array)[];
+}
+
+/** To be bound as past and as present; whoever asked disposes of them. */
+export interface CacheViews {
+  readonly past: Record<string, Tensor>;
+  readonly present: Record<string, Tensor>;
+}
+
+/** What `KvCache` says of each verb, wherever the memory is. */
+export interface SlotCache {
+  readonly slots: number;
+  readonly capacity: number;
+  /** How many slots a batch of n rows takes; the rows beyond write to free ones. */
+  batchRows(n: number): number;
+  resize(slots: number, capacity: number): Promise<void>;
+  firstSlots(n: number): Promise<CacheViews> | CacheViews;
+  read(slot: number, from: number, length: number): Promise<CacheBlock>;
+  write(slot: number, blocks: readonly CacheBlock[], at?: number): Promise<void>;
+  slot(slot: number): Record<string, Tensor>;
+  copy(from: number, to: number, length: number): Promise<void>;
+  dispose(): void;
 }
 
 export function bytesOf({ tensors }: CacheBlock): number {
   return tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-export class KvCache {
+export class KvCache implements SlotCache {
   readonly #runtime: Runtime;
   readonly #sizes: CacheSizes;
   /** Keys and values of each layer, alternating; named as the graph names its inputs. */
@@ -43,12 +72,10 @@ export class KvCache {
   constructor(runtime: Runtime, sizes: CacheSizes) {
     this.#runtime = runtime;
     this.#sizes = sizes;
-    this.#tensors = Array.from({ length: sizes.layers }, (_, layer) => layer).flatMap((layer) =>
-      ["key", "value"].map((kind) => ({
-        name: `${kind}_${layer}`,
-        tensor: runtime.tensor("float32", [1, sizes.kvHeads, BLOCK_TOKENS, sizes.headDim]),
-      })),
-    );
+    this.#tensors = cacheNames(sizes).map((name) => ({
+      name,
+      tensor: runtime.tensor("float32", [1, sizes.kvHeads, BLOCK_TOKENS, sizes.headDim]),
+    }));
   }
 
   get slots(): number {
@@ -58,6 +85,10 @@ export class KvCache {
   /** Tokens a slot holds. */
   get capacity(): number {
     return this.#capacity;
+  }
+
+  batchRows(n: number): number {
+    return n;
   }
 
   /**
@@ -84,7 +115,7 @@ export class KvCache {
   }
 
   /** Views of the first n slots, to be bound both as past and as present. */
-  firstSlots(n: number): { past: Record<string, Tensor>; present: Record<string, Tensor> } {
+  firstSlots(n: number): CacheViews {
     const { kvHeads, headDim } = this.#sizes;
     const capacity = this.#capacity;
     const views = this.#tensors.map(({ name, tensor }) => ({

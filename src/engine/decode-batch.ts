@@ -4,14 +4,14 @@
  */
 import type { Tensor } from "../onnx/runtime/index.ts";
 import type { AdapterBank } from "./adapter-bank.ts";
-import { BLOCK_TOKENS, type CacheBlock, type KvCache, wholeBlocks } from "./cache.ts";
-import type { LogitsRow } from "./sampler.ts";
+import { BLOCK_TOKENS, type CacheBlock, type SlotCache, wholeBlocks } from "./cache.ts";
+import type { StepRow } from "./sampler.ts";
 import type { BoundRun, GraphKind, ServingModel } from "./serving-model.ts";
+import { disposeTensors, type HeadRow, type StepHead } from "./step-head.ts";
 
-export interface DecodeRow {
+export interface DecodeRow extends HeadRow {
   /** The tokens to be appended, one at least. */
   readonly tokens: readonly number[];
-  readonly temperature: number;
   /** Id of the adapter it runs with; null: the model itself. */
   readonly adapter: string | null;
 }
@@ -28,7 +28,7 @@ export interface BatchRow {
    * The model's output after each token of `next`; the arrays mean nothing after the call.
    * @param ms the row's share of the time the run took.
    */
-  accept(outputs: readonly LogitsRow[], ms: number): void;
+  accept(outputs: readonly StepRow[], ms: number): void;
 }
 
 /** How a graph is told where each row's new tokens go. */
@@ -57,7 +57,7 @@ export interface DecodeBatchOptions {
 export class DecodeBatch<R extends BatchRow = BatchRow> {
   /** By slot. */
   readonly rows: R[] = [];
-  readonly #cache: KvCache;
+  readonly #cache: SlotCache;
   readonly #rowsMin: number;
   readonly #rowsMax: number;
   readonly #positionsMax: number;
@@ -70,10 +70,10 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
   /** [positions, rank of the bank] */
   #columns: Tensor<"float32"> | null = null;
   readonly #in;
-  readonly #out;
+  readonly #head: StepHead;
 
   constructor(model: ServingModel, places: RowPlaces, options: DecodeBatchOptions) {
-    const { runtime, config } = model;
+    const { runtime } = model;
     this.#model = model;
     this.#places = places;
     this.#options = options;
@@ -86,13 +86,8 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
     this.#in = {
       input_ids: runtime.tensor("int64", [positions]),
       rows: runtime.tensor("int64", [positions], rows),
-      temperature: runtime.tensor("float32", [positions, 1]),
     };
-    this.#out = {
-      logits: runtime.tensor("float32", [positions, config.vocabSize]),
-      log_sum_exp: runtime.tensor("float32", [positions]),
-      cdf: runtime.tensor("float32", [positions, config.vocabSize]),
-    };
+    this.#head = model.createHead(positions);
   }
 
   /** Tokens that the slots hold room for. */
@@ -152,18 +147,19 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
   dispose(): void {
     this.#dropBound();
     this.#columns?.dispose();
-    for (const tensor of [...Object.values(this.#in), ...Object.values(this.#out)])
-      tensor.dispose();
+    for (const tensor of Object.values(this.#in)) tensor.dispose();
+    this.#head.dispose();
     this.#places.dispose();
     this.#cache.dispose();
   }
 
   /** Appends row i's tokens to slot i. @returns [rows][tokens], valid until the next call. */
-  async #run(rows: readonly R[], next: readonly DecodeRow[]): Promise<LogitsRow[][]> {
-    const { input_ids: ids, temperature } = this.#in;
+  async #run(rows: readonly R[], next: readonly DecodeRow[]): Promise<StepRow[][]> {
+    const { input_ids: ids } = this.#in;
     this.#followAdapters();
     const tokens = Math.max(...next.map((each) => each.tokens.length));
-    const run = Math.max(rows.length, this.#rowsMin); // what lies beyond the rows writes to free slots
+    // What lies beyond the rows writes to free slots.
+    const run = this.#cache.batchRows(Math.max(rows.length, this.#rowsMin));
     for (let slot = 0; slot < run; slot++) {
       const from = slot < rows.length ? slot : 0;
       const row = next[from]!;
@@ -171,23 +167,17 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
       for (let t = 0; t < tokens; t++) {
         const at = slot * tokens + t;
         ids.data[at] = BigInt(row.tokens[t] ?? row.tokens[0]!); // what lies beyond a row's is overwritten later
-        temperature.data[at] = row.temperature || 1; // greedy rows read no cdf
+        this.#head.fill(at, row);
         if (this.#columns) this.#bank!.writeColumns(this.#columns.data, at, row.adapter);
       }
     }
     const bound = this.#bound.get(`${run}x${tokens}`) ?? (await this.#bind(run, tokens));
     await bound.run();
-    return next.map((row, slot) => row.tokens.map((_, t) => this.#output(slot * tokens + t)));
-  }
-
-  #output(at: number): LogitsRow {
-    const { vocabSize } = this.#model.config;
-    const { logits, log_sum_exp: logSumExp, cdf } = this.#out;
-    return {
-      logits: logits.data.subarray(at * vocabSize, (at + 1) * vocabSize),
-      logSumExp: logSumExp.data[at]!,
-      cdf: cdf.data.subarray(at * vocabSize, (at + 1) * vocabSize),
-    };
+    const asked = next.flatMap((row, slot) =>
+      row.tokens.map((_, t) => [slot * tokens + t, row] as const),
+    );
+    const found = await this.#head.take(bound, new Map(asked));
+    return next.map((row, slot) => row.tokens.map((_, t) => found.get(slot * tokens + t)!));
   }
 
   /** Makes the slots hold a further token of every row, and more, that the cache need not grow at every step. */
@@ -246,7 +236,8 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
   }
 
   async #bind(n: number, tokens: number): Promise<BoundRun> {
-    const { past, present } = this.#cache.firstSlots(n);
+    const { past, present } = await this.#cache.firstSlots(n);
+    const head = this.#head.views(n * tokens);
     const { input_ids: ids, ...others } = this.#in;
     const views = (tensors: Record<string, Tensor>) =>
       Object.fromEntries(
@@ -260,16 +251,15 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
         input_ids: ids.view([n, tokens], 0),
         ...views(others),
         ...(this.#columns && views({ adapter_columns: this.#columns })),
+        ...head.inputs,
         ...this.#places.inputs(n, tokens, this.#cache.capacity),
         ...past,
       },
-      outputs: { ...views(this.#out), ...present },
+      outputs: { ...head.outputs, ...present },
     };
     const bound = await this.#model.bind(made, this.#places.graph);
     // It holds what it binds; the views' own ends are given up here.
-    for (const tensor of [...Object.values(made.inputs), ...Object.values(made.outputs)]) {
-      if (!tensor.disposed) tensor.dispose();
-    }
+    disposeTensors([...Object.values(made.inputs), ...Object.values(made.outputs)]);
     this.#bound.set(`${n}x${tokens}`, bound);
     return bound;
   }

@@ -5,7 +5,7 @@ import type { Drafter } from "./drafts.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import { PromptReader, ReadPrompt } from "./prompt-reader.ts";
 import { wholeSlotsOfSeveral } from "./row-places.ts";
-import type { LogitsRow } from "./sampler.ts";
+import type { StepRow } from "./sampler.ts";
 import type { SampleRequest, Sequence } from "./sequence.ts";
 import type { ServingModel } from "./serving-model.ts";
 
@@ -121,10 +121,11 @@ class DraftRow implements BatchRow {
   next(tokensMax: number): DecodeRow {
     const all = [...this.#known, ...this.#guesses];
     const tokens = all.slice(this.#cached, this.#cached + tokensMax);
-    return { tokens, temperature: this.#sequence.temperature, adapter: null };
+    const { temperature } = this.#sequence;
+    return { tokens, temperature, uniform: 0, wantsLogits: true, adapter: null };
   }
 
-  accept(outputs: readonly LogitsRow[], ms: number): void {
+  accept(outputs: readonly StepRow[], ms: number): void {
     this.#sequence.charge(0, ms);
     this.#cached += outputs.length;
     if (this.#cached < this.#known.length + this.#guesses.length) return;

@@ -145,7 +145,8 @@ export class Engine implements Generator {
       adapter: this.#adapterNamed(control.adapter),
       support: this.#support,
       drafts: this.#drafts,
-      sharesPrompt: n >= SHARING_CANDIDATES && prompt.length >= SHARING_TOKENS,
+      sharesPrompt:
+        this.#model.sharesPrefixes && n >= SHARING_CANDIDATES && prompt.length >= SHARING_TOKENS,
     });
     this.#refuseTooLarge(request, prompt.length + sampling.maxTokens);
     this.#scheduler.enqueue(request);
@@ -163,6 +164,7 @@ export class Engine implements Generator {
     tokensMax: number,
     { signal, adapter, work }: Pick<SampleControl, "signal" | "adapter" | "work">,
   ): Promise<{ growing: Growing<Distribution>; next: Distribution }> {
+    this.#model.refuseGrowing();
     this.#refuseTooLong(ids.length);
     const named = this.#adapterNamed(adapter);
     const release = await this.#reserve(

@@ -40,7 +40,7 @@ export class GrowingSequence<Output> implements Growing<Output> {
     assert(parts.prompt.isDone, "a prompt must be computed before it grows");
     this.#parts = parts;
     this.#ids = [...parts.prompt.tokens];
-    this.#branches = parts.model.createCache();
+    this.#branches = parts.model.createPrefix();
   }
 
   /** The prompt's tokens, and those that were appended. */
@@ -98,7 +98,7 @@ export class GrowingSequence<Output> implements Growing<Output> {
     try {
       await bound.run();
       this.#alternatives = ids;
-      return outputs.read();
+      return await outputs.read(bound);
     } finally {
       bound.dispose();
       outputs.dispose();

@@ -1,40 +1,39 @@
 /** What a run gives at each position that reaches the head: distributions of a policy, scores of a reward model. */
-import type { Tensor } from "../onnx/runtime/index.ts";
+import type { OutputTarget, Tensor } from "../onnx/runtime/index.ts";
 import type { LogitsRow } from "./sampler.ts";
-import type { ServingModel } from "./serving-model.ts";
+import type { BoundRun, ServingModel } from "./serving-model.ts";
+import { disposeTensors } from "./step-head.ts";
 
 export interface HeadOutputs<Output> {
   /** What the head wants to know beyond what the body does. */
   readonly inputs: Readonly<Record<string, Tensor>>;
-  readonly outputs: Readonly<Record<string, Tensor>>;
+  readonly outputs: Readonly<Record<string, OutputTarget>>;
   /** After the run, one for each position. They live on. */
-  read(): Output[];
+  read(bound: BoundRun): Promise<Output[]>;
   dispose(): void;
 }
 
 /** @param temperature of the cumulative distribution. */
 export function distributions(
-  { runtime, config: { vocabSize } }: ServingModel,
+  model: ServingModel,
   positions: number,
   temperature: number,
 ): HeadOutputs<LogitsRow> {
-  const temperatures = new Float32Array(positions).fill(temperature);
-  const inputs = { temperature: runtime.tensor("float32", [positions, 1], temperatures) };
-  const outputs = {
-    logits: runtime.tensor("float32", [positions, vocabSize]),
-    log_sum_exp: runtime.tensor("float32", [positions]),
-    cdf: runtime.tensor("float32", [positions, vocabSize]),
-  };
+  const head = model.createHead(positions);
+  const asked = { temperature, uniform: 0, wantsLogits: true };
+  for (let i = 0; i < positions; i++) head.fill(i, asked);
+  const { inputs, outputs } = head.views(positions);
   return {
     inputs,
     outputs,
-    read: () =>
-      Array.from({ length: positions }, (_, i) => ({
-        logits: row(outputs.logits, i),
-        logSumExp: outputs.log_sum_exp.data[i]!,
-        cdf: row(outputs.cdf, i),
-      })),
-    dispose: () => disposeAll({ ...inputs, ...outputs }),
+    async read(bound) {
+      const rows = new Map(Array.from({ length: positions }, (_, i) => [i, asked]));
+      return [...(await head.take(bound, rows)).values()] as LogitsRow[]; // whole rows were asked for
+    },
+    dispose() {
+      disposeTensors([...Object.values(inputs), ...Object.values(outputs)]);
+      head.dispose();
+    },
   };
 }
 
@@ -47,8 +46,8 @@ export function scores(
   return {
     inputs: {},
     outputs,
-    read: () => Array.from({ length: positions }, (_, i) => row(outputs.scores, i)),
-    dispose: () => disposeAll(outputs),
+    read: async () => Array.from({ length: positions }, (_, i) => row(outputs.scores, i)),
+    dispose: () => outputs.scores.dispose(),
   };
 }
 
@@ -56,8 +55,4 @@ export function scores(
 function row(tensor: Tensor<"float32">, i: number): Float32Array {
   const width = tensor.shape[1]!;
   return tensor.data.subarray(i * width, (i + 1) * width);
-}
-
-function disposeAll(tensors: Readonly<Record<string, Tensor>>): void {
-  for (const tensor of Object.values(tensors)) tensor.dispose();
 }

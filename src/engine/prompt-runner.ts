@@ -3,20 +3,19 @@
  * a cache slot of its own, from which results are copied to where they are needed.
  */
 import type { Tensor } from "../onnx/runtime/index.ts";
-import { type CacheBlock, type KvCache, wholeBlocks } from "./cache.ts";
+import { type CacheBlock, type SlotCache, wholeBlocks } from "./cache.ts";
 import { distributions, type HeadOutputs, scores } from "./head-outputs.ts";
 import type { LogitsRow } from "./sampler.ts";
 import type { ServingModel } from "./serving-model.ts";
+import { disposeTensors } from "./step-head.ts";
 
 export class PromptRunner {
   readonly #model: ServingModel;
-  readonly #cache: KvCache;
-  #views: ReturnType<KvCache["firstSlots"]>;
+  readonly #cache: SlotCache;
 
   constructor(model: ServingModel) {
     this.#model = model;
     this.#cache = model.createCache();
-    this.#views = this.#cache.firstSlots(1);
   }
 
   /** Makes the slot begin with these tokens' keys and values. */
@@ -75,7 +74,6 @@ export class PromptRunner {
   }
 
   dispose(): void {
-    this.#disposeViews();
     this.#cache.dispose();
   }
 
@@ -90,19 +88,7 @@ export class PromptRunner {
 
   /** Makes the slot hold so many tokens at least; what it holds stays. */
   async #makeRoom(tokens: number): Promise<void> {
-    if (tokens <= this.#cache.capacity) return;
-    this.#disposeViews();
-    await this.#cache.resize(1, wholeBlocks(tokens));
-    this.#views = this.#cache.firstSlots(1);
-  }
-
-  #disposeViews(): void {
-    for (const view of [
-      ...Object.values(this.#views.past),
-      ...Object.values(this.#views.present),
-    ]) {
-      if (!view.disposed) view.dispose();
-    }
+    if (tokens > this.#cache.capacity) await this.#cache.resize(1, wholeBlocks(tokens));
   }
 
   async #run<Output>({ tokens, past, rows, head, adapter }: PromptRun<Output>): Promise<Output[]> {
@@ -116,17 +102,18 @@ export class PromptRunner {
       rows: runtime.tensor("int64", [rows.length], BigInt64Array.from(rows, BigInt)),
       ...this.#columns(tokens.length, adapter),
     };
+    const slot = await this.#cache.firstSlots(1);
     const bound = await this.#model.bind({
-      inputs: { ...inputs, ...head.inputs, ...this.#views.past },
-      outputs: { ...head.outputs, ...this.#views.present },
+      inputs: { ...inputs, ...head.inputs, ...slot.past },
+      outputs: { ...head.outputs, ...slot.present },
     });
     try {
       await bound.run();
-      return head.read();
+      return await head.read(bound);
     } finally {
       bound.dispose();
       head.dispose();
-      for (const tensor of Object.values(inputs)) tensor.dispose();
+      disposeTensors([...Object.values(inputs), ...Object.values(slot).flatMap(Object.values)]);
     }
   }
 }

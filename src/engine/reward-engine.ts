@@ -82,6 +82,7 @@ export class RewardEngine implements Scorer {
 
   #grow({ prompt, signal }: OpenPrompt): Promise<Growing<Float32Array>> {
     return this.#enqueue(async () => {
+      this.#model.refuseGrowing();
       signal.throwIfAborted();
       while (!prompt.isDone) await this.#reader.advance(prompt);
       const reader = new PromptReader(this.#model, this.#prefixes);

@@ -5,7 +5,7 @@
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { Uniforms } from "../base/random.ts";
-import { cdfBlock } from "../onnx/serving-graph.ts";
+import { cdfBlock } from "../onnx/draw.ts";
 import { type Cutoff, countCutoff } from "./selection.ts";
 import { Support } from "./support.ts";
 import type { SampledToken, Sampling, TokenLogprob } from "./types.ts";
@@ -21,6 +21,14 @@ export interface LogitsRow {
   readonly cdf: Float32Array | null;
 }
 
+/** A token that the graph drew, with the model's own log-probability of it. */
+export interface DrawnRow {
+  readonly drawn: TokenLogprob;
+}
+
+/** What a step gives for one sequence. */
+export type StepRow = LogitsRow | DrawnRow;
+
 /** Whether softmax(logits / temperature) is all that the options ask for, so that `cdf` suffices. */
 export function isPlain(sampling: Sampling): boolean {
   return (
@@ -33,12 +41,19 @@ export function isPlain(sampling: Sampling): boolean {
   );
 }
 
+/** Whether the most likely token is all that the options ask for. */
+function isPlainlyGreedy(sampling: Sampling): boolean {
+  return sampling.temperature === 0 && sampling.logitBias.size === 0 && !hasPenalties(sampling);
+}
+
 /** Draws the tokens of one completion, in order. */
 export class RowSampler {
   readonly #sampling: Sampling;
   readonly #random: Uniforms;
   readonly #support: Support;
   readonly #plain: boolean;
+  /** More than the token that the graph draws is wanted. */
+  readonly wantsLogits: boolean;
   readonly #penalized: boolean;
   readonly #topHeap: Float64Array;
   /** Token id → occurrences in the completion so far; kept only if penalties need it. */
@@ -55,6 +70,8 @@ export class RowSampler {
     this.#support = support;
     this.#plain = isPlain(sampling);
     this.#penalized = hasPenalties(sampling);
+    const isDrawable = this.#plain || isPlainlyGreedy(sampling);
+    this.wantsLogits = sampling.topLogprobs > 0 || !isDrawable;
     this.#topHeap = new Float64Array(sampling.topLogprobs);
   }
 
@@ -62,8 +79,12 @@ export class RowSampler {
    * @throws GatewayError engine_failed when the model's numbers are not a distribution;
    *         invalid_request when the logit bias leaves no token.
    */
-  sample(row: LogitsRow): SampledToken {
+  sample(row: StepRow): SampledToken {
     const u = this.#random.uniform();
+    if ("drawn" in row) {
+      assert(!this.wantsLogits, "the graph drew a token that the options do not leave to it");
+      return { ...row.drawn, top: [] };
+    }
     const id =
       this.#plain && isUsable(row.cdf) ? drawFromCdf(row.cdf, u) : this.#drawWarped(row.logits, u);
     if (this.#penalized) this.#occurrences.set(id, (this.#occurrences.get(id) ?? 0) + 1);

@@ -3,7 +3,7 @@ import { createRandom, splitSeed, type Uniforms } from "../base/random.ts";
 import type { CacheBlock } from "./cache.ts";
 import type { BatchRow, DecodeRow } from "./decode-batch.ts";
 import { type AdapterName, ReadPrompt } from "./prompt-reader.ts";
-import { type LogitsRow, RowSampler } from "./sampler.ts";
+import { RowSampler, type StepRow } from "./sampler.ts";
 import type { Support } from "./support.ts";
 import type { Completion, FinishReason, SampleControl, SampledToken, Sampling } from "./types.ts";
 
@@ -150,7 +150,7 @@ export class Sequence implements BatchRow {
   }
 
   /** Starts, or goes on, from the prompt, which now lies in its slot. */
-  begin(promptRow: LogitsRow): void {
+  begin(promptRow: StepRow): void {
     if (this.#tokens.length === 0) this.#draw(promptRow);
   }
 
@@ -181,7 +181,7 @@ export class Sequence implements BatchRow {
   }
 
   /** What it would draw `ahead` tokens from now, were this the model's output there. */
-  guess(output: LogitsRow, ahead: number): number {
+  guess(output: StepRow, ahead: number): number {
     const plain = { ...this.#sampling, frequencyPenalty: 0, presencePenalty: 0, topLogprobs: 0 };
     const random = { uniform: () => this.#random.peek(ahead) };
     return new RowSampler(plain, random, this.#support).sample(output).id;
@@ -191,15 +191,18 @@ export class Sequence implements BatchRow {
     const drawn = this.#tokens.slice(this.#cached, this.#cached + tokensMax).map(({ id }) => id);
     this.#run = [...drawn, ...this.#drafts.splice(0)].slice(0, tokensMax);
     this.#counts.tried += this.#run.length - drawn.length;
+    const isDrawn = this.#cached + this.#run.length >= this.#tokens.length; // else the next one is known
     return {
       tokens: this.#run,
       temperature: this.#sampling.temperature,
+      uniform: isDrawn ? this.#random.peek(0) : 0,
+      wantsLogits: isDrawn && this.#sampler.wantsLogits,
       adapter: this.request.prompt.adapter?.id ?? null,
     };
   }
 
   /** Draws after each token that is the sequence's own: all of them, but of drafts those that it drew itself. */
-  accept(outputs: readonly LogitsRow[], ms: number): void {
+  accept(outputs: readonly StepRow[], ms: number): void {
     this.charge(outputs.length, ms);
     const known = this.#tokens.length - this.#cached;
     for (const [i, output] of outputs.entries()) {
@@ -212,7 +215,7 @@ export class Sequence implements BatchRow {
   }
 
   /** What goes wrong here ends its request alone. */
-  #draw(row: LogitsRow): void {
+  #draw(row: StepRow): void {
     if (this.request.ended) return;
     try {
       this.#append(this.#sampler.sample(row));

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
+import { toFloat16 } from "../checkpoints/float16.ts";
 import {
   readSafetensors,
   type StoredTensor,
@@ -30,9 +31,8 @@ export async function servedWeights(
   source: WeightFile,
   cacheDir: string | null,
 ): Promise<Map<string, Tensor>> {
-  const wanted = graph.initializers
-    .filter(({ data }) => data === null)
-    .map(({ value }) => value.name);
+  const given = graph.initializers.filter(({ data }) => data === null).map(({ value }) => value);
+  const wanted = given.map(({ name }) => name);
   const parts = new Map<string, StoredTensor>();
   for (const bits of [4, 8] as const) {
     const ending = `.${bits}bit.packed`;
@@ -42,13 +42,17 @@ export async function servedWeights(
       parts.set(name, part);
   }
   return new Map(
-    wanted.map((name) => {
+    given.map(({ name, dtype }) => {
       const part = parts.get(name);
       if (!part) {
         const { shape, data } = source.weight(name);
-        return [name, runtime.tensor("float32", shape, data)] as const;
+        const tensor: Tensor =
+          dtype === "float16"
+            ? runtime.tensor("float16", shape, toFloat16(data))
+            : runtime.tensor("float32", shape, data);
+        return [name, tensor] as const;
       }
-      const tensor =
+      const tensor: Tensor =
         part.dtype === "U8"
           ? runtime.tensor("uint8", part.shape, part.data)
           : runtime.tensor("float32", part.shape, toFloat32(part));

@@ -2,8 +2,11 @@
  * One model revision, loaded: its weights in memory, its graph in a session. Knows how to run a batch
  * of one new token each, or several new tokens of one sequence; knows nothing of requests.
  */
+import { assert } from "../base/assert.ts";
+import { GatewayError } from "../base/errors.ts";
 import { encode } from "../onnx/encode.ts";
 import type {
+  OutputTarget,
   PrepackedWeights,
   Provider,
   Runtime,
@@ -11,12 +14,15 @@ import type {
   Tensor,
 } from "../onnx/runtime/index.ts";
 import { servingGraph } from "../onnx/serving-graph.ts";
-import type { NumberFormat, ServingGraphOptions } from "../onnx/serving-weights.ts";
+import { cacheType, type NumberFormat, type ServingGraphOptions } from "../onnx/serving-weights.ts";
 import { severalTokensGraph } from "../onnx/several-tokens-graph.ts";
 import type { Head, TransformerConfig } from "../onnx/transformer.ts";
 import { AdapterBank, type NamedAdapter } from "./adapter-bank.ts";
-import { KvCache } from "./cache.ts";
+import { bytesPerToken, KvCache, type SlotCache } from "./cache.ts";
+import { Device } from "./device.ts";
+import { DeviceCache } from "./device-cache.ts";
 import { servedWeights, type WeightFile } from "./served-weights.ts";
+import { DeviceHead, HostHead, type StepHead } from "./step-head.ts";
 import type { Turnstile } from "./turnstile.ts";
 
 export interface ModelSource extends WeightFile {
@@ -44,6 +50,9 @@ export class ServingModel {
   /** Milliseconds spent inside ONNX Runtime so far. */
   runMs = 0;
   readonly #options: ServingOptions;
+  /** Where it computes, if not in ordinary memory. */
+  readonly #device: Device | null;
+  /** In that memory. On a device every run is fed them, so that they are there once for all sessions. */
   readonly #weights: ReadonlyMap<string, Tensor>;
   readonly #prepacked: PrepackedWeights;
   /** By graph and the modules that adapters add to; opened when first asked for. */
@@ -59,6 +68,7 @@ export class ServingModel {
     this.rowsMin = format === "int4" ? 2 : 1; // the runtime sums a single row's 4-bit products in another order
     this.runtime = parts.runtime;
     this.#options = options;
+    this.#device = parts.device;
     this.#weights = parts.weights;
     this.#prepacked = parts.runtime.prepackedWeights();
   }
@@ -70,10 +80,24 @@ export class ServingModel {
     options: ServingOptions,
   ): Promise<ServingModel> {
     const graph = servingGraph(source.config, head, options);
+    const device = await openDevice(runtime, source.config, options);
     const weights = await servedWeights(runtime, graph, source, options.cacheDir ?? null);
-    const model = new ServingModel({ runtime, source, weights }, head, options);
+    for (const [name, tensor] of device ? weights : []) {
+      weights.set(name, await device!.upload(tensor));
+    }
+    const model = new ServingModel({ runtime, source, weights, device }, head, options);
     await model.#session("serving", []);
     return model;
+  }
+
+  /** Keys and values of one token in all layers. */
+  get bytesPerToken(): number {
+    return bytesPerToken({ ...this.config, dtype: cacheType(this.#options) });
+  }
+
+  /** Whether rows can share a prefix, or have several tokens a step. No device has all operators of such graphs. */
+  get sharesPrefixes(): boolean {
+    return this.#device === null;
   }
 
   /** Whose columns `adapter_columns` has; null when the graph has no such input. */
@@ -88,6 +112,7 @@ export class ServingModel {
   async prepareAdapters(adapters: readonly NamedAdapter[]): Promise<() => Promise<void>> {
     const bank = adapters.length > 0 ? new AdapterBank(this.runtime, adapters) : null;
     try {
+      if (this.#device) await bank?.upload(this.#device);
       await this.#session("serving", bank?.modules ?? []);
     } catch (error) {
       bank?.dispose();
@@ -100,19 +125,41 @@ export class ServingModel {
     };
   }
 
-  createCache(): KvCache {
+  createCache(): SlotCache {
+    if (this.#device) return new DeviceCache(this.#device);
     return new KvCache(this.runtime, this.config);
+  }
+
+  /** @throws GatewayError invalid_request where rows share no prefix: then no sequence grows by choice. */
+  refuseGrowing(): void {
+    if (this.sharesPrefixes) return;
+    const problem = `alternatives for a token are compared on the CPU only, and this model is on '${this.#options.provider}'; set PLUMBLINE_DEVICE to cpu, or ask for another strategy`;
+    throw new GatewayError("invalid_request", { param: "alignment.strategy", problem });
+  }
+
+  /** For a prefix that rows share, where `sharesPrefixes`. */
+  createPrefix(): KvCache {
+    assert(this.sharesPrefixes, "rows share no prefix on a device");
+    return new KvCache(this.runtime, this.config);
+  }
+
+  /** Of runs with so many rows at most. */
+  createHead(rowsMax: number): StepHead {
+    if (this.#device) return new DeviceHead(this.#device, rowsMax);
+    return new HostHead(this.runtime, this.config.vocabSize, rowsMax);
   }
 
   /** Tensors for a graph, as it is with the adapters of now. */
   async bind(
-    { inputs, outputs }: { inputs: Record<string, Tensor>; outputs: Record<string, Tensor> },
+    { inputs, outputs }: { inputs: Record<string, Tensor>; outputs: Record<string, OutputTarget> },
     graph: GraphKind = "serving",
   ): Promise<BoundRun> {
     const bank = this.#bank;
     const session = await this.#session(graph, bank?.modules ?? []);
-    const binding = session.bind({ inputs: { ...inputs, ...bank?.tensors }, outputs });
+    const fed = this.#device ? Object.fromEntries(this.#weights) : {};
+    const binding = session.bind({ inputs: { ...inputs, ...fed, ...bank?.tensors }, outputs });
     return {
+      output: (name) => binding.output(name),
       run: async () => {
         this.runMs += await this.#options.turnstile.through(() => session.run(binding));
       },
@@ -125,6 +172,7 @@ export class ServingModel {
     this.#bank?.dispose();
     this.#prepacked.dispose();
     for (const tensor of this.#weights.values()) tensor.dispose();
+    this.#device?.dispose();
   }
 
   #session(kind: GraphKind, modules: readonly string[]): Promise<Session> {
@@ -139,7 +187,8 @@ export class ServingModel {
 
   #open(kind: GraphKind, adapted: readonly string[]): Promise<Session> {
     const { format, provider, threads } = this.#options;
-    const graph = graphs[kind](this.config, this.head, { format, adapted });
+    const graph = graphs[kind](this.config, this.head, { format, provider, adapted });
+    if (this.#device) return this.runtime.session(encode(graph, "fed"), { provider });
     return this.runtime.session(encode(graph), {
       provider,
       initializers: this.#weights,
@@ -172,6 +221,8 @@ export type GraphKind = keyof typeof graphs;
 /** Runs when the turnstile lets it, as often as wanted. */
 export interface BoundRun {
   run(): Promise<void>;
+  /** After a run, until the next. */
+  output(name: string): Tensor;
   dispose(): void;
 }
 
@@ -181,4 +232,29 @@ interface LoadedParts {
   readonly runtime: Runtime;
   readonly source: ModelSource;
   readonly weights: ReadonlyMap<string, Tensor>;
+  readonly device: Device | null;
+}
+
+/** @throws GatewayError format_unavailable, provider_unavailable */
+async function openDevice(
+  runtime: Runtime,
+  config: TransformerConfig,
+  options: ServingOptions,
+): Promise<Device | null> {
+  const { provider, format } = options;
+  if (provider === "cpu") {
+    if (format !== "float16") return null;
+    const problem = "its kernels compute in float32 and would gain nothing";
+    throw new GatewayError("format_unavailable", { format, provider, problem });
+  }
+  const dtype = cacheType(options);
+  const device = await Device.open(runtime, provider, { ...config, dtype });
+  try {
+    await device.check();
+    return device;
+  } catch (cause) {
+    device.dispose();
+    const problem = cause instanceof Error ? cause.message : String(cause);
+    throw new GatewayError("format_unavailable", { format: dtype, provider, problem }, { cause });
+  }
 }

@@ -34,11 +34,15 @@ export type WeightPlace =
 
 /**
  * The model's bytes.
- * @param placeOf where each weight is; without it they are declared as external data that the session
- * must be given by name.
+ * @param weights where each weight is, or "fed" for inputs of every run; without it they are declared as external
+ * data that the session must be given by name.
  */
-export function encode(g: Graph, placeOf?: (name: string) => WeightPlace): Uint8Array {
-  const tensors = g.initializers.map((each) => encodeInitializer(each, placeOf));
+export function encode(g: Graph, weights?: ((name: string) => WeightPlace) | "fed"): Uint8Array {
+  const fed = weights === "fed" ? g.initializers.filter(({ data }) => data === null) : [];
+  const placeOf = weights === "fed" ? undefined : weights;
+  const tensors = g.initializers
+    .filter((each) => !fed.includes(each))
+    .map((each) => encodeInitializer(each, placeOf));
   const renamed = outputNames(g);
   const nodes = g.nodes
     .filter((node) => !isRenaming(node, renamed))
@@ -54,7 +58,7 @@ export function encode(g: Graph, placeOf?: (name: string) => WeightPlace): Uint8
       name: "plumbline",
       node: nodes,
       initializer: tensors,
-      input: g.inputs.map(valueInfo),
+      input: [...g.inputs, ...fed.map(({ value }) => value)].map(valueInfo),
       output: g.outputs.map(valueInfo),
     }),
   });

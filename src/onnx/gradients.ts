@@ -149,8 +149,11 @@ export const gradients: { readonly [K in OpName]: Gradient<K> } = {
   Size: flat1,
   ConstantOfShape: flat1,
   Range: () => [null, null, null],
+  ArgMax: flat1,
   // Serving only: training graphs hold whole weights and spell attention out.
   TensorScatter: () => [null, null, null],
+  Gemm: flat2,
+  GatherND: flat2,
   MatMulNBits: () => [null, null, null, null],
   GroupQueryAttention: () => [null, null, null, null, null, null, null, null, null],
 };

@@ -86,7 +86,10 @@ export class Graph {
     const key = `${dtype}:${number}`;
     const known = this.#scalars.get(key);
     if (known) return known;
-    const made = this.constant(dtype, [], typed(dtype, [number]));
+    const isHalf = dtype === "float16" || dtype === "bfloat16";
+    const made = isHalf
+      ? this.cast(this.scalar(number), dtype)
+      : this.constant(dtype, [], typed(dtype, [number]));
     this.#scalars.set(key, made);
     return made;
   }

@@ -12,7 +12,7 @@ export function linear(g: Graph, x: Value, weight: Value, bias: Value | null = n
 
 /** x / √(mean(x²) + ε) · scale, over the last axis. Source: Zhang & Sennrich, arXiv:1910.07467. */
 export function rmsNorm(g: Graph, x: Value, scale: Value, epsilon: number): Value {
-  if (x.dtype === "float32") return g.op("RMSNormalization", [x, scale], { epsilon });
+  if (x.dtype !== "float64") return g.op("RMSNormalization", [x, scale], { epsilon });
   const meanSquare = g.mean(g.mul(x, x), -1, true);
   const r = g.reciprocal(g.sqrt(g.add(meanSquare, g.scalar(epsilon, x.dtype))));
   return g.mul(g.mul(x, r), scale);

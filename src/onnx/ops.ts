@@ -41,6 +41,8 @@ export interface Ops {
   MatMul: Elementwise;
   /** com.microsoft: alpha · op(A) · op(B), op = transposition of the last two axes. float32 only. */
   FusedMatMul: { in: [Value, Value]; at: { transA: 0 | 1; transB: 0 | 1; alpha: number } };
+  /** Serving only: op(A) · op(B) of two matrices, which every device computes; FusedMatMul is not for WebGPU. */
+  Gemm: { in: [Value, Value]; at: { transA: 0 | 1; transB: 0 | 1 } };
   Transpose: { in: [Value]; at: { perm: readonly number[] } };
   Reshape: { in: [Value, Value]; at: { shape: readonly (number | string)[] } };
   Expand: { in: [Value, Value]; at: { shape: readonly (number | string)[] } };
@@ -48,11 +50,15 @@ export interface Ops {
   Slice: { in: [Value]; at: { axis: number; start: number; end: number } };
   Gather: { in: [Value, Value]; at: { axis: number } };
   GatherElements: { in: [Value, Value]; at: { axis: number } };
+  /** x[indices[…, 0], indices[…, 1], …]: serving only. */
+  GatherND: { in: [Value, Value]; at: None };
   ScatterElements: { in: [Value, Value, Value]; at: { axis: number; reduction: "none" | "add" } };
   ScatterND: { in: [Value, Value, Value]; at: { reduction: "none" | "add" } };
   ReduceSum: Reduction;
   ReduceMean: Reduction;
   ReduceMax: Reduction;
+  /** Position of the largest, int64; of equals the first. */
+  ArgMax: { in: [Value]; at: { axis: number; keepdims: 0 | 1 } };
   Softmax: { in: [Value]; at: { axis: number } };
   LogSoftmax: { in: [Value]; at: { axis: number } };
   CumSum: { in: [Value]; at: { axis: number; reverse: 0 | 1 } };

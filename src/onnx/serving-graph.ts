@@ -1,8 +1,10 @@
 /** The transformer as it is served: keys and values in a cache updated in place, matrices in few bits where asked. */
 import { assert } from "../base/assert.ts";
+import { cdfBlock, drawTokens, logSumExp } from "./draw.ts";
 import { Graph, type Value } from "./graph.ts";
 import type { Rotary } from "./rotary.ts";
-import { type ServingGraphOptions, servedWeights } from "./serving-weights.ts";
+import type { Provider } from "./runtime/index.ts";
+import { cacheType, type ServingGraphOptions, servedWeights } from "./serving-weights.ts";
 import {
   decoder,
   type Head,
@@ -25,9 +27,9 @@ export const isServableHead = (headDim: number) => headDim % HEAD_MULTIPLE === 0
  * one; total int32, the longest of them; rows [selected] int64, which of the batch·tokens rows reach
  * the head; for logits, temperature [selected, 1] float32.
  * Outputs: logits [selected, vocab], log_sum_exp [selected], cdf [selected, vocab] = Σ softmax(logits/T)
- * within each block of `cdfBlock(vocab)`;
- * or scores [selected, labels]; present keys and values [batch, kvHeads, capacity, headDim].
- * */
+ * within each block of `cdfBlock(vocab)`, but on a device the draws of `drawTokens` instead;
+ * or scores [selected, labels]; present keys and values [batch, kvHeads, capacity, headDim] of `cacheType`.
+ */
 export function servingGraph(
   config: TransformerConfig,
   head: Head,
@@ -43,12 +45,14 @@ export function servingGraph(
   const selected = g.input("rows", "int64", ["selected"]);
   const weights = servedWeights(g, options);
   const tables = rotaryConstants(g, config);
+  const cached = cacheType(options);
   const cacheShape = ["batch", kvHeads, "capacity", headDim];
   const flat = g.reshape(ids, ["rows_all"]);
   const hidden = decoder(g, config, weights, flat, (layer, { window, rotary }, q, k, v) => {
-    const perSequence = (x: Value, n: number) => g.reshape(x, ["batch", "tokens", n * headDim]);
-    const pastKey = g.input(`past_key_${layer}`, "float32", cacheShape);
-    const pastValue = g.input(`past_value_${layer}`, "float32", cacheShape);
+    const perSequence = (x: Value, n: number) =>
+      g.reshape(g.cast(x, cached), ["batch", "tokens", n * headDim]);
+    const pastKey = g.input(`past_key_${layer}`, cached, cacheShape);
+    const pastValue = g.input(`past_value_${layer}`, cached, cacheShape);
     const { cos, sin } = tables(rotary ?? plainRotary);
     const [mixed, key, value] = g.ops(
       "GroupQueryAttention",
@@ -60,8 +64,8 @@ export function servingGraph(
         pastValue,
         lengths,
         total,
-        cos,
-        sin,
+        g.cast(cos, cached),
+        g.cast(sin, cached),
       ],
       {
         num_heads: heads,
@@ -75,9 +79,9 @@ export function servingGraph(
     );
     g.output(`present_key_${layer}`, key!);
     g.output(`present_value_${layer}`, value!);
-    return g.reshape(mixed!, ["rows_all", heads * headDim]);
+    return g.reshape(g.cast(mixed!, q.dtype), ["rows_all", heads * headDim]);
   });
-  outputHead(g, config, weights, head, g.gather(hidden, selected));
+  outputHead(g, config, weights, head, g.gather(hidden, selected), options.provider);
   return g;
 }
 
@@ -88,10 +92,12 @@ export function outputHead(
   weights: Weights,
   head: Head,
   hidden: Value,
+  provider: Provider = "cpu",
 ): void {
-  const scores = headOver(g, config, weights, head, hidden);
+  const scores = g.cast(headOver(g, config, weights, head, hidden), "float32");
   if (head === "scores") g.output("scores", scores);
-  else outputDistribution(g, scores);
+  else if (provider === "cpu") outputDistribution(g, scores);
+  else outputDraws(g, scores);
 }
 
 /** What sampling needs of the logits and no more; see `engine/sampler.ts`. */
@@ -107,16 +113,16 @@ function outputDistribution(g: Graph, logits: Value): void {
   g.output("cdf", g.reshape(sums, ["selected", vocabSize]));
 }
 
-const CDF_BLOCK_MAX = 1024;
-
-/**
- * Over how many tokens probabilities are summed in single precision: a running sum over 150,000 would have lost
- * the small ones. The largest divisor of the vocabulary up to 1,024.
- */
-export function cdfBlock(vocabSize: number): number {
-  let block = Math.min(vocabSize, CDF_BLOCK_MAX);
-  while (vocabSize % block !== 0) block--;
-  return block;
+/** The same for a device, which draws by itself: the logits stay there, for whoever asks. */
+function outputDraws(g: Graph, logits: Value): void {
+  const temperature = g.input("temperature", "float32", ["selected", 1]);
+  const uniform = g.input("uniform", "float64", ["selected", 1]);
+  const total = logSumExp(g, logits);
+  const { token, logprob } = drawTokens(g, logits, total, { temperature, uniform });
+  g.output("logits", logits);
+  g.output("log_sum_exp", total);
+  g.output("token", token);
+  g.output("logprob", logprob);
 }
 
 /** Its tables stand where an operator wants some and reads none. */

@@ -1,10 +1,13 @@
 /** How a served graph takes its weights: whole or in few bits, with the products of adapters added. */
-import type { Graph } from "./graph.ts";
+import type { Graph, Value } from "./graph.ts";
 import { type Bits, BLOCK, isQuantizable, quantizedShapes } from "./quantize.ts";
+import type { Provider } from "./runtime/index.ts";
 import { sharedWeights, type Weights, wholeWeights } from "./transformer.ts";
 
 export interface ServingGraphOptions {
   readonly format?: NumberFormat | undefined;
+  /** What the graph is for; operators are chosen of which its provider has kernels. "cpu" when nothing is said. */
+  readonly provider?: Provider | undefined;
   /** Modules that adapters add to. */
   readonly adapted?: readonly string[];
 }
@@ -16,9 +19,17 @@ export interface ServingGraphOptions {
  */
 export function servedWeights(
   g: Graph,
-  { format = "float32", adapted = [] }: ServingGraphOptions,
+  { format = "float32", provider = "cpu", adapted = [] }: ServingGraphOptions,
 ): Weights {
-  return withAdapters(g, heldWeights(g, format), new Set(adapted));
+  return withAdapters(g, heldWeights(g, format, provider), new Set(adapted));
+}
+
+/**
+ * In which type keys and values are held, and attention is computed. CUDA's cached attention has no float32.
+ * Source: ONNX Runtime, docs/OperatorKernels.md, GroupQueryAttention.
+ */
+export function cacheType({ format, provider }: ServingGraphOptions): "float32" | "float16" {
+  return format === "float16" || provider === "cuda" ? "float16" : "float32";
 }
 
 /** y + ((x·Aᵀ) ⊙ columns)·B for the adapted modules. Source: Hu et al., arXiv:2106.09685. */
@@ -30,23 +41,28 @@ function withAdapters(g: Graph, weights: Weights, adapted: ReadonlySet<string>):
     if (!adapted.has(name)) return y;
     const a = g.input(`${name}.lora_a`, "float32", ["rank", Number(x.shape[1])]);
     const b = g.input(`${name}.lora_b`, "float32", ["rank", outputs]);
-    const low = g.mul(g.matmul(x, a, { transB: true }), columns);
-    return g.add(y, g.matmul(low, b));
+    const low = g.mul(weights.times(g.cast(x, "float32"), a), columns);
+    return g.add(y, g.cast(g.matmul(low, b), y.dtype));
   };
-  return { tensor: weights.tensor, product };
+  return { ...weights, product };
 }
 
-/** How matrices are held while serving; everything else is float32. */
-export type NumberFormat = "float32" | "int8" | "int4";
+/** How matrices are held while serving. With float16 everything up to the output is; else what remains is float32. */
+export type NumberFormat = "float32" | "float16" | "int8" | "int4";
 
 /** The output matrix is held in 8 bits at least: its errors reach the probabilities undamped. */
 function bitsOf(format: NumberFormat, name: string): Bits {
   return format === "int4" && name !== "lm_head" && name !== "model.embed_tokens" ? 4 : 8;
 }
 
-function heldWeights(g: Graph, format: NumberFormat): Weights {
-  const whole = wholeWeights(g, sharedWeights(g));
-  if (format === "float32") return whole;
+function heldWeights(g: Graph, format: NumberFormat, provider: Provider): Weights {
+  const type = format === "float16" ? "float16" : "float32";
+  // NOTE: WebGPU has no kernel for FusedMatMul: each product would run on the CPU, with copies there and back.
+  const gemm: Weights["times"] = (x, matrix: Value) =>
+    g.op("Gemm", [x, matrix], { transA: 0, transB: 1 });
+  const isPlain = provider === "cpu" && type === "float32";
+  const whole = wholeWeights(g, sharedWeights(g, type), isPlain ? undefined : gemm);
+  if (format === "float32" || format === "float16") return whole;
   const product: Weights["product"] = (x, name, outputs) => {
     const inputs = Number(x.shape[1]);
     if (!isQuantizable(inputs)) return whole.product(x, name, outputs);
@@ -66,5 +82,5 @@ function heldWeights(g: Graph, format: NumberFormat): Weights {
       accuracy_level: 4,
     });
   };
-  return { tensor: whole.tensor, product };
+  return { ...whole, product };
 }

@@ -117,6 +117,7 @@ export const inferences: { readonly [K in OpName]: Infer<K> } = {
   ],
   MatMul: ([a, b]) => matmul(a, b),
   FusedMatMul: ([a, b], { transA, transB }) => matmul(a, b, transA, transB),
+  Gemm: ([a, b], { transA, transB }) => matmul(a, b, transA, transB),
   Transpose: ([x], { perm }) => {
     const isOrder =
       x.shape.every((_, axis) => perm.includes(axis)) && perm.length === x.shape.length;
@@ -162,12 +163,19 @@ export const inferences: { readonly [K in OpName]: Infer<K> } = {
     ];
   },
   GatherElements: ([x, indices]) => [{ dtype: x.dtype, shape: indices.shape }],
+  GatherND: ([x, indices]) => {
+    const depth = fixed(indices.shape.at(-1)!);
+    return [{ dtype: x.dtype, shape: [...indices.shape.slice(0, -1), ...x.shape.slice(depth)] }];
+  },
   ScatterElements: ([x]) => [x],
   ScatterND: ([x]) => [x],
   ReduceSum: reduction,
   ReduceMean: reduction,
   ReduceMax: reduction,
   ReduceLogSumExp: reduction,
+  ArgMax: ([x], { axis, keepdims }) => [
+    { dtype: "int64", shape: reduction([x], { axes: [axis], keepdims })[0]!.shape },
+  ],
   RMSNormalization: ([x]) => [x],
   RotaryEmbedding: ([x]) => [x],
   TensorScatter: ([cache]) => [cache],

@@ -2,6 +2,7 @@
  * One builder of Llama-style decoders for every use: serving (`serving-graph.ts`), scoring and training
  * share `decoder` and differ only in how weights enter and how attention is computed.
  */
+import type { DType } from "./dtype.ts";
 import { Graph, type Value } from "./graph.ts";
 import {
   type Activation,
@@ -73,13 +74,20 @@ export interface Weights {
   readonly tensor: WeightSource;
   /** x·Wᵀ with the matrix `${name}.weight`, [outputs, inputs], however it is held. */
   readonly product: (x: Value, name: string, outputs: number) => Value;
+  /** x·Wᵀ of whole matrices, [rows, in] and [out, in]. */
+  readonly times: (x: Value, matrix: Value) => Value;
 }
 
-export function wholeWeights(g: Graph, tensor: WeightSource): Weights {
+export function wholeWeights(
+  g: Graph,
+  tensor: WeightSource,
+  times: Weights["times"] = (x, matrix) => linear(g, x, matrix),
+): Weights {
   return {
     tensor,
     product: (x, name, outputs) =>
-      linear(g, x, tensor(`${name}.weight`, [outputs, Number(x.shape[1])])),
+      times(x, tensor(`${name}.weight`, [outputs, Number(x.shape[1])])),
+    times,
   };
 }
 
@@ -101,7 +109,7 @@ export function decoder(
   const { qkvBias, outputBias, mlpBias, headNorms, postNorms, activation } = config;
   const norm = (name: string, from: Value, size = d) => {
     const scale = weight(`${name}.weight`, [size]);
-    const offset = config.unitOffsetNorms ? g.add(scale, g.scalar(1)) : scale;
+    const offset = config.unitOffsetNorms ? g.add(scale, g.scalar(1, scale.dtype)) : scale;
     return rmsNorm(g, from, offset, config.normEpsilon);
   };
   const project = (name: string, from: Value, outputs: number, hasBias: boolean) => {
@@ -154,18 +162,19 @@ export function applyHead(
 export function headOver(
   g: Graph,
   config: TransformerConfig,
-  { tensor, product }: Weights,
+  { tensor, product, times }: Weights,
   head: Head,
   hidden: Value,
 ): Value {
   if (head === "scores") {
     const { labels, scoreHead, hiddenSize: d } = config;
     const layer = (name: string, x: Value, outputs: number, hasBias = true) => {
-      const weight = tensor(`${name}.weight`, [outputs, d]);
-      return linear(g, x, weight, hasBias ? tensor(`${name}.bias`, [outputs]) : null);
+      const y = times(x, tensor(`${name}.weight`, [outputs, d]));
+      return hasBias ? g.add(y, tensor(`${name}.bias`, [outputs])) : y;
     };
     if (scoreHead !== "two-layer") return layer("score", hidden, labels, scoreHead === "biased");
-    return layer("score.2", g.max(layer("score.0", hidden, d), g.scalar(0)), labels);
+    const inner = g.max(layer("score.0", hidden, d), g.scalar(0, hidden.dtype));
+    return layer("score.2", inner, labels);
   }
   const name = config.tieEmbeddings ? "model.embed_tokens" : "lm_head";
   return softcap(g, product(hidden, name, config.vocabSize), config.logitSoftcap);
@@ -247,10 +256,10 @@ export function packedForward(
 }
 
 /** Every weight once, given to the session by name. */
-export function sharedWeights(g: Graph): WeightSource {
+export function sharedWeights(g: Graph, dtype: DType = "float32"): WeightSource {
   const known = new Map<string, Value>();
   return (name, shape) => {
-    const value = known.get(name) ?? g.weight(name, "float32", shape);
+    const value = known.get(name) ?? g.weight(name, dtype, shape);
     known.set(name, value);
     return value;
   };

@@ -5,6 +5,7 @@ import { bytesPerToken, type CacheBlock, KvCache } from "../../src/engine/cache.
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
+import { onCpu } from "../support/test-provider.ts";
 import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
 
 let runtime: Runtime;
@@ -81,7 +82,7 @@ describe("a budget", () => {
     return new Engine(model, { sequencesMax: 16, queueSequencesMax: 64, ...options });
   }
 
-  test("is never exceeded, everything ends, and not a bit is another", async () => {
+  test.runIf(onCpu)("is never exceeded, everything ends, and not a bit is another", async () => {
     const [free, bound] = [await open({}), await open({ cacheBytesMax: 960 * perToken })];
     const work = [
       { prompt: [1, 2, 3], n: 6, maxTokens: 90 },
@@ -109,16 +110,19 @@ describe("a budget", () => {
     await Promise.all([free.dispose(), bound.dispose()]);
   });
 
-  test("that sequences outgrow makes some give way, and go on later with the same bits", async () => {
-    const [free, bound] = [await open({}), await open({ cacheBytesMax: 400 * perToken })];
-    const run = (engine: Engine) => engine.sample([1, 2, 3], 6, sampling(90, 1), { signal });
-    expect(await run(bound)).toEqual(await run(free));
-    expect(bound.stats.preemptions).toBeGreaterThan(0);
-    expect(bound.stats.cacheBytes).toBeLessThanOrEqual(400 * perToken);
-    await Promise.all([free.dispose(), bound.dispose()]);
-  });
+  test.runIf(onCpu)(
+    "that sequences outgrow makes some give way, and go on later with the same bits",
+    async () => {
+      const [free, bound] = [await open({}), await open({ cacheBytesMax: 400 * perToken })];
+      const run = (engine: Engine) => engine.sample([1, 2, 3], 6, sampling(90, 1), { signal });
+      expect(await run(bound)).toEqual(await run(free));
+      expect(bound.stats.preemptions).toBeGreaterThan(0);
+      expect(bound.stats.cacheBytes).toBeLessThanOrEqual(400 * perToken);
+      await Promise.all([free.dispose(), bound.dispose()]);
+    },
+  );
 
-  test("that cannot hold a sequence refuses it, with the numbers", async () => {
+  test.runIf(onCpu)("that cannot hold a sequence refuses it, with the numbers", async () => {
     const engine = await open({ cacheBytesMax: 128 * perToken });
     expect(() => engine.sample([1, 2], 1, sampling(127, 1), { signal })).toThrow(
       `129 tokens; the cache of ${128 * perToken} bytes holds 128`,

@@ -9,6 +9,7 @@ import { RewardEngine } from "../../src/engine/reward-engine.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Head } from "../../src/onnx/transformer.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
+import { expectSame, few, onCpu } from "../support/test-provider.ts";
 import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
 
 const BLOCK_BYTES = 8;
@@ -76,7 +77,12 @@ describe("the engine", () => {
   afterAll(() => runtime.dispose());
 
   const { signal } = new AbortController();
-  const sampling = { ...plainSampling, maxTokens: 20, endTokens: new Set<number>(), seed: 3 };
+  const sampling = {
+    ...plainSampling,
+    maxTokens: few(20, 4),
+    endTokens: new Set<number>(),
+    seed: 3,
+  };
   const random = createRandom(4);
   /** Two chunks and a half. */
   const long = Array.from({ length: 5 * BLOCK_TOKENS }, () => random.integer(61));
@@ -88,14 +94,15 @@ describe("the engine", () => {
 
   test("answers with the same bits from known beginnings, and computes only the rest", async () => {
     const [plain, cached] = [await open(0), await open(1e8)];
-    const prompts = [long, [...long.slice(0, 200), ...long.slice(0, 50)], long, long.slice(0, 129)];
+    const all = [long, [...long.slice(0, 200), ...long.slice(0, 50)], long, long.slice(0, 129)];
+    const prompts = all.slice(0, few(4, 2));
     for (const prompt of prompts) {
       const expected = await plain.sample(prompt, 2, sampling, { signal });
-      expect(await cached.sample(prompt, 2, sampling, { signal })).toEqual(expected);
+      expectSame(await cached.sample(prompt, 2, sampling, { signal }), expected);
     }
     expect(plain.stats.prefixes).toMatchObject({ found: 0, bytes: 0 });
     // 0, then the whole blocks that each prompt shares with one before it, its last token left.
-    expect(cached.stats.prefixes.found).toBe((0 + 3 + 4 + 2) * BLOCK_TOKENS);
+    expect(cached.stats.prefixes.found).toBe(few(0 + 3 + 4 + 2, 0 + 3) * BLOCK_TOKENS);
     await Promise.all([plain.dispose(), cached.dispose()]);
   });
 
@@ -107,7 +114,8 @@ describe("the engine", () => {
     for (const prompt of [long, long.slice(0, 300)]) {
       const scores = [plain, cached].map((engine) => engine.open(prompt, signal).score([1, 2, 3]));
       const [expected, score] = await Promise.all(scores);
-      expect(score).toBe(expected);
+      if (onCpu) expect(score).toBe(expected);
+      else expect(score).toBeCloseTo(expected!, 3);
     }
     await Promise.all([plain.dispose(), cached.dispose()]);
   });
@@ -119,7 +127,7 @@ describe("the engine", () => {
     const watched = (name: string) => ({ signal, onToken: () => !order.push(name) });
     const first = engine.sample([1, 2, 3], 1, sampling, watched("short"));
     const second = engine.sample(long, 1, sampling, watched("long"));
-    expect(await first).toEqual(alone);
+    expectSame(await first, alone);
     await second;
     // Three chunks: the short one has drawn more than one token before the long one's first.
     expect(order.indexOf("long")).toBeGreaterThanOrEqual(3);
@@ -145,8 +153,8 @@ describe("the engine", () => {
         return false;
       },
     });
-    expect(await Promise.all(later)).toEqual([one, one]);
-    expect(again).toEqual(many);
+    expectSame(await Promise.all(later), [one, one]);
+    expectSame(again, many);
     expect(engine.stats.preemptions).toBeGreaterThan(0);
     await engine.dispose();
   });

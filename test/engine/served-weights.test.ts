@@ -8,6 +8,7 @@ import type { ModelSource } from "../../src/engine/serving-model.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { NumberFormat } from "../../src/onnx/serving-weights.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
+import { expectSame } from "../support/test-provider.ts";
 import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
 
 let runtime: Runtime;
@@ -67,7 +68,7 @@ test.each(["int8", "int4"] as const)(
     );
     const [[among]] = await Promise.all([engine.sample(prompt, 1, sampling, { signal }), ...crowd]);
     await engine.dispose();
-    expect(among).toEqual(alone);
+    expectSame(among, alone);
   },
 );
 

@@ -142,6 +142,15 @@ const cases: { readonly [K in OpName]: readonly Case<Attributes<K>>[] } = {
     expected: (x, y) => product(x, y, 0, 0, 1),
   })),
   FusedMatMul: fusedProducts(),
+  Gemm: ([0, 1] as const).flatMap((transA) =>
+    ([0, 1] as const).map((transB) => ({
+      says: `${transA ? "Aᵀ" : "A"}·${transB ? "Bᵀ" : "B"}`,
+      x: [single(random(1, transA ? [3, 2] : [2, 3])), single(random(2, transB ? [4, 3] : [3, 4]))],
+      at: { transA, transB },
+      constant: [0, 1],
+      expected: (x, y) => product(x, y, transA, transB, 1),
+    })),
+  ),
   Transpose: [[], [0], [1, 0], [0, 2, 1], [2, 0, 1], [3, 1, 0, 2]].map(transpose),
   Reshape: [reshape([2, 3, 4], [6, 4]), reshape([6], [2, 3, 1]), reshape([1, 1], [])],
   Expand: [
@@ -222,6 +231,19 @@ const cases: { readonly [K in OpName]: readonly Case<Attributes<K>>[] } = {
       expected: gatheredElements(0),
     },
   ],
+  GatherND: [
+    {
+      says: "rows of a slot and a head",
+      x: [single(random(1, [2, 3, 4, 5])), int64([3, 3], [1, 0, 3, 0, 2, 2, 1, 0, 3])],
+      at: {},
+      constant: [0],
+      expected: (x, indices) =>
+        generate([3, 5], ([n, i]) => {
+          const place = [0, 1, 2].map((axis) => at(indices, [n!, axis]));
+          return at(x, [...place, i!]);
+        }),
+    },
+  ],
   ScatterElements: [
     scatterElements("none", [0, 3, 2, 1, 3, 0]),
     scatterElements("add", [0, 3, 0, 3, 3, 3]),
@@ -231,6 +253,14 @@ const cases: { readonly [K in OpName]: readonly Case<Attributes<K>>[] } = {
   ReduceMean: reduction((x) => sum(x) / x.length),
   ReduceMax: reduction((x) => Math.max(...x), spread),
   ReduceLogSumExp: reduction((x) => Math.log(sum(exponentials(x)))),
+  ArgMax: [0, 1].map((keepdims) => ({
+    says: keepdims ? "the first of equals, axis kept" : "the first of equals",
+    x: [double(nd([2, 4], [1, 3, 3, -2, -5, -5, -9, -7]))],
+    at: { axis: 1, keepdims: keepdims as 0 | 1 },
+    gives: "int64",
+    constant: [0],
+    expected: () => nd(keepdims ? [2, 1] : [2], [1, 0]),
+  })),
   Softmax: alongAxis(softmax, (axis) => ({ axis })),
   LogSoftmax: alongAxis(
     (line) => softmax(line).map(Math.log),

@@ -5,7 +5,7 @@
 import { chiSquareSurvival } from "../../src/base/statistics.ts";
 import type { LogitsRow } from "../../src/engine/sampler.ts";
 import type { Sampling } from "../../src/engine/types.ts";
-import { cdfBlock } from "../../src/onnx/serving-graph.ts";
+import { cdfBlock } from "../../src/onnx/draw.ts";
 
 /** Neutral options: the model's own distribution. */
 export const plainSampling: Sampling = {

@@ -11,6 +11,7 @@ import { Turnstile } from "../../src/engine/turnstile.ts";
 import type { Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Head, TransformerConfig } from "../../src/onnx/transformer.ts";
 import { tinyLlama } from "./configs.ts";
+import { testProvider } from "./test-provider.ts";
 
 export const tinyConfig: TransformerConfig = tinyLlama({
   vocab_size: 61,
@@ -52,7 +53,7 @@ export function tinySource(seed = 1, config: TransformerConfig = tinyConfig): Mo
   return { config, revision: `tiny-${seed}`, weight: (name) => weights.get(name)! };
 }
 
-/** On the CPU, one thread, a turnstile of its own. */
+/** On the provider that is tested, one thread, a turnstile of its own. */
 export function loadModel(
   runtime: Runtime,
   source: ModelSource,
@@ -61,7 +62,7 @@ export function loadModel(
 ): Promise<ServingModel> {
   const turnstile = new Turnstile(systemClock);
   return ServingModel.load(runtime, source, head, {
-    provider: "cpu",
+    provider: testProvider,
     turnstile,
     threads: 1,
     ...more,

@@ -2,7 +2,7 @@
 import type { Pointer } from "./functions.ts";
 import { type Lane, openLane, singleLane } from "./lane.ts";
 import { type Library, loadLibrary } from "./library.ts";
-import { created, NativeObject, textAt } from "./native.ts";
+import { created, NativeObject, pointersAt, textAt } from "./native.ts";
 import type { Provider } from "./providers.ts";
 
 export interface Context {
@@ -36,6 +36,13 @@ export function openContext(logLevel: LogLevel): Context {
     allocator: created((out) => call.GetAllocatorWithDefaultOptions(out)),
     lanes: { cpu: openLane, cuda: openLane, webgpu: singleLane() },
   };
+}
+
+/** Names of the providers, as ONNX Runtime calls them, for which it has found hardware. */
+export function hardwareProviders({ library: { call }, env }: Context): string[] {
+  const count = new BigUint64Array(1);
+  const devices = created((out) => call.GetEpDevices(env.pointer, out, count)); // the environment's own
+  return pointersAt(devices, Number(count[0])).map((device) => call.EpDevice_EpName(device));
 }
 
 /** @param name ONNX Runtime's name of the memory: "Cpu", "Cuda", "WebGPU_Buffer". */

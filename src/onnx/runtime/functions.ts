@@ -42,6 +42,9 @@ export const functions = {
   GetAllocatorWithDefaultOptions: [78, "status", "pointer"],
   AllocatorFree: [76, "status", "pointer", "pointer"],
 
+  GetEpDevices: [303, "status", "pointer", "pointer", "pointer"],
+  EpDevice_EpName: [312, "string", "pointer"],
+
   CreateSessionOptions: [10, "status", "pointer"],
   EnableProfiling: [14, "status", "pointer", "path"],
   DisableMemPattern: [17, "status", "pointer"],

@@ -1,6 +1,6 @@
 /** The way in: one ONNX Runtime environment, from which tensors and sessions are made. */
 import type { DType, TypedArray } from "../dtype.ts";
-import { type Context, type LogLevel, openContext } from "./context.ts";
+import { type Context, hardwareProviders, type LogLevel, openContext } from "./context.ts";
 import { copyTensors } from "./copy.ts";
 import { createSession, type Session } from "./session.ts";
 import { PrepackedWeights, type SessionOptions } from "./session-options.ts";
@@ -51,6 +51,12 @@ export class Runtime {
     return data
       ? wrapTensor(this.#context, dtype, shape, data)
       : zeroTensor(this.#context, dtype, shape);
+  }
+
+  /** Whether WebGPU would find a graphics processor, and not only a driver that computes on the CPU. */
+  get hasGraphicsDevice(): boolean {
+    this.#context.env.assertAlive();
+    return hardwareProviders(this.#context).includes("WebGpuExecutionProvider");
   }
 
   /** Where sessions with the same weights share their rearranged copies. */

@@ -80,6 +80,15 @@ export class Tensor<D extends DType = DType> {
     return wrapTensor(this.#context, this.dtype, shape, part);
   }
 
+  /** Another owner of the same memory, wherever it is; it lives until both are disposed. */
+  share(): Tensor<D> {
+    const held = this.hold();
+    const native = new NativeObject("a shared tensor", held.pointer, () => held.drop());
+    const { dtype, shape, place, lane } = this;
+    const array = this.#array;
+    return new Tensor({ context: this.#context, dtype, shape, place, array, native, lane });
+  }
+
   get disposed(): boolean {
     return this.#native.disposed;
   }
