@@ -67,7 +67,8 @@ export const settingsSchema = Type.Object(
     }),
     device: Type.Enum(["auto", "cpu", "webgpu", "cuda"], {
       default: "auto",
-      description: "Execution provider; `auto` takes the fastest that this machine has.",
+      description:
+        "Execution provider; `auto` takes the first of cuda, webgpu and cpu that this machine has, and logs why not the others.",
     }),
     threads: Type.Integer({
       default: 0,
@@ -102,7 +103,7 @@ export const settingsSchema = Type.Object(
     policyFormat: Type.Enum(["float32", "float16", "int8", "int4"], {
       default: "float32",
       description:
-        "How the policy's matrices are held: fewer bits are faster on one sequence and take less memory, and are less exact (`plumbline eval formats`).",
+        "How the policy's matrices are held: `float16` is for devices; fewer bits are faster on one sequence and take less memory, and are less exact (`plumbline eval formats`).",
     }),
     rewardFormat: Type.Enum(["float32", "float16", "int8", "int4"], {
       default: "float32",
