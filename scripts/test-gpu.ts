@@ -9,8 +9,10 @@ import { whyNot } from "../src/engine/choose-provider.ts";
 import { openRuntime, type Provider } from "../src/onnx/runtime/index.ts";
 
 const TESTS = ["test/engine", "test/onnx/draw.test.ts", "test/onnx/runtime/webgpu.test.ts"];
-/** Rows share prefixes, and have several tokens a step, on the CPU only. */
-const LEFT_OUT = ["test/engine/shared-prefix.test.ts", "test/engine/speculation.test.ts"];
+/** Of the CPU alone: rows that share prefixes, and rows of several tokens or alternatives. */
+const LEFT_OUT = ["shared-prefix", "speculation", "growing-sequence"].map(
+  (name) => `test/engine/${name}.test.ts`,
+);
 const SWIFTSHADER = [
   "/usr/lib/chromium/vk_swiftshader_icd.json",
   "/usr/lib64/chromium-browser/vk_swiftshader_icd.json",
