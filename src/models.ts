@@ -17,6 +17,7 @@ const EMBEDDED = join(import.meta.dirname, "..", "models");
 type ModelSettings = Pick<
   Config,
   | "policyDir"
+  | "policyOnnxFile"
   | "rewardDir"
   | "policyFormat"
   | "rewardFormat"
@@ -59,6 +60,7 @@ export async function loadModels(config: ModelSettings) {
   const loaded = await loadPolicy({
     ...common,
     folder: config.policyDir || join(EMBEDDED, "tiny-chat"),
+    onnxFile: config.policyOnnxFile,
     format: config.policyFormat,
     sequencesMax,
     queueSequencesMax,

@@ -80,6 +80,11 @@ export const settingsSchema = Type.Object(
       default: "",
       description: "Checkpoint folder of the policy. Empty: the embedded `tiny-chat`.",
     }),
+    policyOnnxFile: Type.String({
+      default: "",
+      description:
+        "Serves `onnx/<name>.onnx` of the policy's folder: `model`, `model_q4`, … Empty: its safetensors, or, where there are none, `onnx/model.onnx` or the only other one.",
+    }),
     rewardDir: Type.String({
       default: "",
       description: "Checkpoint folder of the reward model. Empty: the embedded `tiny-reward`.",

@@ -119,7 +119,7 @@ const Declared = Type.Object({
 });
 type Declared = Static<typeof Declared>;
 
-const Generation = Type.Object({
+export const Generation = Type.Object({
   eos_token_id: ids,
   temperature: nullable(Type.Number({ minimum: 0 })),
   top_p: nullable(Type.Number({ exclusiveMinimum: 0 })),
@@ -127,7 +127,7 @@ const Generation = Type.Object({
   min_p: nullable(Type.Number({ minimum: 0 })),
   do_sample: nullable(Type.Boolean()),
 });
-type Generation = Static<typeof Generation>;
+export type Generation = Static<typeof Generation>;
 
 /** Every class that is served, as `architectures` names them. */
 const architectures: ReadonlyMap<string, Served> = new Map(
@@ -178,10 +178,10 @@ function labelsOf({ num_labels: labels, id2label }: Declared): number {
 }
 
 /** Older checkpoints write −1 for "none". */
-const knownId = (id: number | null | undefined) =>
+export const knownId = (id: number | null | undefined) =>
   id === undefined || id === null || id < 0 ? null : id;
 
-function sampling({ do_sample: doSample, ...g }: Generation): Sampling {
+export function sampling({ do_sample: doSample, ...g }: Generation): Sampling {
   if (doSample === false) return { temperature: 0 };
   return {
     ...(typeof g.temperature === "number" && { temperature: g.temperature }),

@@ -14,10 +14,6 @@ import { HEAD_MULTIPLE, isServableHead } from "../onnx/serving-graph.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import { tasks, writeModelConfig } from "./config.ts";
 
-/** Beyond it weights lie in files beside the model: one protobuf message holds 2 GiB at most. */
-const INLINE_BYTES_MAX = 2 ** 29;
-/** Of one file of weights; a browser holds little more in one buffer. */
-const FILE_BYTES_MAX = 2 ** 31 - 2 ** 16;
 /** Weights begin at whole pages, so that a reader can map them. */
 const PAGE_BYTES = 4096;
 const TOKENIZER_FILES =
@@ -29,21 +25,23 @@ const TOKENIZER_FILES =
  * @throws GatewayError invalid_request for a folder that holds something; export_failed when it cannot be written;
  * checkpoint_invalid and architecture_unsupported for what cannot be exported.
  */
-export async function exportOnnx(folder: string, out: string): Promise<void> {
+export async function exportOnnx(
+  folder: string,
+  out: string,
+  limits: ExportLimits = {},
+): Promise<void> {
   const checkpoint = await Checkpoint.open(folder);
   refuseUnexportable(checkpoint);
   const target = resolve(out);
-  if (await holdsSomething(target)) throw occupied(out);
-  const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
   try {
-    await mkdir(join(temporary, "onnx"), { recursive: true });
-    await writeModel(checkpoint, temporary);
-    for (const name of await readdir(folder)) {
-      if (TOKENIZER_FILES.test(name)) await copyFile(join(folder, name), join(temporary, name));
-    }
-    await rename(temporary, target);
+    if (await holdsSomething(target)) throw occupied(out);
+    await writeWhole(target, async (temporary) => {
+      await writeModel(checkpoint, temporary, limits);
+      for (const name of await readdir(folder)) {
+        if (TOKENIZER_FILES.test(name)) await copyFile(join(folder, name), join(temporary, name));
+      }
+    });
   } catch (cause) {
-    await rm(temporary, { recursive: true, force: true });
     if (cause instanceof GatewayError || !isFileError(cause)) throw cause;
     if (cause.code === "ENOTEMPTY" || cause.code === "EEXIST") throw occupied(out);
     const { message: problem } = cause;
@@ -51,14 +49,38 @@ export async function exportOnnx(folder: string, out: string): Promise<void> {
   }
 }
 
-async function writeModel(checkpoint: Checkpoint, to: string): Promise<void> {
+/** A folder made beside its place and renamed when it is complete. */
+async function writeWhole(target: string, write: (temporary: string) => Promise<void>) {
+  const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
+  await mkdir(join(temporary, "onnx"), { recursive: true });
+  try {
+    await write(temporary);
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+export interface ExportLimits {
+  /** Weights of more bytes lie in files beside the model: one protobuf message holds 2 GiB at most. */
+  readonly inlineBytesMax?: number;
+  /** Of one such file; a browser holds little more in one buffer. */
+  readonly fileBytesMax?: number;
+}
+
+async function writeModel(
+  checkpoint: Checkpoint,
+  to: string,
+  { inlineBytesMax = 2 ** 29, fileBytesMax = 2 ** 31 - 2 ** 16 }: ExportLimits,
+): Promise<void> {
   const { config } = checkpoint;
   const graph = exportGraph(config);
   const weights = graph.initializers.flatMap(({ value, data }) =>
     data === null ? [{ name: value.name, bytes: 4 * value.shape.reduce(product, 1) }] : [],
   );
-  const isLarge = weights.reduce((sum, { bytes }) => sum + bytes, 0) > INLINE_BYTES_MAX;
-  const files = isLarge ? placed(weights) : [];
+  const isLarge = weights.reduce((sum, { bytes }) => sum + bytes, 0) > inlineBytesMax;
+  const files = isLarge ? placed(weights, fileBytesMax) : [];
   for (const { file, parts } of files) {
     await writeFileAtomically(join(to, "onnx", file), bytesOf(checkpoint, parts));
   }
@@ -82,11 +104,11 @@ interface Part {
 }
 
 /** Weights one after the other, in as many files as it takes. */
-function placed(weights: readonly { name: string; bytes: number }[]) {
+function placed(weights: readonly { name: string; bytes: number }[], fileBytesMax: number) {
   const files: { file: string; parts: Part[] }[] = [];
   let end = Infinity;
   for (const { name, bytes } of weights) {
-    if (end + bytes > FILE_BYTES_MAX) {
+    if (end + bytes > fileBytesMax) {
       const number = files.length === 0 ? "" : `_${files.length}`;
       files.push({ file: `model.onnx_data${number}`, parts: [] });
       end = 0;
@@ -136,7 +158,6 @@ async function holdsSomething(folder: string): Promise<boolean> {
     return (await readdir(folder)).length > 0;
   } catch (error) {
     if (isMissing(error)) return false;
-    if (isFileError(error) && error.code === "ENOTDIR") return true;
     throw error;
   }
 }

@@ -6,6 +6,7 @@ import { assert } from "../base/assert.ts";
 import { wholeBlocks } from "./cache.ts";
 import { DecodeBatch, type RowPlaces } from "./decode-batch.ts";
 import type { Drafter } from "./drafts.ts";
+import type { RunningBatches } from "./policy-model.ts";
 import { afterPrefix, wholeSlots, wholeSlotsOfSeveral } from "./row-places.ts";
 import type { Occupant } from "./scheduler.ts";
 import type { SampleRequest, Sequence } from "./sequence.ts";
@@ -29,7 +30,7 @@ interface SharedBatch {
   readonly prefixTokens: number;
 }
 
-export class Batches {
+export class Batches implements RunningBatches {
   readonly #model: ServingModel;
   readonly #options: BatchesOptions;
   readonly #tokensMax: number;

@@ -5,16 +5,13 @@
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { NamedAdapter } from "./adapter-bank.ts";
-import { Batches } from "./batches.ts";
 import { BLOCK_TOKENS, wholeBlocks } from "./cache.ts";
 import type { Drafter } from "./drafts.ts";
-import { GrowingSequence } from "./growing-sequence.ts";
-import { distributions } from "./head-outputs.ts";
+import type { PolicyModel, RunningBatches } from "./policy-model.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
 import { PromptReader, ReadPrompt } from "./prompt-reader.ts";
 import { type Occupant, Scheduler } from "./scheduler.ts";
 import { type DraftCounts, SampleRequest } from "./sequence.ts";
-import type { ServingModel } from "./serving-model.ts";
 import { Support } from "./support.ts";
 import type {
   Completion,
@@ -62,12 +59,12 @@ export class Engine implements Generator {
   readonly revision: string;
   readonly contextTokens: number;
   readonly vocabSize: number;
-  readonly #model: ServingModel;
+  readonly #model: PolicyModel;
   readonly #cacheBytesMax: number;
   readonly #scheduler: Scheduler;
   readonly #prefixes: PrefixCache;
   readonly #prompts: PromptReader;
-  readonly #batches: Batches;
+  readonly #batches: RunningBatches;
   readonly #drafter: Drafter | null;
   readonly #drafts: DraftCounts = { tried: 0, kept: 0 };
   /** Runs beside the batches, in order of arrival: those that wait when a step begins run in it. */
@@ -86,7 +83,7 @@ export class Engine implements Generator {
   #loop: Promise<void> | null = null;
 
   constructor(
-    model: ServingModel,
+    model: PolicyModel,
     {
       sequencesMax,
       queueSequencesMax,
@@ -103,7 +100,7 @@ export class Engine implements Generator {
     this.#model = model;
     this.#cacheBytesMax = cacheBytesMax;
     this.#drafter = drafter ?? null;
-    this.#batches = new Batches(model, {
+    this.#batches = model.createBatches({
       rowsMax: sequencesMax,
       bytesMax: cacheBytesMax,
       drafter: this.#drafter,
@@ -178,7 +175,7 @@ export class Engine implements Generator {
       release();
       this.#wake(); // somebody may have waited for its memory
     };
-    const reader = new PromptReader(this.#model, this.#prefixes);
+    const { reader, grow } = this.#model.createGrowth(this.#prefixes);
     const turn = <T>(task: () => Promise<T>) => this.#inTurn(task, signal);
     try {
       while (!prompt.isDone) await turn(() => reader.advance(prompt));
@@ -187,9 +184,7 @@ export class Engine implements Generator {
       onClose();
       throw error;
     }
-    const head = (positions: number) => distributions(this.#model, positions, 1);
-    const parts = { model: this.#model, reader, prompt, head, turn, onClose };
-    return { growing: new GrowingSequence(parts), next: prompt.row! };
+    return { growing: grow({ prompt, turn, onClose }), next: prompt.row! };
   }
 
   score(

@@ -7,6 +7,7 @@ import type { Tensor } from "../onnx/runtime/index.ts";
 import type { KvCache } from "./cache.ts";
 import type { HeadOutputs } from "./head-outputs.ts";
 import type { PromptReader, ReadPrompt } from "./prompt-reader.ts";
+import type { PromptRunner } from "./prompt-runner.ts";
 import { counting, prefixInputs, severalInputs } from "./row-places.ts";
 import type { ServingModel } from "./serving-model.ts";
 import type { Growing } from "./types.ts";
@@ -17,7 +18,7 @@ const ROWS_MIN = 2;
 export interface GrowingParts<Output> {
   readonly model: ServingModel;
   /** Whose slot becomes the sequence's; it is disposed with the sequence. */
-  readonly reader: PromptReader;
+  readonly reader: PromptReader<PromptRunner>;
   readonly prompt: ReadPrompt;
   /** What the head gives at so many positions. */
   readonly head: (positions: number) => HeadOutputs<Output>;

@@ -2,11 +2,11 @@
  * Computes prompts a chunk at a time, so that what decodes beside them never waits long, and begins where
  * an earlier prompt's blocks leave off. How a prompt is cut changes no bit of its result.
  */
+import type { Head } from "../onnx/transformer.ts";
 import { BLOCK_TOKENS, type CacheBlock } from "./cache.ts";
+import type { PromptRunning } from "./policy-model.ts";
 import type { PrefixCache } from "./prefix-cache.ts";
-import { PromptRunner } from "./prompt-runner.ts";
 import type { LogitsRow } from "./sampler.ts";
-import type { ServingModel } from "./serving-model.ts";
 import { noWork, type Work } from "./types.ts";
 
 /** Tokens of one step: enough rows that the weights are read for many, few enough that others wait little. */
@@ -50,17 +50,24 @@ export class ReadPrompt {
   }
 }
 
-export class PromptReader {
-  readonly runner: PromptRunner;
-  readonly #model: ServingModel;
+interface ReadingModel<Runner> {
+  readonly head: Head;
+  /** Milliseconds spent inside ONNX Runtime so far. */
+  readonly runMs: number;
+  createPromptRunner(): Runner;
+}
+
+export class PromptReader<Runner extends PromptRunning = PromptRunning> {
+  readonly runner: Runner;
+  readonly #model: ReadingModel<Runner>;
   readonly #prefixes: PrefixCache;
   readonly #isScoring: boolean;
   /** Whose tokens lie at the start of the runner's slot. */
   #resident: ReadPrompt | null = null;
 
-  constructor(model: ServingModel, prefixes: PrefixCache) {
+  constructor(model: ReadingModel<Runner>, prefixes: PrefixCache) {
     this.#model = model;
-    this.runner = new PromptRunner(model);
+    this.runner = model.createPromptRunner();
     this.#prefixes = prefixes;
     this.#isScoring = model.head === "scores";
   }
@@ -103,7 +110,7 @@ export class PromptReader {
   }
 
   /** The runner, for something else: no prompt lies in its slot any more. */
-  scratch(): PromptRunner {
+  scratch(): Runner {
     this.#resident = null;
     return this.runner;
   }

@@ -8,6 +8,7 @@ import { GrowingSequence } from "./growing-sequence.ts";
 import { scores } from "./head-outputs.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
 import { PromptReader, ReadPrompt } from "./prompt-reader.ts";
+import type { PromptRunner } from "./prompt-runner.ts";
 import type { ServingModel } from "./serving-model.ts";
 import type { Growing, Scorer, ScoringSession } from "./types.ts";
 
@@ -17,7 +18,7 @@ export class RewardEngine implements Scorer {
   readonly contextTokens: number;
   readonly #model: ServingModel;
   readonly #prefixes: PrefixCache;
-  readonly #reader: PromptReader;
+  readonly #reader: PromptReader<PromptRunner>;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(model: ServingModel, { prefixBytesMax = 0 }: { prefixBytesMax?: number } = {}) {

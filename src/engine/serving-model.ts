@@ -18,9 +18,16 @@ import { cacheType, type NumberFormat, type ServingGraphOptions } from "../onnx/
 import { severalTokensGraph } from "../onnx/several-tokens-graph.ts";
 import type { Head, TransformerConfig } from "../onnx/transformer.ts";
 import { AdapterBank, type NamedAdapter } from "./adapter-bank.ts";
+import { Batches, type BatchesOptions } from "./batches.ts";
 import { bytesPerToken, KvCache, type SlotCache } from "./cache.ts";
 import { Device } from "./device.ts";
 import { DeviceCache } from "./device-cache.ts";
+import { GrowingSequence } from "./growing-sequence.ts";
+import { distributions } from "./head-outputs.ts";
+import type { Growth, PolicyModel } from "./policy-model.ts";
+import type { PrefixCache } from "./prefix-cache.ts";
+import { PromptReader } from "./prompt-reader.ts";
+import { PromptRunner } from "./prompt-runner.ts";
 import { servedWeights, type WeightFile } from "./served-weights.ts";
 import { DeviceHead, HostHead, type StepHead } from "./step-head.ts";
 import type { Turnstile } from "./turnstile.ts";
@@ -40,7 +47,7 @@ export interface ServingOptions {
   readonly turnstile: Turnstile;
 }
 
-export class ServingModel {
+export class ServingModel implements PolicyModel {
   readonly config: TransformerConfig;
   readonly revision: string;
   readonly head: Head;
@@ -122,6 +129,23 @@ export class ServingModel {
       this.#bank?.dispose();
       this.#bank = bank;
       await this.#closeSessionsBut(["", modulesKey(bank?.modules ?? [])]);
+    };
+  }
+
+  createBatches(options: BatchesOptions): Batches {
+    return new Batches(this, options);
+  }
+
+  createPromptRunner(): PromptRunner {
+    return new PromptRunner(this);
+  }
+
+  createGrowth(prefixes: PrefixCache): Growth {
+    const reader = new PromptReader(this, prefixes);
+    const head = (positions: number) => distributions(this, positions, 1);
+    return {
+      reader,
+      grow: (parts) => new GrowingSequence({ model: this, reader, head, ...parts }),
     };
   }
 

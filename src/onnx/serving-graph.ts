@@ -100,6 +100,19 @@ export function outputHead(
   else outputDraws(g, scores);
 }
 
+/**
+ * What sampling needs, of logits that another graph computed.
+ * Inputs: raw_logits [given, vocab]; rows [selected] int64, which of them; temperature [selected, 1].
+ * Outputs: logits, log_sum_exp and cdf of `servingGraph`.
+ */
+export function distributionGraph(vocabSize: number, type: "float32" | "float16"): Graph {
+  const g = new Graph();
+  const given = g.input("raw_logits", type, ["given", vocabSize]);
+  const selected = g.input("rows", "int64", ["selected"]);
+  outputDistribution(g, g.cast(g.gather(given, selected), "float32"));
+  return g;
+}
+
 /** What sampling needs of the logits and no more; see `engine/sampler.ts`. */
 function outputDistribution(g: Graph, logits: Value): void {
   const temperature = g.input("temperature", "float32", ["selected", 1]);

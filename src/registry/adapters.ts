@@ -26,7 +26,8 @@ export interface Adapters {
 export interface AdaptersParts {
   /** Empty: there are none. */
   readonly folder: string;
-  readonly config: ModelConfig;
+  /** Of the policy; null for one whose graph nothing can be added to. */
+  readonly config: ModelConfig | null;
   readonly engine: Engine;
   /** Of the policy itself. */
   readonly parts: PolicyParts;
@@ -50,6 +51,7 @@ export function createAdapters({
       const known = await available();
       if (!known.includes(name)) throw notFound(name, known);
       if (names.has(name)) throw new GatewayError("adapter_exists", { adapter: name });
+      if (config === null) throw notAddable(join(folder, name), parts.id);
       names.add(name);
       try {
         const adapter = { ...(await readAdapter(join(folder, name), config)), id: idOf(name) };
@@ -98,6 +100,14 @@ async function foldersIn(folder: string): Promise<string[]> {
     .filter((entry) => entry.isDirectory() && /^\w[\w.-]*$/.test(entry.name))
     .map(({ name }) => name)
     .sort();
+}
+
+function notAddable(path: string, policy: string): GatewayError {
+  return new GatewayError("checkpoint_invalid", {
+    path,
+    problem: `the policy ${policy} is an ONNX file, and an adapter cannot be added to its products`,
+    remedy: "Serve the safetensors checkpoint it was exported from, or merge the adapter into it.",
+  });
 }
 
 function notFound(adapter: string, known: readonly string[]): GatewayError {

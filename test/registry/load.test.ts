@@ -1,14 +1,16 @@
 /** What a checkpoint folder must hold before anything of it is served. */
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { writeCheckpoint } from "../../src/checkpoints/checkpoint.ts";
+import { exportOnnx } from "../../src/checkpoints/onnx-export.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import { Turnstile } from "../../src/engine/turnstile.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
+import { createAdapters } from "../../src/registry/adapters.ts";
 import { loadPolicy } from "../../src/registry/load.ts";
 import { loadReward } from "../../src/registry/load-reward.ts";
 import { initialWeights } from "../../src/train/initial-weights.ts";
@@ -97,4 +99,73 @@ test("a draft with other tokens than the policy's is refused, one with the same 
   });
   const { engine } = await load(same);
   await engine.dispose();
+});
+
+describe("a folder with an ONNX decoder", () => {
+  const limits = { sequencesMax: 4, queueSequencesMax: 4 };
+  const policyOf = (path: string, more = {}) =>
+    loadPolicy({ ...options(path), ...limits, ...more });
+  /** The exports of a tiny policy. */
+  async function writeExport(name: string, changes: Published = {}): Promise<string> {
+    const policy = { architectures: ["LlamaForCausalLM"], eos_token_id: 2, ...changes };
+    const out = join(folder, name);
+    await exportOnnx(await writeModel(`${name}-source`, policy), out);
+    return out;
+  }
+
+  test("serves with tokenizer and template, by the tokens of the checkpoint it was made of", async () => {
+    const path = await writeExport("exported");
+    const answers = [];
+    for (const each of [`${path}-source`, path]) {
+      const { policy, engine } = await policyOf(each);
+      const prompt = policy.encode({ kind: "text", text: "one two" });
+      const control = { signal: new AbortController().signal };
+      const sampling = { ...policy.defaults, temperature: 0, maxTokens: 6, seed: 1 };
+      const [answer] = await policy.generate(prompt, 1, sampling, control);
+      answers.push(answer!.tokens.map(({ id }) => id));
+      await engine.dispose();
+    }
+    expect(answers[1]).toEqual(answers[0]);
+    expect(answers[0]).toHaveLength(6);
+  });
+
+  test("serves the file that is asked for, else model, else the only one", async () => {
+    const path = await writeExport("several");
+    const file = (name: string) => join(path, "onnx", `${name}.onnx`);
+    await rename(file("model"), file("model_q4"));
+    const only = await policyOf(path);
+    await cp(file("model_q4"), file("model_fp16"));
+    await expect(policyOf(path)).rejects.toMatchObject({
+      code: "checkpoint_invalid",
+      message: expect.stringMatching(/Set policyOnnxFile to one of: .*model_q4/),
+    });
+    const asked = await policyOf(path, { onnxFile: "model_fp16" });
+    expect(asked.engine.revision).toBe(only.engine.revision); // the same bytes
+    await expect(policyOf(path, { onnxFile: "model_q8" })).rejects.toMatchObject({
+      message: expect.stringContaining("no model_q8.onnx"),
+    });
+    for (const { engine } of [only, asked]) await engine.dispose();
+  });
+
+  test("takes no number format, no adapter and no larger tokenizer, and says so", async () => {
+    const path = await writeExport("plain");
+    await expect(policyOf(path, { format: "int8" })).rejects.toMatchObject({
+      code: "config_invalid",
+    });
+    const loaded = await policyOf(path);
+    const registry = { add: () => undefined, remove: () => undefined };
+    await cp(`${path}-source`, join(folder, "adapters", "mine"), { recursive: true });
+    const adapters = createAdapters({ ...loaded, folder: join(folder, "adapters"), registry });
+    await expect(adapters.load("mine")).rejects.toMatchObject({
+      code: "checkpoint_invalid",
+      message: expect.stringContaining("an adapter cannot be added"),
+    });
+    await loaded.engine.dispose();
+    const small = await writeExport("small", { vocab_size: 100 });
+    await expect(policyOf(small)).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /tokenizer has 1536 tokens, and config.json has vocab_size 100/,
+      ),
+    });
+  });
 });
