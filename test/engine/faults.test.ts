@@ -7,6 +7,7 @@ import { Turnstile } from "../../src/engine/turnstile.ts";
 import type { Completion } from "../../src/engine/types.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
+import { onCpu } from "../support/test-provider.ts";
 import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
 
 let runtime: Runtime;
@@ -72,19 +73,22 @@ describe("a run that fails", () => {
     await expectHealthy(world, expected);
   });
 
-  test("while tokens are decoded fails those whose run it was, and not those who share a prompt", async () => {
-    const world = await open();
-    const expected = await world.ask(20, 2);
-    const shared = world.ask(300, 4, 60);
-    await world.ask(5, 1, 1); // the prompt of 300 is being read
-    const doomed = world.ask(5, 2);
-    doomed.catch(() => undefined);
-    world.failAfter(3);
-    const [first, second] = await Promise.allSettled([doomed, shared]);
-    const failed = [first, second].filter(({ status }) => status === "rejected");
-    expect(failed).toEqual([{ status: "rejected", reason: expect.objectContaining(lost) }]);
-    await expectHealthy(world, expected);
-  });
+  test.runIf(onCpu)(
+    "while tokens are decoded fails those whose run it was, and not those who share a prompt",
+    async () => {
+      const world = await open();
+      const expected = await world.ask(20, 2);
+      const shared = world.ask(300, 4, 60);
+      await world.ask(5, 1, 1); // the prompt of 300 is being read
+      const doomed = world.ask(5, 2);
+      doomed.catch(() => undefined);
+      world.failAfter(3);
+      const [first, second] = await Promise.allSettled([doomed, shared]);
+      const failed = [first, second].filter(({ status }) => status === "rejected");
+      expect(failed).toEqual([{ status: "rejected", reason: expect.objectContaining(lost) }]);
+      await expectHealthy(world, expected);
+    },
+  );
 
   test("while a completion is scored fails that score alone", async () => {
     const world = await open();
@@ -97,7 +101,7 @@ describe("a run that fails", () => {
     await expectHealthy(world, expected);
   });
 
-  test("while a sequence grows by choice leaves it as it was", async () => {
+  test.runIf(onCpu)("while a sequence grows by choice leaves it as it was", async () => {
     const world = await open();
     const expected = await world.ask(20, 2);
     const { growing } = await world.engine.grow(promptOf(10), 20, { signal });
