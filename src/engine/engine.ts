@@ -9,7 +9,7 @@ import { BLOCK_TOKENS, wholeBlocks } from "./cache.ts";
 import type { Drafter } from "./drafts.ts";
 import type { PolicyModel, RunningBatches } from "./policy-model.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
-import { PromptReader, ReadPrompt } from "./prompt-reader.ts";
+import { PromptReader, ReadPrompt, STEP_PROMPT_TOKENS } from "./prompt-reader.ts";
 import { type Occupant, Scheduler } from "./scheduler.ts";
 import { type DraftCounts, SampleRequest } from "./sequence.ts";
 import { Support } from "./support.ts";
@@ -350,7 +350,7 @@ export class Engine implements Generator {
     return running.length > 0 || isWaiting || this.#tasks.length > 0 || isChangeReady;
   }
 
-  /** One iteration: at most one chunk of a prompt, then one token for everything that runs. */
+  /** One iteration: some tokens of prompts, then one token for everything that runs. */
   async #step(): Promise<void> {
     await this.#scheduler.release();
     if (this.#change?.isReady()) {
@@ -368,24 +368,30 @@ export class Engine implements Generator {
     await this.#scheduler.release();
   }
 
-  /** Computes a chunk of the next request's prompt, and gives slots to its candidates when that was the last. */
+  /** Computes prompts of the requests that are next, so many tokens in all, and gives slots to the candidates of those done. */
   async #admit(): Promise<void> {
-    const request = this.#scheduler.next();
-    if (!request) return;
-    const { prompt } = request;
-    try {
-      if (!prompt.isDone) await this.#prompts.advance(prompt);
-      if (!prompt.isDone) return;
-      for (;;) {
-        const sequence = await this.#scheduler.admit(request);
-        if (!sequence) break;
-        await this.#batches.join(sequence);
-        sequence.begin(prompt.row!);
+    let room = STEP_PROMPT_TOKENS;
+    for (let next = this.#scheduler.next(); next; next = this.#scheduler.next()) {
+      const { prompt } = next;
+      try {
+        if (!prompt.isDone) room -= await this.#prompts.advance(prompt, room);
+        if (!prompt.isDone) return;
+        await this.#begin(next);
+      } catch (cause) {
+        next.fail(asFailure(cause)); // its alone: nobody else's tokens were touched
       }
-    } catch (cause) {
-      request.fail(asFailure(cause)); // its alone: nobody else's tokens were touched
+      await this.#scheduler.release();
     }
-    await this.#scheduler.release();
+  }
+
+  /** Slots for the candidates of a request whose prompt is done, while it is the next. */
+  async #begin(request: SampleRequest): Promise<void> {
+    for (;;) {
+      const sequence = await this.#scheduler.admit(request);
+      if (!sequence) return;
+      await this.#batches.join(sequence);
+      sequence.begin(request.prompt.row!);
+    }
   }
 
   async #score(

@@ -9,8 +9,8 @@ import type { PrefixCache } from "./prefix-cache.ts";
 import type { LogitsRow } from "./sampler.ts";
 import { noWork, type Work } from "./types.ts";
 
-/** Tokens of one step: enough rows that the weights are read for many, few enough that others wait little. */
-const CHUNK_TOKENS = 2 * BLOCK_TOKENS;
+/** Of prompts in one step: enough rows that the weights are read for many, few enough that others wait little. */
+export const STEP_PROMPT_TOKENS = 2 * BLOCK_TOKENS;
 
 /** Two adapters of one id, one after the other, differ in revision. */
 export interface AdapterName {
@@ -72,17 +72,23 @@ export class PromptReader<Runner extends PromptRunning = PromptRunning> {
     this.#isScoring = model.head === "scores";
   }
 
-  /** Computes the next chunk of a prompt that is not done. */
-  async advance(prompt: ReadPrompt): Promise<void> {
+  /**
+   * Computes the next chunk of a prompt that is not done: so many tokens at most, and whole blocks until its end.
+   * @returns how many tokens that were; 0 when `tokensMax` holds no block.
+   */
+  async advance(prompt: ReadPrompt, tokensMax = STEP_PROMPT_TOKENS): Promise<number> {
     const { id = null, revision = "" } = prompt.adapter ?? {};
     if (prompt.computed === 0) {
       prompt.blocks.push(...this.#prefixes.match(prompt.tokens, revision));
       prompt.computed = prompt.blocks.length * BLOCK_TOKENS;
       prompt.work.promptTokensFound += prompt.computed;
     }
-    await this.makeResident(prompt);
     const from = prompt.computed;
-    const chunk = prompt.tokens.slice(from, from + CHUNK_TOKENS);
+    const left = prompt.tokens.length - from;
+    const length = left <= tokensMax ? left : tokensMax - (tokensMax % BLOCK_TOKENS);
+    if (length === 0) return 0;
+    await this.makeResident(prompt);
+    const chunk = prompt.tokens.slice(from, from + length);
     const isLast = from + chunk.length === prompt.tokens.length;
     const before = this.#model.runMs;
     this.#resident = null; // should the run fail, nobody's tokens are there
@@ -99,6 +105,7 @@ export class PromptReader<Runner extends PromptRunning = PromptRunning> {
       prompt.blocks.push(await this.runner.read(at, Math.min(BLOCK_TOKENS, prompt.computed - at)));
     }
     this.#prefixes.keep(prompt.tokens, prompt.blocks, revision);
+    return length;
   }
 
   /** Makes the runner's slot begin with what is computed of the prompt. */

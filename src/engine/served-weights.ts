@@ -13,6 +13,7 @@ import {
 import type { Graph } from "../onnx/graph.ts";
 import { type Bits, quantize, quantizedShapes } from "../onnx/quantize.ts";
 import type { Runtime, Tensor } from "../onnx/runtime/index.ts";
+import { namesWithin } from "../onnx/serving-weights.ts";
 
 export interface WeightFile {
   /** Identifies the weights. */
@@ -28,9 +29,10 @@ export interface WeightFile {
 export async function servedWeights(
   runtime: Runtime,
   graph: Graph,
-  source: WeightFile,
+  file: WeightFile,
   cacheDir: string | null,
 ): Promise<Map<string, Tensor>> {
+  const source = { ...file, weight: (name: string) => joinedWeight(file, name) };
   const given = graph.initializers.filter(({ data }) => data === null).map(({ value }) => value);
   const wanted = given.map(({ name }) => name);
   const parts = new Map<string, StoredTensor>();
@@ -59,6 +61,21 @@ export async function servedWeights(
       return [name, tensor] as const;
     }),
   );
+}
+
+/** A served weight from those of the file that stand in it one below the other. */
+function joinedWeight(file: WeightFile, served: string): ReturnType<WeightFile["weight"]> {
+  const parts = namesWithin(served).map((name) => file.weight(name));
+  const [first] = parts;
+  if (parts.length === 1) return first!;
+  const rows = parts.reduce((sum, { shape }) => sum + shape[0]!, 0);
+  const data = new Float32Array(parts.reduce((sum, part) => sum + part.data.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    data.set(part.data, at);
+    at += part.data.length;
+  }
+  return { shape: [rows, ...first!.shape.slice(1)], data };
 }
 
 async function quantized(

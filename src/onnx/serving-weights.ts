@@ -21,7 +21,7 @@ export function servedWeights(
   g: Graph,
   { format = "float32", provider = "cpu", adapted = [] }: ServingGraphOptions,
 ): Weights {
-  return withAdapters(g, heldWeights(g, format, provider), new Set(adapted));
+  return withAdapters(g, joined(g, heldWeights(g, format, provider)), new Set(adapted));
 }
 
 /**
@@ -36,15 +36,51 @@ export function cacheType({ format, provider }: ServingGraphOptions): "float32" 
 function withAdapters(g: Graph, weights: Weights, adapted: ReadonlySet<string>): Weights {
   if (adapted.size === 0) return weights;
   const columns = g.input("adapter_columns", "float32", ["rows_all", "rank"]);
-  const product: Weights["product"] = (x, name, outputs) => {
-    const y = weights.product(x, name, outputs);
+  const adapt = (x: Value, y: Value, name: string, outputs: number) => {
     if (!adapted.has(name)) return y;
     const a = g.input(`${name}.lora_a`, "float32", ["rank", Number(x.shape[1])]);
     const b = g.input(`${name}.lora_b`, "float32", ["rank", outputs]);
     const low = g.mul(weights.times(g.cast(x, "float32"), a), columns);
     return g.add(y, g.cast(g.matmul(low, b), y.dtype));
   };
-  return { ...weights, product };
+  return {
+    ...weights,
+    product: (x, name, outputs) => adapt(x, weights.product(x, name, outputs), name, outputs),
+    products: (x, matrices) =>
+      weights.products(x, matrices).map((y, i) => {
+        const { name, outputs } = matrices[i]!;
+        return adapt(x, y, name, outputs);
+      }),
+  };
+}
+
+/** Matrices with the same inputs stand one below the other: one product of many outputs costs less than several. */
+function joined(g: Graph, weights: Weights): Weights {
+  const products: Weights["products"] = (x, matrices) => {
+    const [first] = matrices;
+    if (matrices.length === 1) return [weights.product(x, first!.name, first!.outputs)];
+    const outputs = matrices.reduce((sum, matrix) => sum + matrix.outputs, 0);
+    const all = weights.product(x, joinedName(matrices.map(({ name }) => name)), outputs);
+    let end = 0;
+    return matrices.map((matrix) => {
+      const start = end;
+      end += matrix.outputs;
+      return g.slice(all, 1, start, end);
+    });
+  };
+  return { ...weights, products };
+}
+
+const BELOW = "+";
+const joinedName = (names: readonly string[]) => names.join(BELOW);
+
+/** Names of the checkpoint's weights that stand one below the other in a served one. */
+export function namesWithin(served: string): readonly string[] {
+  const [ending] = /\.[^.]+$/.exec(served)!;
+  return served
+    .slice(0, -ending.length)
+    .split(BELOW)
+    .map((name) => name + ending);
 }
 
 /** How matrices are held while serving. With float16 everything up to the output is; else what remains is float32. */

@@ -70,10 +70,17 @@ export type Head = "logits" | "scores";
 /** Gives the weight of a Hugging Face name; decides whether it is an input or shared by the session. */
 export type WeightSource = (name: string, shape: readonly number[]) => Value;
 
+export interface MatrixName {
+  readonly name: string;
+  readonly outputs: number;
+}
+
 export interface Weights {
   readonly tensor: WeightSource;
   /** x·Wᵀ with the matrix `${name}.weight`, [outputs, inputs], however it is held. */
   readonly product: (x: Value, name: string, outputs: number) => Value;
+  /** The same for several matrices, which may be held as one. */
+  readonly products: (x: Value, matrices: readonly MatrixName[]) => readonly Value[];
   /** x·Wᵀ of whole matrices, [rows, in] and [out, in]. */
   readonly times: (x: Value, matrix: Value) => Value;
 }
@@ -83,12 +90,11 @@ export function wholeWeights(
   tensor: WeightSource,
   times: Weights["times"] = (x, matrix) => linear(g, x, matrix),
 ): Weights {
-  return {
-    tensor,
-    product: (x, name, outputs) =>
-      times(x, tensor(`${name}.weight`, [outputs, Number(x.shape[1])])),
-    times,
-  };
+  const product: Weights["product"] = (x, name, outputs) =>
+    times(x, tensor(`${name}.weight`, [outputs, Number(x.shape[1])]));
+  const products: Weights["products"] = (x, matrices) =>
+    matrices.map(({ name, outputs }) => product(x, name, outputs));
+  return { tensor, product, products, times };
 }
 
 /** q [rows, heads·headDim], k and v [rows, kvHeads·headDim], not rotated → [rows, heads·headDim]. */
@@ -101,7 +107,7 @@ type Attention = (layer: number, kind: AttentionKind, q: Value, k: Value, v: Val
 export function decoder(
   g: Graph,
   config: TransformerConfig,
-  { tensor: weight, product }: Weights,
+  { tensor: weight, products }: Weights,
   ids: Value,
   attention: Attention,
 ): Value {
@@ -112,10 +118,11 @@ export function decoder(
     const offset = config.unitOffsetNorms ? g.add(scale, g.scalar(1, scale.dtype)) : scale;
     return rmsNorm(g, from, offset, config.normEpsilon);
   };
-  const project = (name: string, from: Value, outputs: number, hasBias: boolean) => {
-    const y = product(from, name, outputs);
-    return hasBias ? g.add(y, weight(`${name}.bias`, [outputs])) : y;
-  };
+  const project = (from: Value, matrices: readonly MatrixName[], hasBias: boolean) =>
+    products(from, matrices).map((y, i) => {
+      const { name, outputs } = matrices[i]!;
+      return hasBias ? g.add(y, weight(`${name}.bias`, [outputs])) : y;
+    });
   const embeddings = weight("model.embed_tokens.weight", [config.vocabSize, d]);
   let x = g.scale(g.gather(embeddings, ids), config.embeddingScale);
   for (let layer = 0; layer < config.layers; layer++) {
@@ -126,24 +133,37 @@ export function decoder(
       return g.reshape(norm(at(name), split, headDim), [from.shape[0]!, n * headDim]);
     };
     const normed = norm(at("input_layernorm"), x);
-    const q = project(at("self_attn.q_proj"), normed, heads * headDim, qkvBias);
-    const k = project(at("self_attn.k_proj"), normed, kvHeads * headDim, qkvBias);
-    const v = project(at("self_attn.v_proj"), normed, kvHeads * headDim, qkvBias);
+    const [q, k, v] = project(
+      normed,
+      [
+        { name: at("self_attn.q_proj"), outputs: heads * headDim },
+        { name: at("self_attn.k_proj"), outputs: kvHeads * headDim },
+        { name: at("self_attn.v_proj"), outputs: kvHeads * headDim },
+      ],
+      qkvBias,
+    );
     const mixed = attention(
       layer,
       config.attention[layer % config.attention.length]!,
-      perHead("self_attn.q_norm", q, heads),
-      perHead("self_attn.k_norm", k, kvHeads),
-      v,
+      perHead("self_attn.q_norm", q!, heads),
+      perHead("self_attn.k_norm", k!, kvHeads),
+      v!,
     );
-    const attended = project(at("self_attn.o_proj"), mixed, d, outputBias);
-    x = g.add(x, postNorms ? norm(at("post_attention_layernorm"), attended) : attended);
+    const [attended] = project(mixed, [{ name: at("self_attn.o_proj"), outputs: d }], outputBias);
+    x = g.add(x, postNorms ? norm(at("post_attention_layernorm"), attended!) : attended!);
     const before = postNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm";
     const inside = norm(at(before), x);
-    const gate = project(at("mlp.gate_proj"), inside, inner, mlpBias);
-    const up = project(at("mlp.up_proj"), inside, inner, mlpBias);
-    const fed = project(at("mlp.down_proj"), gated(g, activation, gate, up), d, mlpBias);
-    x = g.add(x, postNorms ? norm(at("post_feedforward_layernorm"), fed) : fed);
+    const [gate, up] = project(
+      inside,
+      [
+        { name: at("mlp.gate_proj"), outputs: inner },
+        { name: at("mlp.up_proj"), outputs: inner },
+      ],
+      mlpBias,
+    );
+    const opened = gated(g, activation, gate!, up!);
+    const [fed] = project(opened, [{ name: at("mlp.down_proj"), outputs: d }], mlpBias);
+    x = g.add(x, postNorms ? norm(at("post_feedforward_layernorm"), fed!) : fed!);
   }
   return norm("model.norm", x);
 }

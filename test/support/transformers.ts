@@ -1,4 +1,5 @@
 /** Transformers run both ways: whole sequences packed, and step by step over a cache as serving does. */
+import { servedWeights } from "../../src/engine/served-weights.ts";
 import { encode } from "../../src/onnx/encode.ts";
 import { Graph } from "../../src/onnx/graph.ts";
 import type { Runtime, Session, Tensor } from "../../src/onnx/runtime/index.ts";
@@ -10,6 +11,7 @@ import {
   packedInputs,
   sharedWeights,
   type TransformerConfig,
+  transformerWeights,
 } from "../../src/onnx/transformer.ts";
 import { pack } from "../../src/train/batches.ts";
 
@@ -40,7 +42,7 @@ export async function runPacked(
   sequences: readonly Sequence[],
   tokensPerRow: number,
 ): Promise<number[][][]> {
-  const { session, dispose } = await load(runtime, packedGraph(model), model.values);
+  const { session, dispose } = await load(runtime, packedGraph(model), model);
   const batch = pack(sequences, tokensPerRow);
   const shape = [batch.rows, tokensPerRow];
   const { result } = await session.evaluate({
@@ -87,7 +89,7 @@ export class Server {
   }
 
   static async open(runtime: Runtime, model: Model, slots: number): Promise<Server> {
-    const loaded = await load(runtime, servingGraph(model.config, model.head), model.values);
+    const loaded = await load(runtime, servingGraph(model.config, model.head), model);
     return new Server(runtime, model, loaded, slots);
   }
 
@@ -146,18 +148,14 @@ interface Loaded {
 }
 
 /** A session that is given every weight the graph declares. */
-async function load(runtime: Runtime, g: Graph, values: WeightValues): Promise<Loaded> {
-  const declared = g.initializers.filter(({ data }) => data === null);
-  const weights = new Map(
-    declared.map(({ value: { name, shape } }) => {
-      const sizes = shape.map(Number);
-      const data = values(
-        name,
-        sizes.reduce((product, n) => product * n, 1),
-      );
-      return [name, runtime.tensor("float32", sizes, data)] as const;
-    }),
-  );
+async function load(runtime: Runtime, g: Graph, model: Model): Promise<Loaded> {
+  const shapes = transformerWeights(model.config, model.head);
+  const weight = (name: string) => {
+    const shape = shapes.get(name)!;
+    const count = shape.reduce((product, n) => product * n, 1);
+    return { shape, data: model.values(name, count) };
+  };
+  const weights = await servedWeights(runtime, g, { revision: "", weight }, null);
   const session = await runtime.session(encode(g), {
     threads: 1,
     spinning: false,
