@@ -108,6 +108,9 @@ function shareInitializers(
 
 function configEntries({ spinning, prepacking, config }: SessionOptions): Record<string, string> {
   return {
+    // Threads wait for a run's next operator by spinning, but not for the next run: meanwhile they would take the cores
+    // from other sessions, which then take twice as long.
+    "session.force_spinning_stop": "1",
     ...(spinning === false && { "session.intra_op.allow_spinning": "0" }),
     ...(prepacking === false && { "session.disable_prepacking": "1" }),
     ...config,
