@@ -43,9 +43,11 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   const registry = createRegistry({
     policies: [models.policy],
     rewards: [models.reward],
+    configuredRewards: config.rewards,
     presets: presetsOf(config, models.policy.id),
     defaultReward: models.reward.id,
     created: models.policy.created,
+    clock,
   });
   const adapters = models.adapters(registry);
   for (const name of await adapters.available()) await adapters.load(name);

@@ -125,6 +125,15 @@ export const settingsSchema = Type.Object(
       maximum: 7,
       description: "Tokens guessed for a sequence and checked in one step.",
     }),
+    rewards: Type.Record(
+      Type.String({ minLength: 1 }),
+      Type.Object({ kind: Type.String({ minLength: 1 }) }, { additionalProperties: true }),
+      {
+        default: {},
+        description:
+          "Rewards beside the reward model: id → {kind, and the kind's options} (docs/rewards.md).",
+      },
+    ),
     presets: Type.Record(Type.String({ minLength: 1 }), presetSchema, {
       default: {},
       description:

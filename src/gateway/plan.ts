@@ -1,12 +1,12 @@
 /** What a request asks for, decided before anything runs: every refusal of a request happens here. */
 import { GatewayError } from "../base/errors.ts";
+import { compileOptions } from "../base/options.ts";
 import { freshSeed } from "../base/random.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { ChatMessage, Conversation, Policy, TextSampling } from "../registry/types.ts";
 import type { Reward } from "../rewards/define.ts";
 import type { Strategy } from "../strategies/define.ts";
 import { strategyNamed } from "../strategies/index.ts";
-import { compileOptions } from "../strategies/options.ts";
 import type { AlignmentRequest, AnswerRequest } from "./types.ts";
 
 export interface Plan {
@@ -28,7 +28,9 @@ const plainSampling: AlignmentRequest = { strategy: "sample", reward: null, opti
  * @throws GatewayError invalid_request when a preset's options do not fit its strategy.
  */
 export function createPlanner(registry: Registry, strategies: readonly Strategy[]) {
-  const readers = new Map(strategies.map((strategy) => [strategy, compileOptions(strategy)]));
+  const readers = new Map(
+    strategies.map((strategy) => [strategy, compileOptions(strategy, "alignment")]),
+  );
   for (const preset of registry.presets) readAlignment(preset);
 
   function readAlignment({ strategy: name, options }: AlignmentRequest) {
@@ -49,8 +51,12 @@ export function createPlanner(registry: Registry, strategies: readonly Strategy[
   };
 }
 
-function rewardOf(registry: Registry, name: string | null, strategy: Strategy): Reward | null {
-  if (name !== null) return registry.reward(name);
+function rewardOf(
+  registry: Registry,
+  asked: AlignmentRequest["reward"],
+  strategy: Strategy,
+): Reward | null {
+  if (asked !== null) return registry.reward(asked);
   if (!strategy.needsReward) return null;
   return registry.defaultReward ?? refuseWithoutReward(strategy.name);
 }

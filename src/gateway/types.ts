@@ -4,7 +4,7 @@
  */
 import type { SampledToken, Work } from "../engine/types.ts";
 import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
-import type { StepScore } from "../rewards/define.ts";
+import type { RewardSpec, StepScore } from "../rewards/define.ts";
 import type { ScoredCandidate } from "../strategies/define.ts";
 
 export type { ModelCard };
@@ -31,8 +31,8 @@ export interface AnswerRequest {
 
 export interface AlignmentRequest {
   readonly strategy: string;
-  /** Reward id; null = the configured default when the strategy needs one. */
-  readonly reward: string | null;
+  /** An id, or a reward that the request brings; null = the configured default when the strategy needs one. */
+  readonly reward: string | RewardSpec | null;
   /** Strategy's own options, checked against its schema; unknown keys are refused. */
   readonly options: Readonly<Record<string, unknown>>;
 }

@@ -13,7 +13,9 @@ import type { PrefixStats } from "../engine/prefix-cache.ts";
 import { RewardEngine } from "../engine/reward-engine.ts";
 import type { Scorer } from "../engine/types.ts";
 import type { Reward } from "../rewards/define.ts";
-import { rewardKinds } from "../rewards/index.ts";
+import { createPairClassifier } from "../rewards/pair-classifier.ts";
+import { createProcessReward } from "../rewards/process-reward.ts";
+import { createRewardModel } from "../rewards/reward-model.ts";
 import {
   type StepConvention,
   type StepSettings,
@@ -75,7 +77,7 @@ async function loadRewardModel(
   if (!template) throw withoutTemplate(folder);
   const engine = new RewardEngine(model, options);
   const id = basename(folder);
-  const reward = rewardKinds["reward-model"]({ id, scorer: engine, tokenizer, template, label });
+  const reward = createRewardModel({ id, scorer: engine, tokenizer, template, label });
   return { reward, engine };
 }
 
@@ -98,7 +100,7 @@ async function loadProcessReward(
   if (!template && (layout === "chat" || layout === "turns")) throw withoutTemplate(folder);
   const parts = { tokenizer, template, separator, marker: marker ?? separator, glue };
   const engine = new RewardEngine(model, options);
-  const reward = rewardKinds["process-reward"]({
+  const reward = createProcessReward({
     id: basename(folder),
     variant: variantOf({ ...convention, label }),
     scorer: engine,
@@ -142,13 +144,13 @@ async function loadClassifier(options: RewardOptions, file: string): Promise<Loa
   if (template) {
     const tokenizer = await Tokenizer.load(folder);
     const scorer = await ClassifierEngine.load(runtime, classifier, { ...common, types: [0, 0] });
-    const reward = rewardKinds["reward-model"]({ id, scorer, tokenizer, template, label });
+    const reward = createRewardModel({ id, scorer, tokenizer, template, label });
     return { reward, engine: scorer };
   }
   const tokenizer = await loadPairTokenizer(folder);
   const { types } = tokenizer.template;
   const scorer = await ClassifierEngine.load(runtime, classifier, { ...common, types });
-  const reward = rewardKinds["pair-classifier"]({ id, scorer, tokenizer, label });
+  const reward = createPairClassifier({ id, scorer, tokenizer, label });
   return { reward, engine: scorer };
 }
 

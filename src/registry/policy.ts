@@ -52,6 +52,10 @@ export function createPolicy(parts: PolicyParts): Policy {
       if (prompt.length <= limit) return prompt;
       throw new GatewayError("prompt_too_long", { tokens: prompt.length, limit });
     },
+    encodeAnswer: (text, isFinished) => [
+      ...tokenizer.encode(text),
+      ...(isFinished ? [tokenizer.endIds[0]!] : []),
+    ],
     tokenText(token) {
       const bytes = tokenizer.bytesOf(token);
       return { bytes, text: Buffer.from(bytes).toString("utf8") };

@@ -1,16 +1,23 @@
 /** What is served, by public id: policies, presets on them, and rewards. Only policies come and go. */
+import type { Clock } from "../base/clock.ts";
 import { GatewayError } from "../base/errors.ts";
-import type { Reward } from "../rewards/define.ts";
+import type { Reward, RewardSpec } from "../rewards/define.ts";
+import { createRewards } from "./rewards.ts";
+import { createSpeaker } from "./speaker.ts";
 import type { ModelCard, Policy, Preset } from "./types.ts";
 
 export interface RegistryParts {
   readonly policies: readonly Policy[];
+  /** With models of their own. */
   readonly rewards: readonly Reward[];
+  /** Made by their options, by id. */
+  readonly configuredRewards?: Readonly<Record<string, RewardSpec>>;
   readonly presets: readonly Preset[];
   /** The reward of strategies that need one when a request names none; null = there is none. */
   readonly defaultReward: string | null;
   /** Unix seconds, for what has no date of its own: rewards. */
   readonly created: number;
+  readonly clock: Clock;
 }
 
 export interface Registry {
@@ -18,8 +25,8 @@ export interface Registry {
   models(): readonly ModelCard[];
   /** @throws GatewayError model_not_found when the id is neither a policy's nor a preset's. */
   model(id: string): { readonly policy: Policy; readonly preset: Preset | null };
-  /** @throws GatewayError reward_not_found */
-  reward(id: string): Reward;
+  /** @throws GatewayError reward_not_found; invalid_request for one that a request may not bring, or wrong options */
+  reward(asked: string | RewardSpec): Reward;
   /** The policy is listed last of its kind. @throws GatewayError config_invalid when its id is taken. */
   add(policy: Policy): void;
   remove(id: string): void;
@@ -28,9 +35,21 @@ export interface Registry {
 }
 
 /** @throws GatewayError config_invalid when an id is used twice, or a preset or the default names nothing. */
-export function createRegistry(parts: RegistryParts): Registry {
+export function createRegistry(given: RegistryParts): Registry {
+  const policies = new Map(given.policies.map((policy) => [policy.id, policy]));
+  const policyNamed = (id: string) => {
+    const policy = policies.get(id);
+    if (policy) return policy;
+    throw new GatewayError("model_not_found", { model: id, known: [...policies.keys()] });
+  };
+  const allRewards = createRewards({
+    loaded: given.rewards,
+    configured: given.configuredRewards ?? {},
+    speaker: (id) => createSpeaker(policyNamed(id)),
+    clock: given.clock,
+  });
+  const parts = { ...given, rewards: allRewards.all };
   refuseDuplicates(parts);
-  const policies = new Map(parts.policies.map((policy) => [policy.id, policy]));
   const presets = new Map(parts.presets.map((preset) => [preset.id, preset]));
   const rewards = new Map(parts.rewards.map((reward) => [reward.id, reward]));
   for (const { id, model, reward } of parts.presets) {
@@ -54,11 +73,7 @@ export function createRegistry(parts: RegistryParts): Registry {
         known: [...policies.keys(), ...presets.keys()],
       });
     },
-    reward(id) {
-      const reward = rewards.get(id);
-      if (reward) return reward;
-      throw new GatewayError("reward_not_found", { reward: id, known: [...rewards.keys()] });
-    },
+    reward: (asked) => allRewards.get(asked),
     add(policy) {
       refuseDuplicates({ ...parts, policies: [...policies.values(), policy] });
       policies.set(policy.id, policy);
@@ -71,7 +86,12 @@ export function createRegistry(parts: RegistryParts): Registry {
   };
 }
 
-function listCards({ policies, presets, rewards, created }: RegistryParts): ModelCard[] {
+function listCards({
+  policies,
+  presets,
+  rewards,
+  created,
+}: Pick<RegistryParts, "policies" | "presets" | "rewards" | "created">): ModelCard[] {
   const ofPolicy = (policy: Policy): ModelCard => ({
     id: policy.id,
     created: policy.created,
@@ -91,7 +111,11 @@ function listCards({ policies, presets, rewards, created }: RegistryParts): Mode
   ];
 }
 
-function refuseDuplicates({ policies, presets, rewards }: RegistryParts): void {
+function refuseDuplicates({
+  policies,
+  presets,
+  rewards,
+}: Pick<RegistryParts, "policies" | "presets" | "rewards">): void {
   const ids = [...policies, ...presets, ...rewards].map(({ id }) => id);
   const twice = ids.find((id, at) => ids.indexOf(id) !== at);
   if (twice === undefined) return;

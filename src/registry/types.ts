@@ -53,6 +53,8 @@ export interface Policy {
   readonly defaults: SamplingDefaults;
   /** @throws GatewayError prompt_too_long, invalid_request (the template refuses the messages) */
   encode(conversation: Conversation): number[];
+  /** The tokens of an answer as the model would say it, with the end of its turn unless it is unfinished. */
+  encodeAnswer(text: string, isFinished: boolean): number[];
   /** The bytes a token stands for, and its text for display. */
   tokenText(id: number): { text: string; bytes: Uint8Array };
   generate(

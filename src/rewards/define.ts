@@ -1,4 +1,7 @@
-/** What a reward is: a judge of finished texts. One file per source; `index.ts` lists the kinds. */
+/** What a reward is: a judge of texts. One file per kind; `index.ts` lists them. */
+import type { Static, TObject } from "typebox";
+import type { Clock } from "../base/clock.ts";
+import type { Optioned } from "../base/options.ts";
 import type { TemplateMessage } from "../text/chat-template.ts";
 
 export interface RewardPrompt {
@@ -10,6 +13,8 @@ export interface Reward {
   /** Public id, e.g. "tiny-reward". */
   readonly id: string;
   readonly revision: string;
+  /** Whether a number for an unfinished answer means something; a strategy that guides by prefixes demands it. */
+  readonly acceptsPrefixes: boolean;
   /**
    * Opens one prompt, so that what depends on it alone is computed once for all candidates.
    * @throws GatewayError prompt_too_long
@@ -59,3 +64,50 @@ export interface StepRule {
 }
 
 export const isProcessReward = (reward: Reward): reward is ProcessReward => "steps" in reward;
+
+/** A kind of reward that a configuration, or where it is inline a request, makes by its options. */
+export interface RewardKind<O extends TObject = TObject> extends Optioned<O> {
+  /** One sentence for /docs. */
+  readonly description: string;
+  /** Whether a request may bring one: it opens no connection, reads no file and runs no code. */
+  readonly isInline: boolean;
+  /** @throws GatewayError invalid_request for what the schema cannot say, reward_not_found */
+  create(id: string, options: Static<O>, world: RewardWorld): Reward;
+}
+
+export function defineReward<O extends TObject>(kind: RewardKind<O>): RewardKind<O> {
+  return kind;
+}
+
+/** What a reward may be made of. */
+export interface RewardWorld {
+  /** @throws GatewayError reward_not_found, config_invalid when it would be made of itself */
+  readonly reward: (id: string) => Reward;
+  /** A served policy, as a judge or for its likelihoods. @throws GatewayError model_not_found */
+  readonly speaker: (id: string) => Speaker;
+  readonly clock: Clock;
+}
+
+/** A served language model as a reward sees it. */
+export interface Speaker {
+  readonly id: string;
+  readonly revision: string;
+  /** What it says to a conversation. */
+  answer(
+    messages: readonly TemplateMessage[],
+    sampling: { readonly maxTokens: number; readonly temperature: number; readonly seed: number },
+    signal: AbortSignal,
+  ): Promise<string>;
+  /** log π of each token of an answer, and of its end of turn unless it is unfinished. Nats. */
+  logprobs(
+    messages: readonly TemplateMessage[],
+    answer: string,
+    options: { readonly isFinished: boolean; readonly signal: AbortSignal },
+  ): Promise<Float32Array>;
+}
+
+/** As it stands in a configuration or a request: the kind's name, and its options. */
+export interface RewardSpec {
+  readonly kind: string;
+  readonly [option: string]: unknown;
+}

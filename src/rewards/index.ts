@@ -1,10 +1,15 @@
-/** Every kind of reward, by name. One file each. */
-import { createPairClassifier } from "./pair-classifier.ts";
-import { createProcessReward } from "./process-reward.ts";
-import { createRewardModel } from "./reward-model.ts";
+/** Every kind of reward that is made by options. Configuration, requests, documentation and the shared tests read this list. */
+import { GatewayError } from "../base/errors.ts";
+import type { RewardKind } from "./define.ts";
+import { length } from "./length.ts";
 
-export const rewardKinds = {
-  "reward-model": createRewardModel,
-  "pair-classifier": createPairClassifier,
-  "process-reward": createProcessReward,
-} as const;
+export const rewardKinds: readonly RewardKind[] = [length];
+
+/** @throws GatewayError invalid_request with the param `<where>.kind` */
+export function rewardKindNamed(name: string, where: string): RewardKind {
+  const kind = rewardKinds.find((each) => each.name === name);
+  if (kind) return kind;
+  const known = rewardKinds.map((each) => each.name).join(", ");
+  const problem = `there is no kind of reward '${name}'; known kinds: ${known}`;
+  throw new GatewayError("invalid_request", { param: `${where}.kind`, problem });
+}

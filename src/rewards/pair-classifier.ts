@@ -25,6 +25,7 @@ export function createPairClassifier({
   return {
     id,
     revision: labelledRevision(scorer, label),
+    acceptsPrefixes: true,
     open({ messages }, signal) {
       const asked = messages.map(({ content }) => content).join("\n");
       const session = scorer.open(tokenizer.encodePair(asked, "").question, signal);

@@ -28,6 +28,7 @@ export function createProcessReward(parts: ProcessRewardParts): ProcessReward {
   return {
     id,
     revision: `${scorer.revision}:${variant}`,
+    acceptsPrefixes: true,
     steps: rule,
     open({ messages }, signal) {
       const prefix = commonStart(layout(messages, ["0"]).ids, layout(messages, ["x"]).ids);

@@ -32,6 +32,7 @@ export function createRewardModel({
   return {
     id,
     revision: labelledRevision(scorer, label),
+    acceptsPrefixes: true,
     open({ messages }, signal) {
       const prefix = encode(messages, true);
       const session = scorer.open(prefix, signal);

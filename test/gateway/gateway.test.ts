@@ -76,6 +76,7 @@ function world(
     presets: [preset],
     defaultReward: "judge",
     created: 1,
+    clock,
     ...registryParts,
   });
   return {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
 import { createRegistry, type RegistryParts } from "../../src/registry/registry.ts";
 import type { Preset } from "../../src/registry/types.ts";
 import { cannedReward } from "../support/canned-reward.ts";
@@ -19,6 +20,7 @@ const parts: RegistryParts = {
   presets: [preset],
   defaultReward: "judge",
   created: 1_800_000_000,
+  clock: systemClock,
 };
 
 describe("the registry", () => {

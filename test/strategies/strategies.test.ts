@@ -1,8 +1,8 @@
 /** What every strategy promises, whatever it does in between. */
 import { describe, expect, test } from "vitest";
+import { compileOptions } from "../../src/base/options.ts";
 import type { StrategyEvent } from "../../src/strategies/define.ts";
 import { strategies, strategyNamed } from "../../src/strategies/index.ts";
-import { compileOptions } from "../../src/strategies/options.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import { best, finish, start } from "./support.ts";
 
@@ -128,7 +128,7 @@ describe.each(strategies)("$name", (strategy) => {
   });
 
   test("has defaults for every option, and refuses options it does not have", () => {
-    const read = compileOptions(strategy);
+    const read = compileOptions(strategy, "alignment");
     expect(Object.keys(read({}))).toEqual(Object.keys(strategy.options.properties));
     expect(() => read({ tempurature: 1 })).toThrow(
       /^Invalid 'alignment\.tempurature': .* has no such option \(its options are: /,

@@ -1,4 +1,6 @@
 /** Runs a strategy on the tabular policy and sorts what it says. */
+
+import { compileOptions } from "../../src/base/options.ts";
 import type { TextSampling } from "../../src/registry/types.ts";
 import type { Reward } from "../../src/rewards/define.ts";
 import type {
@@ -8,7 +10,6 @@ import type {
   StrategyResult,
 } from "../../src/strategies/define.ts";
 import { strategies } from "../../src/strategies/index.ts";
-import { compileOptions } from "../../src/strategies/options.ts";
 import { type ListedCompletion, listCompletions } from "../support/tabular-generator.ts";
 import { end, law, plainSampling, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
 
@@ -22,7 +23,9 @@ export interface RunOptions {
 
 const policy = tabularPolicy();
 const prompt = policy.encode({ kind: "text", text: "?" });
-const readers = new Map(strategies.map((strategy) => [strategy, compileOptions(strategy)]));
+const readers = new Map(
+  strategies.map((strategy) => [strategy, compileOptions(strategy, "alignment")]),
+);
 
 export function start(strategy: Strategy, run: RunOptions = {}): AsyncGenerator<StrategyEvent> {
   const input: StrategyInput = {

@@ -217,6 +217,7 @@ const bytePolicy: Policy = {
         : conversation.messages.map(({ role, content }) => `${role}: ${content}\n`).join("");
     return [...encoder.encode(text)];
   },
+  encodeAnswer: (text, isFinished) => [...encoder.encode(text), ...(isFinished ? [endToken] : [])],
   tokenText(id) {
     const bytes = id === endToken ? new Uint8Array() : Uint8Array.of(id);
     return { text: id === endToken ? "<end>" : new TextDecoder().decode(bytes), bytes };

@@ -20,6 +20,7 @@ export function cannedReward(
   return {
     id,
     revision: `${id}-1`,
+    acceptsPrefixes: true,
     texts,
     prompts,
     openSessions: () => open,

@@ -7,7 +7,14 @@ export const alignmentField = Type.Object(
   {
     strategy: Type.Optional(Type.String({ minLength: 1, description: "How to search." })),
     reward: Type.Optional(
-      Type.Union([Type.String({ minLength: 1 }), Type.Null()], { description: "What to prefer." }),
+      Type.Union(
+        [
+          Type.String({ minLength: 1 }),
+          Type.Object({ kind: Type.String({ minLength: 1 }) }, { additionalProperties: true }), // the kind's own schema decides
+          Type.Null(),
+        ],
+        { description: "What to prefer: a reward's id, or a kind of reward with its options." },
+      ),
     ),
     candidates: Type.Optional(
       Type.Boolean({ default: true, description: "Whether the report lists the candidates." }),

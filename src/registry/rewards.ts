@@ -1,0 +1,88 @@
+/** Rewards by id: those loaded with their models, those that the configuration makes, and those that a request brings. */
+import type { Clock } from "../base/clock.ts";
+import { GatewayError } from "../base/errors.ts";
+import { compileOptions } from "../base/options.ts";
+import type { Reward, RewardSpec, RewardWorld, Speaker } from "../rewards/define.ts";
+import { rewardKindNamed, rewardKinds } from "../rewards/index.ts";
+
+export interface RewardsParts {
+  /** With models of their own. */
+  readonly loaded: readonly Reward[];
+  /** By id. */
+  readonly configured: Readonly<Record<string, RewardSpec>>;
+  /** @throws GatewayError model_not_found */
+  readonly speaker: (id: string) => Speaker;
+  readonly clock: Clock;
+}
+
+export interface Rewards {
+  /** Loaded ones first, then configured ones, each in the order given. */
+  readonly all: readonly Reward[];
+  /** @throws GatewayError reward_not_found; invalid_request for a kind that no request may bring, or wrong options */
+  get(asked: string | RewardSpec): Reward;
+}
+
+/** @throws GatewayError config_invalid for a configured reward that cannot be made, or is made of itself. */
+export function createRewards({ loaded, configured, speaker, clock }: RewardsParts): Rewards {
+  const made = new Map(loaded.map((reward) => [reward.id, reward]));
+  const inTheMaking = new Set<string>();
+  const world: RewardWorld = { reward: named, speaker, clock };
+
+  function named(id: string): Reward {
+    const known = made.get(id);
+    if (known) return known;
+    const spec = Object.hasOwn(configured, id) ? configured[id]! : null;
+    if (!spec) {
+      const ids = new Set([...made.keys(), ...Object.keys(configured)]);
+      throw new GatewayError("reward_not_found", { reward: id, known: [...ids] });
+    }
+    if (inTheMaking.has(id)) {
+      const problem = `the reward '${id}' is made of itself: ${[...inTheMaking, id].join(" → ")}`;
+      throw new GatewayError("config_invalid", { source: "rewards", problem: `${problem}.` });
+    }
+    inTheMaking.add(id);
+    const reward = asConfigured(id, () => make(id, spec, `rewards.${id}`, world));
+    inTheMaking.delete(id);
+    made.set(id, reward);
+    return reward;
+  }
+
+  for (const id of Object.keys(configured)) {
+    if (loaded.some((reward) => reward.id === id)) {
+      const problem = `the id '${id}' is a loaded reward's already; name it otherwise.`;
+      throw new GatewayError("config_invalid", { source: `rewards.${id}`, problem });
+    }
+    named(id);
+  }
+  return {
+    all: [...made.values()],
+    get(asked) {
+      if (typeof asked === "string") return named(asked);
+      const where = "alignment.reward";
+      const { isInline, name } = rewardKindNamed(asked.kind, where);
+      if (isInline) return make(name, asked, where, world);
+      const inline = rewardKinds.filter((kind) => kind.isInline).map((kind) => kind.name);
+      const problem = `'${name}' can only be configured by who runs the server; a request may bring ${inline.join(", ")}`;
+      throw new GatewayError("invalid_request", { param: `${where}.kind`, problem });
+    },
+  };
+}
+
+function make(id: string, { kind: name, ...given }: RewardSpec, where: string, world: RewardWorld) {
+  const kind = rewardKindNamed(name, where);
+  return kind.create(id, compileOptions(kind, where)(given), world);
+}
+
+/** What is wrong with a request is wrong with the configuration here. */
+function asConfigured(id: string, create: () => Reward): Reward {
+  try {
+    return create();
+  } catch (cause) {
+    if (!(cause instanceof GatewayError) || cause.status >= 500) throw cause;
+    throw new GatewayError(
+      "config_invalid",
+      { source: `rewards.${id}`, problem: cause.message },
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,43 @@
+/** Rewards by id or by their options, and what stands in a configuration's way. */
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
+import { createRewards, type RewardsParts } from "../../src/registry/rewards.ts";
+import { cannedReward } from "../support/canned-reward.ts";
+
+const world = (configured: RewardsParts["configured"] = {}) =>
+  createRewards({
+    loaded: [cannedReward(() => 1, "judge")],
+    configured,
+    speaker: () => {
+      throw new Error("no policy here");
+    },
+    clock: systemClock,
+  });
+
+describe("rewards", () => {
+  test("are found by id, loaded and configured ones alike, in order", () => {
+    const rewards = world({ short: { kind: "length", max: 3 } });
+    expect(rewards.all.map(({ id }) => id)).toEqual(["judge", "short"]);
+    expect(rewards.get("short").revision).toMatch(/^length:/);
+    expect(() => rewards.get("other")).toThrow(/'other'.*judge, short/);
+  });
+
+  test("come with a request where their kind allows it", async () => {
+    const session = world()
+      .get({ kind: "length", max: 2 })
+      .open({ messages: [] }, new AbortController().signal);
+    expect(await session.score("one two three four")).toBe(-1);
+  });
+
+  test("of a request are refused with the field at fault", () => {
+    expect(() => world().get({ kind: "lenght" })).toThrow(/'alignment\.reward\.kind'.*'lenght'/);
+    expect(() => world().get({ kind: "length", maximum: 2 })).toThrow(
+      /'alignment\.reward\.maximum'.*did you mean 'max'/,
+    );
+  });
+
+  test("of a configuration are refused with where they stand", () => {
+    expect(() => world({ short: { kind: "length", max: 0 } })).toThrow(/rewards\.short/);
+    expect(() => world({ judge: { kind: "length", max: 1 } })).toThrow(/rewards\.judge/);
+  });
+});

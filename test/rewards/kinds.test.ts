@@ -1,0 +1,66 @@
+/** What every kind of reward promises. A kind that is not in `examples` fails here. */
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
+import { compileOptions } from "../../src/base/options.ts";
+import type { RewardKind, RewardWorld } from "../../src/rewards/define.ts";
+import { rewardKinds } from "../../src/rewards/index.ts";
+import { cannedReward } from "../support/canned-reward.ts";
+
+/** For each kind, options of two different rewards, and an answer that both have a number for. */
+const examples: Readonly<Record<string, Example>> = {
+  length: { options: { max: 3 }, others: { max: 4 }, answer: "one two three" },
+};
+
+interface Example {
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly others: Readonly<Record<string, unknown>>;
+  readonly answer: string;
+}
+
+const world: RewardWorld = {
+  reward: (id) => cannedReward((text) => text.length, id),
+  speaker: () => {
+    throw new Error("no policy here");
+  },
+  clock: systemClock,
+};
+const { signal } = new AbortController();
+const messages = [{ role: "user", content: "What is 2 + 2?" }];
+
+const made = (kind: RewardKind, options: Readonly<Record<string, unknown>>) =>
+  kind.create("mine", compileOptions(kind, "reward")(options), world);
+
+test("there is an example of every kind, and no other", () => {
+  expect(Object.keys(examples).toSorted()).toEqual(rewardKinds.map(({ name }) => name).toSorted());
+});
+
+describe.each(rewardKinds)("$name", (kind) => {
+  const { options, others, answer } = examples[kind.name]!;
+
+  test("judges an answer by a number, the same whenever it is asked", async () => {
+    const session = made(kind, options).open({ messages }, signal);
+    const score = await session.score(answer);
+    expect(Number.isFinite(score)).toBe(true);
+    expect(await session.score(answer)).toBe(score);
+    session.close();
+    session.close();
+  });
+
+  test("has the given id, and a revision that its options decide", () => {
+    const { id, revision } = made(kind, options);
+    expect(id).toBe("mine");
+    expect(made(kind, options).revision).toBe(revision);
+    expect(made(kind, others).revision).not.toBe(revision);
+  });
+
+  test("refuses options that it does not have", () => {
+    expect(() => made(kind, { ...options, tempurature: 1 })).toThrow(
+      /^Invalid 'reward\.tempurature': .* has no such option/,
+    );
+  });
+
+  test("has a name for JSON and a sentence for a reader", () => {
+    expect(kind.name).toMatch(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/);
+    expect(kind.description).toMatch(/^[A-Z].{10,}\.$/);
+  });
+});
