@@ -123,6 +123,12 @@ export const errorTable = {
     text: () => "The server is shutting down. Retry on another instance or in a few seconds.",
   }),
   // the search
+  budget_spent: entry<{ part: string; limit: number }>({
+    status: 400,
+    param: (p) => `alignment.budget.${p.part}`,
+    text: (p) =>
+      `The budget of ${p.limit} (${p.part}) was spent before there was an answer. Raise alignment.budget.${p.part}.`,
+  }),
   all_candidates_failed: entry<{ n: number; reasons: readonly string[] }>({
     status: 502,
     text: (p) => `None of the ${p.n} candidates got a usable reward: ${list(p.reasons)}.`,

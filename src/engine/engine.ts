@@ -13,14 +13,7 @@ import { PromptReader, ReadPrompt, STEP_PROMPT_TOKENS } from "./prompt-reader.ts
 import { type Occupant, Scheduler } from "./scheduler.ts";
 import { type DraftCounts, SampleRequest } from "./sequence.ts";
 import { Support } from "./support.ts";
-import type {
-  Completion,
-  Distribution,
-  Generator,
-  Growing,
-  SampleControl,
-  Sampling,
-} from "./types.ts";
+import type { Completion, Generator, Grown, SampleControl, Sampling } from "./types.ts";
 
 export interface EngineOptions {
   /** Sequences decoded in one step at most: the slots of the cache. */
@@ -160,7 +153,7 @@ export class Engine implements Generator {
     ids: readonly number[],
     tokensMax: number,
     { signal, adapter, work }: Pick<SampleControl, "signal" | "adapter" | "work">,
-  ): Promise<{ growing: Growing<Distribution>; next: Distribution }> {
+  ): Promise<Grown> {
     this.#model.refuseGrowing();
     this.#refuseTooLong(ids.length);
     const named = this.#adapterNamed(adapter);

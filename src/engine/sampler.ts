@@ -70,6 +70,7 @@ export class RowSampler {
     this.#support = support;
     this.#plain = isPlain(sampling);
     this.#penalized = hasPenalties(sampling);
+    for (const id of sampling.earlier ?? []) this.#count(id);
     const isDrawable = this.#plain || isPlainlyGreedy(sampling);
     this.wantsLogits = sampling.topLogprobs > 0 || !isDrawable;
     this.#topHeap = new Float64Array(sampling.topLogprobs);
@@ -87,8 +88,12 @@ export class RowSampler {
     }
     const id =
       this.#plain && isUsable(row.cdf) ? drawFromCdf(row.cdf, u) : this.#drawWarped(row.logits, u);
-    if (this.#penalized) this.#occurrences.set(id, (this.#occurrences.get(id) ?? 0) + 1);
+    this.#count(id);
     return { id, logprob: logprobOf(row, id), top: this.#topLogprobs(row) };
+  }
+
+  #count(id: number): void {
+    if (this.#penalized) this.#occurrences.set(id, (this.#occurrences.get(id) ?? 0) + 1);
   }
 
   #drawWarped(logits: Float32Array, u: number): number {

@@ -27,6 +27,8 @@ export interface Sampling {
   readonly seed: number;
   /** How many alternatives to report for each token, 0…20. */
   readonly topLogprobs: number;
+  /** Completion tokens that the prompt ends with already: penalties count them. None when nothing is said. */
+  readonly earlier?: readonly number[];
 }
 
 export interface TokenLogprob {
@@ -124,6 +126,21 @@ export interface Generator {
     completion: readonly number[],
     control: Pick<SampleControl, "signal" | "adapter" | "work">,
   ): Promise<Float32Array>;
+  /**
+   * A prompt as a sequence that grows by choice, `tokensMax` tokens at most, and the distribution after its last token.
+   * @throws GatewayError prompt_too_long, cache_too_small; invalid_request where the model cannot
+   */
+  grow(
+    prompt: readonly number[],
+    tokensMax: number,
+    control: Pick<SampleControl, "signal" | "adapter" | "work">,
+  ): Promise<Grown>;
+}
+
+/** A sequence at its beginning. */
+export interface Grown {
+  readonly growing: Growing<Distribution>;
+  readonly next: Distribution;
 }
 
 /** One reward model revision: scores of completions, at their ends or at any of their tokens. */

@@ -8,10 +8,11 @@ import { GatewayError } from "../base/errors.ts";
 import { noWork, type Work } from "../engine/types.ts";
 import type { Adapters } from "../registry/adapters.ts";
 import type { Registry } from "../registry/registry.ts";
-import { type ChatMessage, charging } from "../registry/types.ts";
+import { type ChatMessage, charging, type Policy } from "../registry/types.ts";
 import { isProcessReward, type Reward } from "../rewards/define.ts";
 import type { Store } from "../store/store.ts";
-import type { ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
+import { Budget } from "../strategies/budget.ts";
+import type { Models, ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
 import { createPlanner, type Plan } from "./plan.ts";
 import { type Outcome, requestRecord, tokensOf } from "./record.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
@@ -44,7 +45,7 @@ export function createGateway({
       return registry.models().find((card) => card.id === id)!;
     },
     unloadAdapter: (name) => adapters.unload(name),
-    answer: (request) => answer(request, { plan, recorder, clock }),
+    answer: (request) => answer(request, { plan, recorder, clock, registry }),
     score: async (name, messages, texts, signal) =>
       score(rewardNamed(registry, name), { messages, texts, signal }),
     ready() {
@@ -58,6 +59,7 @@ interface AnswerParts {
   readonly plan: (request: AnswerRequest) => Plan;
   readonly recorder: Recorder;
   readonly clock: Clock;
+  readonly registry: Registry;
 }
 
 /**
@@ -66,20 +68,27 @@ interface AnswerParts {
  */
 async function* answer(
   request: AnswerRequest,
-  { plan: planFor, recorder, clock }: AnswerParts,
+  { plan: planFor, recorder, clock, registry }: AnswerParts,
 ): AsyncGenerator<AnswerEvent, void, void> {
   const createdAt = clock.now();
   const startedMs = clock.elapsedMs();
   const plan = planFor(request);
   const finished: ScoredCandidate[] = [];
   const work = noWork();
+  const budget = new Budget(plan.budget, clock);
   let result: StrategyResult | null = null;
   let outcome: Outcome = { kind: "cancelled", error: null }; // what a reader leaves that stops reading
   let ms = 0;
   try {
     const { policy, prompt, sampling } = plan;
     yield { type: "started", policy, promptTokens: prompt.length, seed: sampling.seed };
-    result = yield* search(request, { ...plan, policy: charging(policy, work) }, finished);
+    const served = (each: Policy) => budget.policy(charging(each, work));
+    const models: Models = {
+      policy: (id) => served(registry.model(id).policy),
+      reward: (asked) => budget.reward(registry.reward(asked)),
+    };
+    const counted = { policy: served(policy), reward: plan.reward && budget.reward(plan.reward) };
+    result = yield* search(request, { ...plan, ...counted, models, budget }, finished);
     outcome = { kind: "completed", error: null };
   } catch (cause) {
     const kind = request.signal.aborted ? "cancelled" : "failed";
@@ -87,21 +96,30 @@ async function* answer(
     throw cause;
   } finally {
     ms = clock.elapsedMs() - startedMs;
-    const found = result ?? unfinished(finished, plan);
-    const record = requestRecord(request, plan, { ...found, outcome, createdAt, ms });
+    const found = result ?? unfinished(finished);
+    const { rewardCalls } = budget;
+    const record = requestRecord(request, plan, { ...found, rewardCalls, outcome, createdAt, ms });
     if (request.store) await recorder.append(record);
   }
-  yield { type: "done", answer: answerOf(plan, result, { work, ms }) };
+  yield {
+    type: "done",
+    answer: answerOf(plan, result, { work, ms, rewardCalls: budget.rewardCalls }),
+  };
+}
+
+interface Searching {
+  readonly models: Models;
+  readonly budget: Budget;
 }
 
 /** Runs the strategy, passes its events on, keeps what is finished, and returns its result. */
 async function* search(
   { choices, signal }: AnswerRequest,
-  { policy, strategy, options, reward, prompt, rewardMessages, sampling }: Plan,
+  { strategy, options, rewardMessages, ...plan }: Omit<Plan, "budget"> & Searching,
   finished: ScoredCandidate[],
 ): AsyncGenerator<AnswerEvent, StrategyResult, void> {
   const rewardPrompt = { messages: rewardMessages };
-  const input = { policy, reward, prompt, rewardPrompt, sampling, choices, signal };
+  const input = { ...plan, rewardPrompt, choices, signal };
   let result: StrategyResult | null = null;
   for await (const event of strategy.run(input, options)) {
     assert(result === null, `${strategy.name} went on after "done"`);
@@ -114,15 +132,14 @@ async function* search(
 }
 
 /** What a search that ended early leaves to log: the candidates it had finished, none of them chosen. */
-function unfinished(finished: readonly ScoredCandidate[], { reward }: Plan) {
-  const candidates = finished.toSorted((a, b) => a.index - b.index);
-  return { candidates, chosen: [], rewardCalls: reward === null ? 0 : finished.length };
+function unfinished(finished: readonly ScoredCandidate[]) {
+  return { candidates: finished.toSorted((a, b) => a.index - b.index), chosen: [] };
 }
 
 function answerOf(
   { policy, strategy, reward, prompt, sampling }: Plan,
-  { candidates, chosen, kl, rewardCalls }: StrategyResult,
-  { work, ms }: { work: Work; ms: number },
+  { candidates, chosen, kl, stopped, warnings }: StrategyResult,
+  { work, ms, rewardCalls }: { work: Work; ms: number; rewardCalls: number },
 ): Answer {
   const choices = chosen.map((index) => candidates[index]!);
   const tokens = tokensOf(candidates);
@@ -138,6 +155,8 @@ function answerOf(
       candidates,
       kl,
       cost: { tokens, rewardCalls, ms },
+      stopped,
+      warnings,
       work,
       revision: { policy: policy.revision, reward: reward?.revision ?? null },
       seed: sampling.seed,

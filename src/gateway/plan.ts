@@ -5,6 +5,7 @@ import { freshSeed } from "../base/random.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { ChatMessage, Conversation, Policy, TextSampling } from "../registry/types.ts";
 import type { Reward } from "../rewards/define.ts";
+import { type BudgetLimits, unlimited } from "../strategies/budget.ts";
 import type { Strategy } from "../strategies/define.ts";
 import { strategyNamed } from "../strategies/index.ts";
 import type { AlignmentRequest, AnswerRequest } from "./types.ts";
@@ -18,6 +19,7 @@ export interface Plan {
   readonly prompt: readonly number[];
   readonly rewardMessages: readonly ChatMessage[];
   readonly sampling: TextSampling;
+  readonly budget: BudgetLimits;
 }
 
 const plainSampling: AlignmentRequest = { strategy: "sample", reward: null, options: {} };
@@ -47,7 +49,8 @@ export function createPlanner(registry: Registry, strategies: readonly Strategy[
     const prompt = policy.encode(request.conversation);
     const sampling = samplingOf(request, policy, policy.contextTokens - prompt.length);
     const rewardMessages = messagesOf(request.conversation, policy);
-    return { policy, strategy, options, reward, prompt, rewardMessages, sampling };
+    const budget = request.alignment?.budget ?? unlimited;
+    return { policy, strategy, options, reward, prompt, rewardMessages, sampling, budget };
   };
 }
 

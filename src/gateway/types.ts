@@ -5,7 +5,8 @@
 import type { SampledToken, Work } from "../engine/types.ts";
 import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
 import type { RewardSpec, StepScore } from "../rewards/define.ts";
-import type { ScoredCandidate } from "../strategies/define.ts";
+import type { BudgetLimits } from "../strategies/budget.ts";
+import type { CutReason, ScoredCandidate } from "../strategies/define.ts";
 
 export type { ModelCard };
 
@@ -35,6 +36,8 @@ export interface AlignmentRequest {
   readonly reward: string | RewardSpec | null;
   /** Strategy's own options, checked against its schema; unknown keys are refused. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** What the search may spend; as much as it takes when nothing is said. */
+  readonly budget?: BudgetLimits;
 }
 
 export interface AnswerReport {
@@ -45,6 +48,9 @@ export interface AnswerReport {
   readonly candidates: readonly ScoredCandidate[];
   readonly kl: { readonly bound: number | null; readonly estimate: number | null };
   readonly cost: { readonly tokens: number; readonly rewardCalls: number; readonly ms: number };
+  /** "complete", the part of the budget that was spent, or a word of the strategy's own. */
+  readonly stopped: string;
+  readonly warnings: readonly string[];
   /** What the policy's model had to do for it. */
   readonly work: Readonly<Work>;
   readonly revision: { readonly policy: string; readonly reward: string | null };
@@ -63,6 +69,7 @@ export type AnswerEvent =
   | { type: "started"; policy: Policy; promptTokens: number; seed: number }
   | { type: "candidate-delta"; index: number; text: string }
   | { type: "candidate-scored"; index: number; reward: number | null; candidate: ScoredCandidate }
+  | { type: "candidate-cut"; index: number; reason: CutReason }
   | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
   /** Comes only after the record is durable (or `store` is false). */
   | { type: "done"; answer: Answer };

@@ -87,6 +87,8 @@ function generatorWith(engine: Engine, { id, revision }: NamedAdapter): Generato
       engine.sample(prompt, n, sampling, { ...control, adapter: id }),
     score: (prompt, completion, control) =>
       engine.score(prompt, completion, { ...control, adapter: id }),
+    grow: (prompt, tokensMax, control) =>
+      engine.grow(prompt, tokensMax, { ...control, adapter: id }),
   };
 }
 

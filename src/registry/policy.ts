@@ -1,10 +1,10 @@
 /** Makes a policy of its parts: token ids below, conversations and final text above. */
 import { GatewayError } from "../base/errors.ts";
-import type { Generator } from "../engine/types.ts";
+import type { Generator, SampledToken } from "../engine/types.ts";
 import { encodeChat } from "../text/chat-prompt.ts";
 import type { ChatTemplate } from "../text/chat-template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { Transcript } from "./transcript.ts";
+import { Transcript, type TranscriptOptions } from "./transcript.ts";
 import type { Candidate, Conversation, Policy, SamplingDefaults } from "./types.ts";
 
 export interface PolicyParts {
@@ -38,6 +38,8 @@ export function createPolicy(parts: PolicyParts): Policy {
   const { id, created, generator, tokenizer } = parts;
   const { revision, contextTokens, vocabSize } = generator;
   const endTokens: ReadonlySet<number> = new Set([...tokenizer.endIds, ...(parts.endIds ?? [])]);
+  const transcribe = (stop: readonly string[], onText: TranscriptOptions["onText"]) =>
+    new Transcript({ tokenizer, stop, endTokens, onText });
   return {
     id,
     revision,
@@ -60,33 +62,43 @@ export function createPolicy(parts: PolicyParts): Policy {
       const bytes = tokenizer.bytesOf(token);
       return { bytes, text: Buffer.from(bytes).toString("utf8") };
     },
-    async generate(prompt, n, { stop, ...sampling }, { signal, work, onText, onCandidate }) {
+    async generate(prompt, n, { stop, ...sampling }, control) {
+      const { signal, work, onText, onCandidate, after = [], isEnough } = control;
       const transcripts = Array.from({ length: n }, (_, index) => {
-        return new Transcript({
-          tokenizer,
-          stop,
-          endTokens,
-          onText: (text, tokens) => onText?.(index, text, tokens),
-        });
+        const told = (text: string, tokens: readonly SampledToken[]) =>
+          onText?.(index, text, tokens);
+        return transcribe(stop, told);
       });
+      for (const transcript of transcripts) transcript.resume(after);
+      const cut = new Set<number>();
       const candidates: Candidate[] = [];
+      const earlier = after.map(({ id: token }) => token);
       await generator.sample(
-        prompt,
+        [...prompt, ...earlier],
         n,
-        { ...sampling, endTokens },
+        { ...sampling, endTokens, ...(after.length > 0 && { earlier }) },
         {
           signal,
           ...(work && { work }),
-          onToken: (index, token) => transcripts[index]!.push(token),
-          onCompletion(completion) {
-            const candidate = transcripts[completion.index]!.finish(completion);
-            candidates[completion.index] = candidate;
+          onToken(index, token) {
+            const transcript = transcripts[index]!;
+            const ended = transcript.push(token);
+            const enough = isEnough?.(index, transcript) ?? false;
+            if (enough && !ended) cut.add(index);
+            return enough || ended;
+          },
+          onCompletion({ index, finishReason }) {
+            const reason = cut.has(index) ? "length" : finishReason;
+            const candidate = transcripts[index]!.finish(index, reason);
+            candidates[index] = candidate;
             onCandidate?.(candidate);
           },
         },
       );
       return candidates;
     },
+    transcribe,
+    grow: (prompt, tokensMax, control) => generator.grow(prompt, tokensMax, control),
     score: (prompt, completion, signal) => generator.score(prompt, completion, { signal }),
   };
 }

@@ -1,8 +1,8 @@
 /** One candidate as text: its tokens go in as they are drawn, its final text comes out. */
-import type { Completion, SampledToken } from "../engine/types.ts";
+import type { FinishReason, SampledToken } from "../engine/types.ts";
 import { Detokenizer } from "../text/detokenizer.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import type { Candidate } from "./types.ts";
+import type { Candidate, Transcriber } from "./types.ts";
 
 export interface TranscriptOptions {
   readonly tokenizer: Tokenizer;
@@ -12,11 +12,12 @@ export interface TranscriptOptions {
   readonly onText: (text: string, tokens: readonly SampledToken[]) => void;
 }
 
-export class Transcript {
+export class Transcript implements Transcriber {
   readonly #detokenizer: Detokenizer;
   readonly #endTokens: ReadonlySet<number>;
   readonly #onText: TranscriptOptions["onText"];
   #waiting: SampledToken[] = [];
+  readonly tokens: SampledToken[] = [];
 
   constructor({ tokenizer, stop, endTokens, onText }: TranscriptOptions) {
     this.#detokenizer = new Detokenizer(tokenizer, { stop });
@@ -24,19 +25,34 @@ export class Transcript {
     this.#onText = onText;
   }
 
-  /** @returns whether a stop string is complete, so that nothing more should be drawn. */
+  /** What of the text is final. */
+  get text(): string {
+    return this.#detokenizer.text;
+  }
+
+  /** Tokens that were told before, and whose text was. */
+  resume(tokens: readonly SampledToken[]): void {
+    for (const token of tokens) {
+      this.tokens.push(token);
+      this.#detokenizer.push(token.id);
+    }
+  }
+
+  /** @returns whether an end token or a complete stop string says that nothing more should be drawn. */
   push(token: SampledToken): boolean {
+    this.tokens.push(token);
     this.#waiting.push(token);
-    if (this.#endTokens.has(token.id)) return false;
+    if (this.#endTokens.has(token.id)) return true;
     const text = this.#detokenizer.push(token.id);
     if (text !== "") this.#tell(text);
     return this.#detokenizer.stopped;
   }
 
   /** Gives out what was held back. Call it once, after the last token. */
-  finish({ index, tokens, finishReason }: Completion): Candidate {
+  finish(index: number, finishReason: FinishReason): Candidate {
     const text = this.#detokenizer.finish();
     if (text !== "" || this.#waiting.length > 0) this.#tell(text);
+    const { tokens } = this;
     const logprob = tokens.reduce((sum, token) => sum + token.logprob, 0);
     return { index, text: this.#detokenizer.text, tokens, logprob, finishReason };
   }

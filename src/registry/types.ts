@@ -1,5 +1,5 @@
 /** A loaded policy: an engine with its tokenizer and chat template. The text-aware face of `Generator`. */
-import type { FinishReason, SampledToken, Sampling, Work } from "../engine/types.ts";
+import type { FinishReason, Grown, SampledToken, Sampling, Work } from "../engine/types.ts";
 import type { TemplateMessage as ChatMessage } from "../text/chat-template.ts";
 
 export type { ChatMessage };
@@ -11,7 +11,7 @@ export type Conversation =
   | { readonly kind: "tokens"; readonly tokens: readonly number[] };
 
 /** Sampling with stop strings, which need text. */
-export interface TextSampling extends Omit<Sampling, "endTokens"> {
+export interface TextSampling extends Omit<Sampling, "endTokens" | "earlier"> {
   /** Up to 4 strings; generation ends before the first that appears, which is never shown. */
   readonly stop: readonly string[];
 }
@@ -40,7 +40,30 @@ export interface GenerateControl {
   readonly onText?: (index: number, text: string, tokens: readonly SampledToken[]) => void;
   /** A finished candidate; called once each, in order of finishing. */
   readonly onCandidate?: (candidate: Candidate) => void;
+  /**
+   * An unfinished answer that every candidate continues: its tokens and text are theirs, and `maxTokens` counts what
+   * comes after. `onText` tells of new text alone.
+   */
+  readonly after?: readonly SampledToken[];
+  /** Asked after every token; true ends that candidate there, unfinished: its reason is "length". */
+  readonly isEnough?: (index: number, answer: Transcribed) => boolean;
 }
+
+/** A candidate so far. */
+export interface Transcribed {
+  readonly tokens: readonly SampledToken[];
+  /** What of its text is final. */
+  readonly text: string;
+}
+
+/** Turns chosen tokens into an answer. */
+export interface Transcriber extends Transcribed {
+  /** @returns whether the answer ends here: an end token, or a stop string. */
+  push(token: SampledToken): boolean;
+  finish(index: number, reason: FinishReason): Candidate;
+}
+
+export type GrowControl = Pick<GenerateControl, "signal" | "work">;
 
 export interface Policy {
   /** Public model id, e.g. "tiny-chat". */
@@ -63,6 +86,13 @@ export interface Policy {
     sampling: TextSampling,
     control: GenerateControl,
   ): Promise<Candidate[]>;
+  /** For an answer whose tokens a strategy chooses. */
+  transcribe(
+    stop: readonly string[],
+    onText: (text: string, tokens: readonly SampledToken[]) => void,
+  ): Transcriber;
+  /** The prompt as a sequence that grows by choice. */
+  grow(prompt: readonly number[], tokensMax: number, control: GrowControl): Promise<Grown>;
   /** log π(completion[t] | …) of given tokens. */
   score(
     prompt: readonly number[],
@@ -77,6 +107,7 @@ export function charging(policy: Policy, work: Work): Policy {
     ...policy,
     generate: (prompt, n, sampling, control) =>
       policy.generate(prompt, n, sampling, { ...control, work }),
+    grow: (prompt, tokensMax, control) => policy.grow(prompt, tokensMax, { ...control, work }),
   };
 }
 

@@ -43,7 +43,8 @@ export const bestOfN = defineStrategy({
       yield { type: "text-delta", choice, text, tokens };
     }
     const kl = klOf(candidates, chosen[0]!, input.sampling);
-    yield { type: "done", result: { candidates, chosen, kl, rewardCalls: n } };
+    const stopped = input.budget.spent ?? "complete";
+    yield { type: "done", result: { candidates, chosen, kl, stopped, warnings: [] } };
   },
 });
 

@@ -5,7 +5,8 @@
 import type { Static, TObject } from "typebox";
 import type { SampledToken } from "../engine/types.ts";
 import type { Candidate, Policy, TextSampling } from "../registry/types.ts";
-import type { Reward, RewardPrompt } from "../rewards/define.ts";
+import type { Reward, RewardPrompt, RewardSpec } from "../rewards/define.ts";
+import type { Budget } from "./budget.ts";
 
 export interface StrategyInput {
   readonly policy: Policy;
@@ -14,9 +15,19 @@ export interface StrategyInput {
   readonly prompt: readonly number[];
   readonly rewardPrompt: RewardPrompt;
   readonly sampling: TextSampling;
+  /** Others that are served, for strategies that use several. */
+  readonly models: Models;
+  readonly budget: Budget;
   /** OpenAI's `n`: how many answers to return. */
   readonly choices: number;
   readonly signal: AbortSignal;
+}
+
+export interface Models {
+  /** @throws GatewayError model_not_found */
+  policy(id: string): Policy;
+  /** @throws GatewayError reward_not_found, invalid_request */
+  reward(asked: string | RewardSpec): Reward;
 }
 
 export interface ScoredCandidate extends Candidate {
@@ -24,7 +35,11 @@ export interface ScoredCandidate extends Candidate {
   readonly reward: number | null;
   /** Why the reward is null although one was asked for. */
   readonly rewardProblem: string | null;
+  /** Why the search ended it before it ended itself; null: it did not. */
+  readonly cut: CutReason | null;
 }
+
+export type CutReason = "budget" | "rejected" | "decided";
 
 export interface StrategyResult {
   readonly candidates: readonly ScoredCandidate[];
@@ -35,7 +50,10 @@ export interface StrategyResult {
    * probability. Null where the strategy has none.
    */
   readonly kl: { readonly bound: number | null; readonly estimate: number | null };
-  readonly rewardCalls: number;
+  /** What ended the search: "complete" when it did all it would, a part of the budget, or a word of the strategy's own. */
+  readonly stopped: string;
+  /** What a reader of the answer should know: no candidate passed, say. */
+  readonly warnings: readonly string[];
 }
 
 export type StrategyEvent =
@@ -43,6 +61,8 @@ export type StrategyEvent =
   | { type: "candidate-delta"; index: number; text: string }
   /** Once for every candidate, when it is complete and judged, or complete and no reward was asked for. */
   | { type: "candidate-scored"; index: number; reward: number | null; candidate: ScoredCandidate }
+  /** A candidate that the search ended before it ended itself. */
+  | { type: "candidate-cut"; index: number; reason: CutReason }
   /** Final text of choice number `choice`: whoever reads it may keep it. */
   | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
   | { type: "done"; result: StrategyResult };

@@ -1,15 +1,21 @@
 /** What sampling strategies share: draw candidates in one batch and have each judged when it is complete. */
 import { InvariantError } from "../base/assert.ts";
 import type { SampledToken } from "../engine/types.ts";
-import type { Candidate } from "../registry/types.ts";
+import type { Candidate, Transcribed } from "../registry/types.ts";
 import type { RewardSession } from "../rewards/define.ts";
-import type { ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
+import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
 
 export interface DrawControl {
   readonly signal: AbortSignal;
   readonly emit: (event: StrategyEvent) => void;
   /** Text of candidate `index` as it becomes final. */
   readonly onText: (index: number, text: string, tokens: readonly SampledToken[]) => void;
+  /** Asked after every token: why the candidate should end there, or null. One that was cut for another reason than the budget is not judged. */
+  readonly cut?: (index: number, answer: Transcribed) => CutReason | null;
+  /** Called with each candidate as soon as it is judged. */
+  readonly onJudged?: (candidate: ScoredCandidate) => void;
+  /** Added to the candidates' indices. */
+  readonly from?: number;
 }
 
 /**
@@ -18,28 +24,42 @@ export interface DrawControl {
  * @returns [n] in order of index.
  */
 export async function drawAndScore(
-  { policy, reward, prompt, rewardPrompt, sampling }: StrategyInput,
+  input: Pick<StrategyInput, "policy" | "reward" | "prompt" | "rewardPrompt" | "sampling">,
   n: number,
-  { signal, emit, onText }: DrawControl,
+  { signal, emit, onText, cut, onJudged, from = 0 }: DrawControl,
 ): Promise<ScoredCandidate[]> {
   signal.throwIfAborted();
+  const { policy, reward, prompt, rewardPrompt, sampling } = input;
   const session = reward?.open(rewardPrompt, signal) ?? null;
+  const cuts = new Map<number, CutReason>();
   const judged: Promise<ScoredCandidate>[] = [];
-  const onCandidate = (candidate: Candidate) => {
-    const verdict = judge(candidate, session, signal).then((scored) => {
-      emit({
-        type: "candidate-scored",
-        index: scored.index,
-        reward: scored.reward,
-        candidate: scored,
-      });
+  const onCandidate = (drawn: Candidate) => {
+    const isWhole = drawn.finishReason === "stop" || drawn.tokens.length >= sampling.maxTokens;
+    const reason = cuts.get(drawn.index) ?? (isWhole || !isShort(input, drawn) ? null : "budget");
+    const candidate = { ...drawn, index: from + drawn.index, cut: reason };
+    if (reason !== null) emit({ type: "candidate-cut", index: candidate.index, reason });
+    const isJudged = reason === null || reason === "budget";
+    const verdict = judge(candidate, isJudged ? session : null, signal).then((scored) => {
+      const { index, reward: score } = scored;
+      emit({ type: "candidate-scored", index, reward: score, candidate: scored });
+      onJudged?.(scored);
       return scored;
     });
     verdict.catch(() => {}); // NOTE: awaited below; an earlier rejection must not count as unhandled
     judged.push(verdict);
   };
+  const isEnough = (index: number, answer: Transcribed) => {
+    const reason = cut?.(from + index, answer) ?? null;
+    if (reason !== null) cuts.set(index, reason);
+    return reason !== null;
+  };
   try {
-    await policy.generate(prompt, n, sampling, { signal, onText, onCandidate });
+    await policy.generate(prompt, n, sampling, {
+      signal,
+      onText: (index, text, tokens) => onText(from + index, text, tokens),
+      onCandidate,
+      isEnough,
+    });
     const scored = await Promise.all(judged);
     return scored.sort((a, b) => a.index - b.index);
   } finally {
@@ -47,9 +67,19 @@ export async function drawAndScore(
   }
 }
 
+/** Ended by neither the model nor the context: whoever counts tokens ended it. */
+function isShort(
+  { policy, prompt }: Pick<StrategyInput, "policy" | "prompt">,
+  { tokens }: Candidate,
+): boolean {
+  return prompt.length + tokens.length < policy.contextTokens;
+}
+
+type Unjudged = Omit<ScoredCandidate, "reward" | "rewardProblem">;
+
 /** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
 async function judge(
-  candidate: Candidate,
+  candidate: Unjudged,
   session: RewardSession | null,
   signal: AbortSignal,
 ): Promise<ScoredCandidate> {

@@ -25,10 +25,8 @@ export const sample = defineStrategy({
         }),
     );
     const chosen = candidates.map((candidate) => candidate.index);
-    const rewardCalls = input.reward ? candidates.length : 0;
-    yield {
-      type: "done",
-      result: { candidates, chosen, kl: { bound: 0, estimate: 0 }, rewardCalls },
-    };
+    const kl = { bound: 0, estimate: 0 };
+    const stopped = input.budget.spent ?? "complete";
+    yield { type: "done", result: { candidates, chosen, kl, stopped, warnings: [] } };
   },
 });

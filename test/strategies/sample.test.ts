@@ -35,8 +35,8 @@ describe("sample", () => {
   });
 
   test("asks for no reward when none is named, and reports none", async () => {
-    const { result } = await finish(sample, { choices: 2 });
-    expect(result.rewardCalls).toBe(0);
+    const { result, budget } = await finish(sample, { choices: 2 });
+    expect(budget.rewardCalls).toBe(0);
     for (const candidate of result.candidates) {
       expect(candidate).toMatchObject({ reward: null, rewardProblem: null });
     }

@@ -58,8 +58,8 @@ describe.each(strategies)("$name", (strategy) => {
 
   test("counts the reward calls it made, on the prompt it was given", async () => {
     const reward = byLength();
-    const { result } = await finish(strategy, { reward });
-    expect(result.rewardCalls).toBe(reward.texts.length);
+    const { budget } = await finish(strategy, { reward });
+    expect(budget.rewardCalls).toBe(reward.texts.length);
     expect(reward.prompts).toEqual([{ messages: [{ role: "user", content: "?" }] }]);
     expect(reward.openSessions()).toBe(0);
   });

@@ -1,9 +1,13 @@
 /** Runs a strategy on the tabular policy and sorts what it says. */
 
+import { systemClock } from "../../src/base/clock.ts";
+import { GatewayError } from "../../src/base/errors.ts";
 import { compileOptions } from "../../src/base/options.ts";
 import type { TextSampling } from "../../src/registry/types.ts";
 import type { Reward } from "../../src/rewards/define.ts";
+import { Budget, type BudgetLimits, unlimited } from "../../src/strategies/budget.ts";
 import type {
+  Models,
   Strategy,
   StrategyEvent,
   StrategyInput,
@@ -14,6 +18,9 @@ import { type ListedCompletion, listCompletions } from "../support/tabular-gener
 import { end, law, plainSampling, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
 
 export interface RunOptions {
+  readonly budget?: Partial<BudgetLimits>;
+  /** By id; more policies and rewards. */
+  readonly models?: Models;
   readonly reward?: Reward | null;
   readonly options?: Readonly<Record<string, unknown>>;
   readonly sampling?: Partial<TextSampling>;
@@ -21,16 +28,30 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
 }
 
+const noModels: Models = {
+  policy: (model) => {
+    throw new GatewayError("model_not_found", { model, known: [] });
+  },
+  reward: (asked) => {
+    throw new GatewayError("reward_not_found", { reward: String(asked), known: [] });
+  },
+};
 const policy = tabularPolicy();
 const prompt = policy.encode({ kind: "text", text: "?" });
 const readers = new Map(
   strategies.map((strategy) => [strategy, compileOptions(strategy, "alignment")]),
 );
 
-export function start(strategy: Strategy, run: RunOptions = {}): AsyncGenerator<StrategyEvent> {
+export function start(
+  strategy: Strategy,
+  run: RunOptions = {},
+  budget = new Budget({ ...unlimited, ...run.budget }, systemClock),
+): AsyncGenerator<StrategyEvent> {
   const input: StrategyInput = {
-    policy,
-    reward: run.reward ?? null,
+    policy: budget.policy(policy),
+    reward: run.reward ? budget.reward(run.reward) : null,
+    models: run.models ?? noModels,
+    budget,
     prompt,
     rewardPrompt: { messages: [{ role: "user", content: "?" }] },
     sampling: plainSampling(run.sampling),
@@ -43,14 +64,17 @@ export function start(strategy: Strategy, run: RunOptions = {}): AsyncGenerator<
 export interface Finished {
   readonly events: readonly StrategyEvent[];
   readonly result: StrategyResult;
+  /** What was spent. */
+  readonly budget: Budget;
 }
 
 export async function finish(strategy: Strategy, run: RunOptions = {}): Promise<Finished> {
   const events: StrategyEvent[] = [];
-  for await (const event of start(strategy, run)) events.push(event);
+  const budget = new Budget({ ...unlimited, ...run.budget }, systemClock);
+  for await (const event of start(strategy, run, budget)) events.push(event);
   const last = events.at(-1);
   if (last?.type !== "done") throw new Error(`ended with ${last?.type ?? "nothing"}`);
-  return { events, result: last.result };
+  return { events, result: last.result, budget };
 }
 
 export const best = ({ result }: Finished) => result.candidates[result.chosen[0]!]!;

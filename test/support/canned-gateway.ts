@@ -117,6 +117,8 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
             reward: chosen[0]!.reward,
             candidates,
             kl: { bound: Math.log(n) - (n - 1) / n, estimate: null },
+            stopped: "complete",
+            warnings: [],
             cost: { tokens: completionTokens, rewardCalls: strategy === "sample" ? 0 : n, ms: 1 },
             work: { promptTokensFound: 0, tokensRun: promptTokens + completionTokens, modelMs: 1 },
             revision: { policy: revision, reward: strategy === "sample" ? null : revision },
@@ -190,6 +192,7 @@ function candidateOf(
     finishReason: isCut ? "length" : "stop",
     reward: scored ? kept.length : null,
     rewardProblem: null,
+    cut: null,
   };
 }
 
@@ -223,6 +226,10 @@ const bytePolicy: Policy = {
     return { text: id === endToken ? "<end>" : new TextDecoder().decode(bytes), bytes };
   },
   generate: () => Promise.reject(new Error("the HTTP layer never generates by itself")),
+  transcribe: () => {
+    throw new Error("the HTTP layer never transcribes by itself");
+  },
+  grow: () => Promise.reject(new Error("the HTTP layer never grows by itself")),
   score: () => Promise.reject(new Error("the HTTP layer never scores by itself")),
 };
 

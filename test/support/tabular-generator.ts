@@ -8,8 +8,10 @@ import { GatewayError } from "../../src/base/errors.ts";
 import { createRandom, splitSeed } from "../../src/base/random.ts";
 import type {
   Completion,
+  Distribution,
   FinishReason,
   Generator,
+  Growing,
   SampledToken,
   Sampling,
   TokenLogprob,
@@ -42,6 +44,7 @@ export function tabularGenerator(options: TabularOptions): Generator {
       }
       const maxTokens = Math.min(room, sampling.maxTokens);
       const completions: Completion[] = [];
+      const earlier = sampling.earlier ?? [];
       let live = Array.from({ length: n }, (_, index) => {
         const random = createRandom(splitSeed(sampling.seed, index));
         return { index, tokens: [] as SampledToken[], random };
@@ -50,7 +53,11 @@ export function tabularGenerator(options: TabularOptions): Generator {
         await nextTick();
         signal.throwIfAborted();
         live = live.filter(({ index, tokens, random }) => {
-          const token = draw(law(tokens.map(({ id }) => id)), sampling, random.uniform());
+          const token = draw(
+            law([...earlier, ...tokens.map(({ id }) => id)]),
+            sampling,
+            random.uniform(),
+          );
           tokens.push(token);
           const isStopped = onToken?.(index, token) === true || sampling.endTokens.has(token.id);
           if (!isStopped && tokens.length < maxTokens) return true;
@@ -61,6 +68,31 @@ export function tabularGenerator(options: TabularOptions): Generator {
         });
       }
       return completions;
+    },
+    async grow(prompt, _tokensMax, { signal }) {
+      const drawn: number[] = [];
+      let alternatives: readonly number[] = [];
+      const after = (history: readonly number[]): Distribution => {
+        const logits = new Float32Array(vocabSize).fill(Number.NEGATIVE_INFINITY);
+        for (const [id, p] of law(history)) logits[id] = Math.log(p);
+        return { logits, logSumExp: 0 };
+      };
+      const growing: Growing<Distribution> = {
+        get ids() {
+          return [...prompt, ...drawn];
+        },
+        async branch(ids) {
+          await nextTick();
+          signal.throwIfAborted();
+          alternatives = ids;
+          return ids.map((id) => after([...drawn, id]));
+        },
+        async accept(index) {
+          drawn.push(alternatives[index]!);
+        },
+        close: () => undefined,
+      };
+      return { growing, next: after([]) };
     },
     async score(_prompt, completion) {
       return Float32Array.from(completion, (id, t) =>

@@ -16,6 +16,19 @@ export const alignmentField = Type.Object(
         { description: "What to prefer: a reward's id, or a kind of reward with its options." },
       ),
     ),
+    budget: Type.Optional(
+      Type.Object(
+        {
+          tokens: Type.Optional(Type.Integer({ minimum: 1, description: "Of all candidates." })),
+          reward_calls: Type.Optional(Type.Integer({ minimum: 1 })),
+          ms: Type.Optional(Type.Integer({ minimum: 1 })),
+        },
+        {
+          additionalProperties: false,
+          description: "What the search may spend; it ends inside it with the best so far.",
+        },
+      ),
+    ),
     candidates: Type.Optional(
       Type.Boolean({ default: true, description: "Whether the report lists the candidates." }),
     ),
@@ -48,6 +61,11 @@ export const reportSchema = Type.Object(
             tokens: Type.Integer({ description: "How many." }),
             logprob: Type.Number({ description: "Sum over the tokens, nats." }),
             finish_reason: Type.Enum(["stop", "length"]),
+            cut: Type.Optional(
+              Type.Enum(["budget", "rejected", "decided"], {
+                description: "Why the search ended it before it ended itself.",
+              }),
+            ),
           },
           { additionalProperties: false },
         ),
@@ -83,6 +101,11 @@ export const reportSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
+    stopped: Type.String({
+      description:
+        "`complete`, the part of the budget that was spent, or a word of the strategy's.",
+    }),
+    warnings: Type.Array(Type.String()),
     revision: Type.Object(
       { policy: Type.String(), reward: Type.Union([Type.String(), Type.Null()]) },
       { additionalProperties: false },
@@ -105,11 +128,23 @@ export function alignmentOf(
 ): { alignment: AlignmentRequest | null; detail: ReportDetail } {
   const isPreset = card?.kind === "preset";
   if (!field) return { alignment: null, detail: isPreset ? "candidates" : "none" };
-  const { strategy, reward, candidates = true, ...options } = field;
+  const { strategy, reward, budget, candidates = true, ...options } = field;
   const detail = candidates ? "candidates" : "summary";
   if (strategy !== undefined)
-    return { alignment: { strategy, reward: reward ?? null, options }, detail };
-  const [stray] = Object.keys(reward === undefined ? options : { reward });
+    return {
+      alignment: {
+        strategy,
+        reward: reward ?? null,
+        options,
+        ...(budget && { budget: limitsOf(budget) }),
+      },
+      detail,
+    };
+  const [stray] = Object.keys({
+    ...options,
+    ...(reward !== undefined && { reward }),
+    ...(budget && { budget }),
+  });
   if (isPreset && stray === undefined) return { alignment: null, detail };
   throw new GatewayError("invalid_request", {
     param: "alignment.strategy",
@@ -117,9 +152,19 @@ export function alignmentOf(
   });
 }
 
+const limitsOf = ({
+  tokens,
+  reward_calls,
+  ms,
+}: NonNullable<Static<typeof alignmentField>["budget"]>) => ({
+  tokens: tokens ?? null,
+  rewardCalls: reward_calls ?? null,
+  ms: ms ?? null,
+});
+
 /** Ours → wire. */
 export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typeof reportSchema> {
-  const { strategy, n, chosen, reward, kl, cost, work, revision, seed } = report;
+  const { strategy, n, chosen, reward, kl, cost, work, stopped, warnings, revision, seed } = report;
   const summary = {
     strategy,
     n,
@@ -136,6 +181,8 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
         ms: work.modelMs,
       },
     },
+    stopped,
+    warnings: [...warnings],
     revision: { policy: revision.policy, reward: revision.reward },
     seed,
   };
@@ -148,6 +195,7 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     tokens: candidate.tokens.length,
     logprob: candidate.logprob,
     finish_reason: candidate.finishReason,
+    ...(candidate.cut === null ? {} : { cut: candidate.cut }),
   }));
   return { ...summary, candidates };
 }

@@ -45,6 +45,7 @@ export async function* streamChunks(run: Run): AsyncGenerator<StreamItem, void, 
         transcript.start(prompt, event);
         break;
       case "candidate-delta":
+      case "candidate-cut":
         break; // may never become the answer
       case "candidate-scored":
         scored += 1;

@@ -55,6 +55,11 @@ export async function deliver(run: Run, { id, outbox, signal }: Addressee): Prom
         await send({ type: "alignment.candidate.scored", id, ...scored });
         break;
       }
+      case "candidate-cut": {
+        const { index, reason } = event;
+        if (detail !== "none") await send({ type: "alignment.candidate.cut", id, index, reason });
+        break;
+      }
       case "text-delta":
         await sendText(transcript.delta(prompt, event.choice, event.text, event.tokens));
         break;

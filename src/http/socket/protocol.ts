@@ -44,6 +44,8 @@ export type ServerMessage =
   /** May never become the answer. Deltas are joined when the reader is slow. */
   | { type: "alignment.candidate.delta"; id: string; index: number; delta: string }
   | CandidateScored
+  /** The search ended it before it ended itself; `alignment.candidate.scored` follows. */
+  | { type: "alignment.candidate.cut"; id: string; index: number; reason: string }
   /** Final: whoever reads it may keep it. */
   | { type: "response.output_text.delta"; id: string; choice: number; delta: string }
   | ({ type: "response.completed"; id: string } & CompletedBody)
