@@ -113,8 +113,13 @@ async function ask({ address, headers, body, timeoutMs, signal }: Call): Promise
   const timer = setTimeout(stop, timeoutMs);
   signal.addEventListener("abort", stop, { once: true });
   try {
-    const init = { method: "POST", headers, body, redirect: "manual", signal: attempt.signal };
-    const response = await fetch(address, init as RequestInit); // the literals are its own
+    const response = await fetch(address, {
+      method: "POST",
+      headers,
+      body,
+      redirect: "manual",
+      signal: attempt.signal,
+    });
     return outcomeOf(response, await textOf(response));
   } catch (error) {
     signal.throwIfAborted();
