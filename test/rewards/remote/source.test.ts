@@ -1,6 +1,6 @@
 /** What happens when a server that is asked for rewards does not do as it should. */
 import { Type } from "typebox";
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { systemClock } from "../../../src/base/clock.ts";
 import { compileOptions } from "../../../src/base/options.ts";
 import { remoteOptions } from "../../../src/rewards/remote/options.ts";
@@ -9,6 +9,7 @@ import { hang, hangUp, send, sendText, startRewardServer } from "../../support/r
 
 const read = compileOptions({ name: "source", options: Type.Object(remoteOptions) }, "reward");
 const never = new AbortController().signal;
+afterEach(() => void vi.unstubAllEnvs());
 
 function source(url: string, given: Readonly<Record<string, unknown>> = {}, clock = systemClock) {
   return createSource("mine", read({ url, retryWaitMs: 1, ...given }), clock);
@@ -25,7 +26,6 @@ describe("a call", () => {
     const [{ path, body, headers }] = server.asked as [(typeof server.asked)[0]];
     expect({ path, body }).toEqual({ path: "/score", body: { text: "é" } });
     expect(headers).toMatchObject({ authorization: "Bearer s3cret", "x-tenant": "blue" });
-    vi.unstubAllEnvs();
   });
 
   test("takes Python's NaN for null, and the word in a text for text", async () => {
@@ -49,7 +49,6 @@ describe("settings are refused", () => {
     const wrong = () => source("http://localhost", { apiKeyVariable: "REWARD_KEY" });
     expect(wrong).toThrow(/REWARD_KEY/);
     expect(wrong).not.toThrow(/one|two/);
-    vi.unstubAllEnvs();
   });
 
   test.each(["localhost:80", "file:///etc/passwd", "http://me:key@host/"])("for %s", (url) => {
