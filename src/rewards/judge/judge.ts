@@ -71,7 +71,14 @@ export const judge = defineReward({
       });
     return {
       id,
-      revision: revisionOf("judge", voice.identity, judgingOf(given, prompt), given.reply, min, max),
+      revision: revisionOf(
+        "judge",
+        voice.identity,
+        judgingOf(given, prompt),
+        given.reply,
+        min,
+        max,
+      ),
       acceptsPrefixes: false,
       open: ({ messages }, signal) => ({
         async score(text, onFlag) {
@@ -108,6 +115,9 @@ function checkScale({ min, max, unparsable, policy }: Options): void {
     throw wrong("unparsable", "can be mean-logprob for a 'policy' of this server only");
   }
   if (min < 0) {
-    throw wrong("min", "must be 0 or more with mean-logprob, which is below 0 and has to rank last");
+    throw wrong(
+      "min",
+      "must be 0 or more with mean-logprob, which is below 0 and has to rank last",
+    );
   }
 }

@@ -3,12 +3,12 @@ import { type Static, Type } from "typebox";
 import { connectionOptions, urlOption, wrong } from "../remote/options.ts";
 
 export const judgeOptions = {
-  policy: Type.Optional(Type.String({ minLength: 1, description: "a model served here, as the judge" })),
+  policy: Type.Optional(
+    Type.String({ minLength: 1, description: "a model served here, as the judge" }),
+  ),
   url: Type.Optional(urlOption),
   ...connectionOptions,
-  model: Type.Optional(
-    Type.String({ minLength: 1, description: "name of the model at `url`" }),
-  ),
+  model: Type.Optional(Type.String({ minLength: 1, description: "name of the model at `url`" })),
   extra: Type.Record(Type.String(), Type.Unknown(), {
     default: {},
     description:
@@ -64,7 +64,10 @@ export function checkJudge(
 }
 
 /** What decides the replies, besides who gives them. */
-export function judgingOf(settings: JudgeSettings & { readonly unparsable: string }, prompt: string) {
+export function judgingOf(
+  settings: JudgeSettings & { readonly unparsable: string },
+  prompt: string,
+) {
   const { temperature, maxTokens, samples, attempts, seed, unparsable } = settings;
   return { prompt, temperature, maxTokens, samples, attempts, seed, unparsable };
 }

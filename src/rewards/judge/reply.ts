@@ -26,8 +26,7 @@ export const replyForms: Readonly<Record<"rating" | "number" | "json", ReplyForm
   },
   /** Nothing but the number. */
   number: {
-    instruction: ({ min, max }) =>
-      `Reply with a number from ${min} to ${max} and nothing else.`,
+    instruction: ({ min, max }) => `Reply with a number from ${min} to ${max} and nothing else.`,
     read: (reply) => (new RegExp(`^\\s*${decimal}\\s*$`).test(reply) ? Number(reply) : null),
   },
   /** One object, with or without text or a code fence around it. */

@@ -15,7 +15,11 @@ export interface Failure {
 
 export interface Circuit {
   /** While open: for how long still, after how many failures, and the last of them. Null: ask. */
-  open(): { readonly remainingMs: number; readonly failures: number; readonly last: Failure } | null;
+  open(): {
+    readonly remainingMs: number;
+    readonly failures: number;
+    readonly last: Failure;
+  } | null;
   succeeded(): void;
   failed(failure: Failure): void;
 }

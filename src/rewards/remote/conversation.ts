@@ -41,7 +41,8 @@ export function promptWriter(reward: string, source: TemplateOption): (judged: J
 }
 
 /** What was asked, for models that read a question and an answer: they know no roles. */
-export const asQuestion = ({ messages }: Judged) => messages.map(({ content }) => content).join("\n");
+export const asQuestion = ({ messages }: Judged) =>
+  messages.map(({ content }) => content).join("\n");
 
 const asLines = (messages: readonly TemplateMessage[]) =>
   messages.map(({ role, content }) => `${role}: ${content}`).join("\n");

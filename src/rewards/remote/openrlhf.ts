@@ -23,20 +23,23 @@ export const openrlhf = defineReward({
     const { template } = options;
     const write = textWriter(id, template);
     const writePrompt = promptWriter(id, template);
-    return remoteReward({ id, settings: options, clock }, {
-      name: "openrlhf",
-      judging: { template },
-      batchMax: options.batchMax,
-      inputOf: (judged) => ({ query: write(judged), prompt: writePrompt(judged) }),
-      body: (batch) => ({
-        query: batch.map(({ query }) => query),
-        prompts: batch.map(({ prompt }) => prompt),
-      }),
-      // A head of shape [batch, 1] comes as lists of one.
-      read: (reply) =>
-        readReply(reply).rewards.map((reward: unknown) =>
-          Array.isArray(reward) && reward.length === 1 ? (reward[0] as unknown) : reward,
-        ),
-    });
+    return remoteReward(
+      { id, settings: options, clock },
+      {
+        name: "openrlhf",
+        judging: { template },
+        batchMax: options.batchMax,
+        inputOf: (judged) => ({ query: write(judged), prompt: writePrompt(judged) }),
+        body: (batch) => ({
+          query: batch.map(({ query }) => query),
+          prompts: batch.map(({ prompt }) => prompt),
+        }),
+        // A head of shape [batch, 1] comes as lists of one.
+        read: (reply) =>
+          readReply(reply).rewards.map((reward: unknown) =>
+            Array.isArray(reward) && reward.length === 1 ? (reward[0] as unknown) : reward,
+          ),
+      },
+    );
   },
 });

@@ -84,7 +84,10 @@ export function addressOf(url: string): URL {
     throw wrong("url", "is no address that begins with http:// or https://");
   }
   if (address.username !== "" || address.password !== "") {
-    throw wrong("url", "holds a name or password; name it by 'apiKeyVariable' or 'headerVariables'");
+    throw wrong(
+      "url",
+      "holds a name or password; name it by 'apiKeyVariable' or 'headerVariables'",
+    );
   }
   return address;
 }
@@ -97,7 +100,8 @@ export function headersOf({
   const headers: Record<string, string> = { "content-type": "application/json" };
   const put = (name: string, variable: string, value: string) => {
     // NOTE: checked here, since the error of `new Headers` spells the value, which is a secret.
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) throw wrong("headerVariables", `has '${name}', which is no header's name`);
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
+      throw wrong("headerVariables", `has '${name}', which is no header's name`);
     if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
       throw wrong("headerVariables", `names ${variable}, whose value no header may hold`);
     }

@@ -82,7 +82,9 @@ export function replyReader<S extends TSchema>(schema: S): (reply: unknown) => S
     const fault = check(reply);
     if (fault === null) return reply as Static<S>; // it has just been checked
     const where = dottedPath(fault.path);
-    throw new WrongReply(`is not of its form: ${where === null ? "it" : `'${where}'`} ${fault.problem}`);
+    throw new WrongReply(
+      `is not of its form: ${where === null ? "it" : `'${where}'`} ${fault.problem}`,
+    );
   };
 }
 

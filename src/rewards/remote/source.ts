@@ -185,7 +185,10 @@ const failed = (problem: string, remedy: string): Failed => ({
 });
 
 const hung = (timeoutMs: number) =>
-  failed(`there was no whole reply within ${timeoutMs} ms`, "Raise timeoutMs, or see why it hangs.");
+  failed(
+    `there was no whole reply within ${timeoutMs} ms`,
+    "Raise timeoutMs, or see why it hangs.",
+  );
 
 function lost({ message, cause }: TypeError): Failed {
   const why = cause instanceof Error ? cause : { message };

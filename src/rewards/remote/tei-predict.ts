@@ -18,7 +18,8 @@ const readReply = replyReader(
 
 export const teiPredict = defineReward({
   name: "tei-predict",
-  description: "Asks a classifier behind text-embeddings-inference's /predict for one class's score.",
+  description:
+    "Asks a classifier behind text-embeddings-inference's /predict for one class's score.",
   isInline: false,
   options: Type.Object({
     ...remoteOptions,
@@ -39,15 +40,19 @@ export const teiPredict = defineReward({
   create(id, options, { clock }) {
     const { pairs, template, label, rawScores } = options;
     const write = textWriter(id, template);
-    const inputOf = (judged: Judged) => (pairs ? [asQuestion(judged), judged.text] : [write(judged)]);
-    return remoteReward({ id, settings: options, clock }, {
-      name: "tei-predict",
-      judging: { pairs, template, label, rawScores },
-      batchMax: options.batchMax,
-      inputOf,
-      body: (batch) => ({ inputs: batch, raw_scores: rawScores, truncate: false }),
-      read: (reply) => readReply(reply).map((classes) => scoreOf(classes, label)),
-    });
+    const inputOf = (judged: Judged) =>
+      pairs ? [asQuestion(judged), judged.text] : [write(judged)];
+    return remoteReward(
+      { id, settings: options, clock },
+      {
+        name: "tei-predict",
+        judging: { pairs, template, label, rawScores },
+        batchMax: options.batchMax,
+        inputOf,
+        body: (batch) => ({ inputs: batch, raw_scores: rawScores, truncate: false }),
+        read: (reply) => readReply(reply).map((classes) => scoreOf(classes, label)),
+      },
+    );
   },
 });
 

@@ -26,24 +26,27 @@ export const teiRerank = defineReward({
   }),
   create(id, options, { clock }) {
     const { rawScores } = options;
-    return remoteReward({ id, settings: options, clock }, {
-      name: "tei-rerank",
-      judging: { rawScores },
-      batchMax: options.batchMax,
-      inputOf: (judged) => ({ question: asQuestion(judged), answer: judged.text }),
-      keyOf: ({ question }) => question,
-      body: (batch) => ({
-        query: batch[0]!.question,
-        texts: batch.map(({ answer }) => answer),
-        raw_scores: rawScores,
-        truncate: false,
-        return_text: false,
-      }),
-      read: (reply, count) =>
-        inOrder(
-          readReply(reply).map(({ index, score }) => ({ index, value: score })),
-          count,
-        ),
-    });
+    return remoteReward(
+      { id, settings: options, clock },
+      {
+        name: "tei-rerank",
+        judging: { rawScores },
+        batchMax: options.batchMax,
+        inputOf: (judged) => ({ question: asQuestion(judged), answer: judged.text }),
+        keyOf: ({ question }) => question,
+        body: (batch) => ({
+          query: batch[0]!.question,
+          texts: batch.map(({ answer }) => answer),
+          raw_scores: rawScores,
+          truncate: false,
+          return_text: false,
+        }),
+        read: (reply, count) =>
+          inOrder(
+            readReply(reply).map(({ index, score }) => ({ index, value: score })),
+            count,
+          ),
+      },
+    );
   },
 });

@@ -10,7 +10,7 @@
 import { Type } from "typebox";
 import { defineReward } from "../define.ts";
 import { inOrder, remoteReward, replyReader } from "./protocol.ts";
-import { conversationOptions, valueOf, vllmInput, vllmOptions } from "./vllm.ts";
+import { conversationOptions, rewardAmong, vllmInput, vllmOptions } from "./vllm.ts";
 
 const readReply = replyReader(
   Type.Object({ data: Type.Array(Type.Object({ index: Type.Integer(), probs: Type.Unknown() })) }),
@@ -23,17 +23,20 @@ export const vllmClassify = defineReward({
   options: Type.Object({ ...vllmOptions, ...conversationOptions }),
   create(id, options, { clock }) {
     const { model, rawScores, conversation, template, label } = options;
-    return remoteReward({ id, settings: options, clock }, {
-      name: "vllm-classify",
-      judging: { model, rawScores, conversation, template, label },
-      ...vllmInput(id, options),
-      read(reply, count) {
-        const rows = readReply(reply).data;
-        return inOrder(
-          rows.map(({ index, probs }) => ({ index, value: valueOf(probs, label) })),
-          count,
-        );
+    return remoteReward(
+      { id, settings: options, clock },
+      {
+        name: "vllm-classify",
+        judging: { model, rawScores, conversation, template, label },
+        ...vllmInput(id, options),
+        read(reply, count) {
+          const rows = readReply(reply).data;
+          return inOrder(
+            rows.map(({ index, probs }) => ({ index, value: rewardAmong(probs, label) })),
+            count,
+          );
+        },
       },
-    });
+    );
   },
 });

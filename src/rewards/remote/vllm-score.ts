@@ -24,22 +24,25 @@ export const vllmScore = defineReward({
   options: Type.Object({ ...vllmOptions, batchMax }),
   create(id, options, { clock }) {
     const { model, rawScores } = options;
-    return remoteReward({ id, settings: options, clock }, {
-      name: "vllm-score",
-      judging: { model, rawScores },
-      batchMax: options.batchMax,
-      inputOf: (judged) => ({ question: asQuestion(judged), answer: judged.text }),
-      body: (batch) => ({
-        ...(model !== undefined && { model }),
-        text_1: batch.map(({ question }) => question),
-        text_2: batch.map(({ answer }) => answer),
-        use_activation: !rawScores,
-      }),
-      read: (reply, count) =>
-        inOrder(
-          readReply(reply).data.map(({ index, score }) => ({ index, value: score })),
-          count,
-        ),
-    });
+    return remoteReward(
+      { id, settings: options, clock },
+      {
+        name: "vllm-score",
+        judging: { model, rawScores },
+        batchMax: options.batchMax,
+        inputOf: (judged) => ({ question: asQuestion(judged), answer: judged.text }),
+        body: (batch) => ({
+          ...(model !== undefined && { model }),
+          text_1: batch.map(({ question }) => question),
+          text_2: batch.map(({ answer }) => answer),
+          use_activation: !rawScores,
+        }),
+        read: (reply, count) =>
+          inOrder(
+            readReply(reply).data.map(({ index, score }) => ({ index, value: score })),
+            count,
+          ),
+      },
+    );
   },
 });

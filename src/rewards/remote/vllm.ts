@@ -1,7 +1,13 @@
 /** What vLLM's routes share: how a conversation is sent, and which of a model's values is the reward. */
 import { Type } from "typebox";
 import type { TemplateMessage } from "../../text/chat-template.ts";
-import { type Judged, type TemplateOption, asMessages, templateOption, textWriter } from "./conversation.ts";
+import {
+  asMessages,
+  type Judged,
+  type TemplateOption,
+  templateOption,
+  textWriter,
+} from "./conversation.ts";
 import { batchMax, remoteOptions } from "./options.ts";
 import { WrongReply } from "./protocol.ts";
 
@@ -61,10 +67,10 @@ export function vllmInput(reward: string, settings: InputSettings) {
  * One of a model's values: the only one, or the label's; of rows, one a token, the last row's.
  * @throws WrongReply
  */
-export function valueOf(values: unknown, label: number | undefined): unknown {
+export function rewardAmong(values: unknown, label: number | undefined): unknown {
   if (!Array.isArray(values)) throw new WrongReply("has no list of numbers for a text");
   const last: unknown = values.at(-1);
-  if (Array.isArray(last)) return valueOf(last, label);
+  if (Array.isArray(last)) return rewardAmong(last, label);
   if (label !== undefined && label < values.length) return values[label];
   if (label === undefined && values.length === 1) return last;
   const wanted = label === undefined ? "and 'label' names none of them" : `and 'label' is ${label}`;

@@ -106,7 +106,11 @@ describe("a judge behind OpenAI's API", () => {
     const extra = { max_tokens: null, temperature: null, max_completion_tokens: 50, seed: 3 };
     const { score, bodies } = await remoteJudge("judge", () => completion("[[2]]"), { extra });
     await score("Four.");
-    expect(Object.keys(bodies()[0]!).toSorted()).toEqual(["max_completion_tokens", "messages", "seed"]);
+    expect(Object.keys(bodies()[0]!).toSorted()).toEqual([
+      "max_completion_tokens",
+      "messages",
+      "seed",
+    ]);
     expect(bodies()[0]!.seed).toBe(3);
   });
 
@@ -131,7 +135,7 @@ describe("a judge behind OpenAI's API", () => {
     expect(await score("Four.")).toBe(15 / 4);
     const seeds = bodies().map(({ seed }) => seed);
     expect(new Set(seeds).size).toBe(4);
-    expect(seeds.slice(4).toSorted()).toEqual(seeds.slice(0, 4).toSorted());
+    expect(new Set(seeds.slice(4))).toEqual(new Set(seeds.slice(0, 4)));
   });
 
   test("is left when the client leaves", async () => {
@@ -292,7 +296,10 @@ describe("a pairwise judge", () => {
   test("gives the mean of several comparisons", async () => {
     const { compare } = await remoteJudge(
       "pairwise-judge",
-      (body) => completion(isFirstSeed(body.seed) ? "[[C]]" : answersIn(body)[0] === "one" ? "[[A]]" : "[[B]]"),
+      (body) =>
+        completion(
+          isFirstSeed(body.seed) ? "[[C]]" : answersIn(body)[0] === "one" ? "[[A]]" : "[[B]]",
+        ),
       { samples: 4, temperature: 1 },
     );
     let first: number | null = null;

@@ -3,7 +3,10 @@ import { expect, test } from "vitest";
 import { fenced, fill } from "../../../src/rewards/judge/prompt.ts";
 
 test("a text that spells a placeholder, or a replacement pattern, is not filled in turn", () => {
-  const filled = fill("{question} / {answer} / {other}", { question: "{answer} $& $1", answer: "4" });
+  const filled = fill("{question} / {answer} / {other}", {
+    question: "{answer} $& $1",
+    answer: "4",
+  });
   expect(filled).toBe("{answer} $& $1 / 4 / {other}");
 });
 

@@ -29,7 +29,16 @@ describe.each([
       ['{"score": 7}', 7],
       ['```json\n{"why": "good {sic}", "score": 7.5}\n```', 7.5],
     ],
-    unclear: ['{"score": "7"}', '{"rating": 7}', '{"score": 7', '{"score": 70}', "[7]", "7", "}{", ""],
+    unclear: [
+      '{"score": "7"}',
+      '{"rating": 7}',
+      '{"score": 7',
+      '{"score": 70}',
+      "[7]",
+      "7",
+      "}{",
+      "",
+    ],
   },
 ])("$form", ({ form, clear, unclear }) => {
   test.each(clear)("reads %j as %d", (reply, rating) => {

@@ -1,9 +1,6 @@
 /** How items share calls, and what one item's fate means to the others. */
 import { expect, test } from "vitest";
-import {
-  type CallQueueParts,
-  createCallQueue,
-} from "../../../src/rewards/remote/call-queue.ts";
+import { type CallQueueParts, createCallQueue } from "../../../src/rewards/remote/call-queue.ts";
 
 const never = new AbortController().signal;
 
@@ -37,7 +34,7 @@ const upper = ({ items, answer }: Call) => answer(items.map((item) => item.toUpp
 
 test("items asked in one turn share calls, as many as may run at once; the rest follows", async () => {
   const { queue, calls } = queued();
-  const all = Promise.all([..."abcdefgh"].map((item) => queue.ask(item, never)));
+  const all = Promise.all(Array.from("abcdefgh").map((item) => queue.ask(item, never)));
   await turn();
   expect(calls.map(({ items }) => items.join(""))).toEqual(["abc", "def"]);
   upper(calls[0]!);
@@ -59,13 +56,13 @@ test("only items of one key share a call, in the order of the first of each", as
 
 test("one item's error is its own, a call's error is everyone's", async () => {
   const { queue, calls } = queued({ batchMax: 2 });
-  const all = Promise.allSettled([..."abcd"].map((item) => queue.ask(item, never)));
+  const all = Promise.allSettled(Array.from("abcd").map((item) => queue.ask(item, never)));
   await turn();
   calls[0]!.answer([new Error("no"), "B"]);
   calls[1]!.fail(new Error("down"));
-  expect((await all).map((each) => (each.status === "fulfilled" ? each.value : each.reason.message))).toEqual(
-    ["no", "B", "down", "down"],
-  );
+  expect(
+    (await all).map((each) => (each.status === "fulfilled" ? each.value : each.reason.message)),
+  ).toEqual(["no", "B", "down", "down"]);
 });
 
 test("one more than may wait fails at once", async () => {

@@ -15,7 +15,10 @@ const world: RewardWorld = {
   clock: systemClock,
 };
 const never = new AbortController().signal;
-const sums = [{ role: "system", content: "Be brief." }, { role: "user", content: "2 + 2?" }];
+const sums = [
+  { role: "system", content: "Be brief." },
+  { role: "user", content: "2 + 2?" },
+];
 const capitals = [{ role: "user", content: "Rome?" }];
 
 type Options = Readonly<Record<string, unknown>>;
@@ -32,7 +35,13 @@ async function remote(name: string, answer: (body: Options) => Answer, options: 
   };
 }
 
-const list = (data: readonly object[]) => ({ id: "x-1", object: "list", created: 1, model: "m", data });
+const list = (data: readonly object[]) => ({
+  id: "x-1",
+  object: "list",
+  created: 1,
+  model: "m",
+  data,
+});
 const usage = { prompt_tokens: 3, total_tokens: 3, completion_tokens: 0 };
 
 describe("vllm-pooling", () => {
@@ -227,14 +236,17 @@ describe("of several answers in a call", () => {
     expect(outcomes[1]).toBe(2);
   });
 
-  test.each([400, 413, 422])("one that is refused (%i) does not take the others along", async (status) => {
-    const { outcomes, asked } = await pair("openrlhf", ({ query }) =>
-      String(query).includes("5") ? sendText("too long", status) : send({ rewards: [2] }),
-    );
-    expect(outcomes[0]).toBe(2);
-    expect(outcomes[1]).toContain(`status ${status} (too long)`);
-    expect(asked).toHaveLength(3);
-  });
+  test.each([400, 413, 422])(
+    "one that is refused (%i) does not take the others along",
+    async (status) => {
+      const { outcomes, asked } = await pair("openrlhf", ({ query }) =>
+        String(query).includes("5") ? sendText("too long", status) : send({ rewards: [2] }),
+      );
+      expect(outcomes[0]).toBe(2);
+      expect(outcomes[1]).toContain(`status ${status} (too long)`);
+      expect(asked).toHaveLength(3);
+    },
+  );
 
   test("one that no template renders does not take the others along", async () => {
     const { score } = await remote("openrlhf", () => send({ rewards: [2] }));

@@ -57,7 +57,11 @@ describe("settings are refused", () => {
 });
 
 describe("a passing fault", () => {
-  const faults = { "a lost connection": hangUp, "429": sendText("", 429), "503": sendText("", 503) };
+  const faults = {
+    "a lost connection": hangUp,
+    "429": sendText("", 429),
+    "503": sendText("", 503),
+  };
 
   test.each(Object.entries(faults))("(%s) is asked again", async (_, fault) => {
     const server = await startRewardServer((_asked, at) => (at < 2 ? fault : send([1])));
@@ -202,10 +206,10 @@ describe("a source that fails again and again", () => {
 
   test("is not one whose clients leave, or that refuses texts", async () => {
     const refusing = await startRewardServer(() => sendText("", 400));
-    const { post } = source(refusing.url, { ...given, failuresMax: 1 });
+    const asked = source(refusing.url, { ...given, failuresMax: 1 });
     const gone = AbortSignal.abort("left");
-    for (let i = 0; i < 3; i++) await expect(post({}, gone)).rejects.toBe("left");
-    for (let i = 0; i < 3; i++) await expect(post({}, never)).rejects.toThrow(/status 400/);
+    for (let i = 0; i < 3; i++) await expect(asked.post({}, gone)).rejects.toBe("left");
+    for (let i = 0; i < 3; i++) await expect(asked.post({}, never)).rejects.toThrow(/status 400/);
     expect(refusing.asked).toHaveLength(3);
   });
 });
