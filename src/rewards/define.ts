@@ -26,11 +26,30 @@ export interface RewardSession {
   /**
    * The raw reward of one answer, unsquashed, in the source's own unit. NaN means "no judgement".
    * Rejects when the source fails; the strategy decides what that means for the candidate.
+   * @param onFlag hears, before the number comes, in a word each, how it came about where that is not the
+   * usual way; a word may come more than once.
    */
-  score(text: string): Promise<number>;
+  score(text: string, onFlag?: (flag: RewardFlag) => void): Promise<number>;
   /** Frees what `open` took. Idempotent. */
   close(): void;
 }
+
+/** "asked-again": a judge's first reply was unclear. "mean-logprob": no reply was clear, and this is the answer's likelihood. */
+export type RewardFlag = "asked-again" | "mean-logprob";
+
+/** A reward that says which of two answers is better. Its `score` is the preference over a fixed answer, if it has one. */
+export interface PairwiseReward extends Reward {
+  readonly comparesPairs: true;
+  open(prompt: RewardPrompt, signal: AbortSignal): ComparisonSession;
+}
+
+export interface ComparisonSession extends RewardSession {
+  /** Preference for a over b in [0, 1]: 1 is better, 0 worse, ½ a tie. */
+  compare(a: string, b: string, onFlag?: (flag: RewardFlag) => void): Promise<number>;
+}
+
+export const isPairwiseReward = (reward: Reward): reward is PairwiseReward =>
+  "comparesPairs" in reward;
 
 /** A reward that judges each step of an answer, of an unfinished one too: every prefix of whole steps is judged alike. */
 export interface ProcessReward extends Reward {

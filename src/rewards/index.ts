@@ -1,9 +1,27 @@
 /** Every kind of reward that is made by options. Configuration, requests, documentation and the shared tests read this list. */
 import { GatewayError } from "../base/errors.ts";
 import type { RewardKind } from "./define.ts";
+import { judge } from "./judge/judge.ts";
+import { pairwiseJudge } from "./judge/pairwise-judge.ts";
 import { length } from "./length.ts";
+import { openrlhf } from "./remote/openrlhf.ts";
+import { teiPredict } from "./remote/tei-predict.ts";
+import { teiRerank } from "./remote/tei-rerank.ts";
+import { vllmClassify } from "./remote/vllm-classify.ts";
+import { vllmPooling } from "./remote/vllm-pooling.ts";
+import { vllmScore } from "./remote/vllm-score.ts";
 
-export const rewardKinds: readonly RewardKind[] = [length];
+export const rewardKinds: readonly RewardKind[] = [
+  length,
+  vllmPooling,
+  vllmScore,
+  vllmClassify,
+  openrlhf,
+  teiPredict,
+  teiRerank,
+  judge,
+  pairwiseJudge,
+];
 
 /** @throws GatewayError invalid_request with the param `<where>.kind` */
 export function rewardKindNamed(name: string, where: string): RewardKind {
