@@ -109,8 +109,18 @@ function announced(text: string): string | null {
 
 /** Without the emphasis and the stop that a sentence wraps an answer in: ": **42**." is 42. */
 function restOfLine(rest: string): string | null {
-  const line = rest.trimStart().split("\n", 1)[0]!;
-  return line.replace(/^[\s*_:`]+|[\s*_`]+$/g, "").replace(/\.?[*_`]*\.?$/, "") || null;
+  const line = rest.trimStart().split("\n", 1)[0]!.trimEnd();
+  const bare = withoutEdges(withoutStop(withoutEdges(line))).trim();
+  return bare || null;
+}
+
+/** Without emphasis, colons and white space at the ends. */
+function withoutEdges(text: string): string {
+  const isEdge = (at: number) => /[\s*_`]/.test(text[at] ?? "x");
+  let [start, end] = [0, text.length];
+  while (isEdge(start) || text[start] === ":") start += 1;
+  while (end > start && isEdge(end - 1)) end -= 1;
+  return text.slice(start, end);
 }
 
 export interface CanonicalRule {
@@ -144,22 +154,38 @@ function canonicalNumber(text: string, percentIsShare: boolean): string | null {
   return exactText(fraction(value.numerator, value.denominator * 100n)!);
 }
 
-const wrappings = [
-  /^\$+([^$]*)\$+$/su,
-  /^\\\((.*)\\\)$/su,
-  /^\\\[(.*)\\\]$/su,
-  /^[*_`]+([^*_`]*)[*_`]+$/su,
-];
-
 /** Without the signs of mathematics and emphasis around it, a sentence's stop, and the "x =" of a solution. */
-function unwrapped(text: string): string {
-  const trimmed = text.trim().replace(/(?<=[^.\s])\.$/u, "");
-  for (const wrapping of wrappings) {
-    const inner = wrapping.exec(trimmed)?.[1];
-    if (inner !== undefined && inner.trim() !== "") return unwrapped(inner);
-  }
-  const solution = /^[a-z]\s*=\s*([^=]*[^=\s][^=]*)$/iu.exec(trimmed)?.[1];
-  return solution === undefined ? trimmed : unwrapped(solution);
+function unwrapped(text: string, layersMax = 8): string {
+  const trimmed = withoutStop(text.trim());
+  const inner =
+    between(trimmed, "$") ?? between(trimmed, "*_`") ?? inDelimiters(trimmed) ?? solution(trimmed);
+  return inner === null || inner.trim() === "" || layersMax === 0
+    ? trimmed
+    : unwrapped(inner, layersMax - 1);
+}
+
+const withoutStop = (text: string) =>
+  text.endsWith(".") && !/^[\s.]?$/.test(text.at(-2) ?? "") ? text.slice(0, -1) : text;
+
+/** What stands between runs of the marks at both ends, if there is none within. Linear in the length. */
+function between(text: string, marks: string): string | null {
+  const isMark = (at: number) => marks.includes(text[at] ?? " ");
+  let [start, end] = [0, text.length];
+  while (isMark(start)) start += 1;
+  while (end > start && isMark(end - 1)) end -= 1;
+  if (start === 0 || end === text.length) return null;
+  const inner = text.slice(start, end);
+  return [...marks].some((mark) => inner.includes(mark)) ? null : inner;
+}
+
+const inDelimiters = (text: string): string | null =>
+  /^\\\(.*\\\)$|^\\\[.*\\\]$/s.test(text) ? text.slice(2, -2) : null;
+
+/** "x = 5" → "5" */
+function solution(text: string): string | null {
+  const [name] = /^[a-z]\s*=/iu.exec(text) ?? [];
+  const value = name === undefined ? null : text.slice(name.length);
+  return value?.includes("=") ? null : value;
 }
 
 /** Whether punctuation carries the meaning: operators, a minus or slash between operands, brackets around numbers. */

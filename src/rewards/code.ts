@@ -6,12 +6,15 @@
  * passes nothing. Cost: one process a test, 30 to 150 ms and what it computes.
  * What is contained and what is not: `sandbox.ts`. A program can tell that it is tested, and can read assertions: they
  * stand in its own file. One that ends early passes none of them, since the end prints a secret.
+ * NaN ("no judgement") where a prompt should bring the tests and brings none.
  */
 import { randomUUID } from "node:crypto";
 import { accessSync, constants, existsSync, realpathSync } from "node:fs";
-import { Type } from "typebox";
+import { type Static, Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
+import type { TemplateMessage } from "../text/chat-template.ts";
 import { defineReward } from "./define.ts";
+import { fencedBlocks } from "./fenced.ts";
 import { ruleReward } from "./rule.ts";
 import { runSandboxed, type SandboxedProgram, type SandboxRule } from "./sandbox.ts";
 
@@ -54,6 +57,8 @@ const languages: Readonly<Record<"javascript" | "python", Language>> = {
   },
 };
 
+const TESTS_MAX = 100;
+
 const Test = Type.Union([
   Type.Object(
     { stdin: Type.Optional(Type.String()), stdout: Type.String() },
@@ -69,7 +74,11 @@ export const code = defineReward({
   isInline: false,
   options: Type.Object({
     language: Type.Enum(["javascript", "python"]),
-    tests: Type.Array(Test, { minItems: 1, maxItems: 100 }),
+    tests: Type.Array(Test, { maxItems: TESTS_MAX, default: [] }),
+    testsInPrompt: Type.Boolean({
+      default: false,
+      description: "whether lines of the last user's message that begin with assert are tests too",
+    }),
     isolation: Type.Enum(["namespaces", "process"], {
       default: "namespaces",
       description: "process: limits, but the server's own files and network",
@@ -94,7 +103,9 @@ export const code = defineReward({
   }),
   create(id, options, _world) {
     const language = languages[options.language];
-    const { timeMs, memoryMiB, outputBytes } = options;
+    const { timeMs, memoryMiB, outputBytes, testsInPrompt } = options;
+    refuseWithoutTests(options);
+    refuseMissing(options.folders);
     const rule: SandboxRule = {
       reward: id,
       isolation: options.isolation,
@@ -107,13 +118,12 @@ export const code = defineReward({
     return ruleReward(
       id,
       { kind: "code", options, acceptsPrefixes: false },
-      async (text, _asked, signal) => {
+      async (text, messages, signal) => {
+        const tests = [...options.tests, ...(testsInPrompt ? assertionsIn(messages) : [])];
         const source = programOf(text, language.fences);
-        if (source === null) return 0;
+        if (source === null || tests.length === 0) return source === null ? 0 : Number.NaN;
         const passed = await Promise.all(
-          options.tests.map((test) =>
-            inTurn(() => passes(rule, { language, source, test, signal })),
-          ),
+          tests.map((test) => inTurn(() => passes(rule, { language, source, test, signal }))),
         );
         return passed.filter(Boolean).length / passed.length;
       },
@@ -135,11 +145,28 @@ function findInterpreter(language: keyof typeof languages, given: string | undef
   return path;
 }
 
+function refuseWithoutTests({
+  tests,
+  testsInPrompt,
+}: {
+  tests: unknown[];
+  testsInPrompt: boolean;
+}) {
+  if (tests.length > 0 || testsInPrompt) return;
+  const problem = "give at least one test, or take them from the prompt with testsInPrompt";
+  throw new GatewayError("invalid_request", { param: "alignment.reward.tests", problem });
+}
+
+function refuseMissing(folders: readonly string[]): void {
+  const missing = folders.find((folder) => !existsSync(folder));
+  if (missing === undefined) return;
+  const param = "alignment.reward.folders";
+  throw new GatewayError("invalid_request", { param, problem: `there is no ${missing}` });
+}
+
 /** The last fenced block in the language, else the last that names none, else the text if it has no fence. */
 function programOf(text: string, fences: readonly string[]): string | null {
-  const blocks = [...text.matchAll(/^[ \t]*```([^\n`]*)\n(.*?)^[ \t]*```[ \t]*$/gmsu)].map(
-    ([, name, body]) => ({ name: name!.trim().toLowerCase(), body: body! }),
-  );
+  const blocks = fencedBlocks(text);
   const block =
     blocks.findLast(({ name }) => fences.includes(name)) ??
     blocks.findLast(({ name }) => name === "");
@@ -147,10 +174,22 @@ function programOf(text: string, fences: readonly string[]): string | null {
   return text.includes("```") || text.trim() === "" ? null : text;
 }
 
+type CodeTest = Static<typeof Test>;
+
+/** As MBPP's prompts have them: "assert add(1, 2) == 3", each line a test. */
+function assertionsIn(messages: readonly TemplateMessage[]): readonly CodeTest[] {
+  const asked = messages.findLast(({ role }) => role === "user")?.content ?? "";
+  const lines = asked.split("\n").map((line) => line.trim());
+  return lines
+    .filter((line) => /^assert\b/.test(line))
+    .slice(0, TESTS_MAX)
+    .map((code) => ({ code }));
+}
+
 interface Trial {
   readonly language: Language;
   readonly source: string;
-  readonly test: { readonly stdin?: string; readonly stdout: string } | { readonly code: string };
+  readonly test: CodeTest;
   readonly signal: AbortSignal;
 }
 
@@ -179,7 +218,12 @@ async function passes(
   return ended === "exit" && exitCode === 0 && stdout.trimEnd().endsWith(secret);
 }
 
-const withoutLineEnds = (text: string) => text.replace(/[ \t\r]+$/gm, "").trimEnd();
+const withoutLineEnds = (text: string) =>
+  text
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n")
+    .trimEnd();
 
 /** Runs at most `n` at a time, the others in the order they came. */
 function createTurns(n: number) {

@@ -10,6 +10,7 @@ import { Check } from "typebox/schema";
 import { GatewayError } from "../base/errors.ts";
 import { createBounded } from "./bounded.ts";
 import { defineReward } from "./define.ts";
+import { fencedBlocks } from "./fenced.ts";
 import { matchTime } from "./regex.ts";
 import { revisionOf } from "./rule.ts";
 import { worthOptions } from "./verdict.ts";
@@ -42,7 +43,8 @@ export const jsonSchema = defineReward({
         const bounded = createBounded(matchTime, () => clock.elapsedMs());
         return {
           async score(text) {
-            const parsed = parse(text) ?? (strict ? null : parse(lastBlock(text)));
+            const parsed =
+              parse(text) ?? (strict ? null : parse(fencedBlocks(text).at(-1)?.body ?? ""));
             if (!parsed) return unmatched;
             const verdict = bounded(() => judge(parsed.value, schema));
             if (!verdict)
@@ -63,9 +65,6 @@ function parse(text: string): { readonly value: unknown } | null {
     return null; // which is the verdict
   }
 }
-
-const lastBlock = (text: string) =>
-  [...text.matchAll(/^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$/gmsu)].at(-1)?.[1] ?? "";
 
 /** @returns share of what is right, in [0, 1]; 1 only for what the schema accepts. */
 function shareOf(value: unknown, schema: Schema): number {

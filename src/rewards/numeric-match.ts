@@ -35,6 +35,8 @@ const options = Type.Object({
   ...answerOptions,
 });
 
+const REST_CHARACTERS_MAX = 200;
+
 interface Quantity {
   readonly value: number;
   readonly unit: Unit | null;
@@ -99,7 +101,7 @@ function quantities(source: string): readonly (Quantity & { readonly rest: strin
   return findNumbers(text).flatMap(({ text: written, end }) => {
     const number = readNumber(written);
     if (!number) return [];
-    const rest = text.slice(end);
+    const rest = text.slice(end, end + REST_CHARACTERS_MAX);
     const sign = /[$€£¥]/.exec(written)?.[0] ?? (number.isPercent ? "%" : null);
     const unit = unitAtStart(sign ?? rest.replace(/^[\s~-]+/u, ""));
     return [{ value: toDouble(number.value), unit, rest }];
