@@ -25,6 +25,7 @@ export interface FinalAnswerRule {
 }
 
 const THOUGHT_END = "</think>";
+const PASSES_MAX = 8;
 
 /**
  * The final answer as it is written, trimmed; null when the text has none. What stands before the last `</think>` is
@@ -136,12 +137,22 @@ export interface CanonicalRule {
  * Words: lower-cased, without punctuation and articles, runs of white space as one space.
  */
 export function canonical(answer: string, { percentIsShare = false }: CanonicalRule = {}): string {
+  let form = answer;
+  // What one pass takes away may let the next see more, as in "^ ."; few answers need a third.
+  for (let pass = 0; pass < PASSES_MAX; pass++) {
+    const next = evened(form, percentIsShare);
+    if (next === form) break;
+    form = next;
+  }
+  return form;
+}
+
+function evened(answer: string, percentIsShare: boolean): string {
   const bare = unwrapped(plain(answer));
   const numeral = canonicalNumber(bare, percentIsShare);
   if (numeral !== null) return numeral;
   if (isExpression(bare)) return bare.toLowerCase().replace(/\s+/gu, "");
-  const words = canonicalWords(bare);
-  return canonicalNumber(words, percentIsShare) ?? words;
+  return canonicalWords(bare);
 }
 
 /** The number's exact value; null for what is no number. */
@@ -175,7 +186,7 @@ function between(text: string, marks: string): string | null {
   while (end > start && isMark(end - 1)) end -= 1;
   if (start === 0 || end === text.length) return null;
   const inner = text.slice(start, end);
-  return [...marks].some((mark) => inner.includes(mark)) ? null : inner;
+  return marks.split("").some((mark) => inner.includes(mark)) ? null : inner;
 }
 
 const inDelimiters = (text: string): string | null =>
@@ -190,7 +201,7 @@ function solution(text: string): string | null {
 
 /** Whether punctuation carries the meaning: operators, a minus or slash between operands, brackets around numbers. */
 const isExpression = (text: string) =>
-  /[\\^=<>+*√π±×÷∪∩]|[\d)\]}]\s*[-/]\s*[\w([{]|\b[a-z]\s*[-/]\s*(?:\d|[a-z]\b)|[[({]\s*-?[\d.]/iu.test(
+  /[\\^=<>+*√π±×÷∪∩]|[\d)\]}]\s*[-/]\s*[\w([{]|\b[a-z]\s*[-/]\s*(?:\d|[a-z]\b)|(?<!\S)-(?:[a-z](?![a-z])|\()|[[({]\s*-?[\d.]/iu.test(
     text,
   );
 

@@ -42,5 +42,9 @@ export function createBounded({ callMs, totalMs }: TimeAllowance, now: () => num
   };
 }
 
+// NOTE: the error is of the context's own realm, where Error is another.
 const isTimeout = (error: unknown) =>
-  error instanceof Error && "code" in error && error.code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
+  typeof error === "object" &&
+  error !== null &&
+  "code" in error &&
+  error.code === "ERR_SCRIPT_EXECUTION_TIMEOUT";

@@ -16,7 +16,7 @@ import type { TemplateMessage } from "../text/chat-template.ts";
 import { defineReward } from "./define.ts";
 import { fencedBlocks } from "./fenced.ts";
 import { ruleReward } from "./rule.ts";
-import { runSandboxed, type SandboxedProgram, type SandboxRule } from "./sandbox.ts";
+import { runSandboxed, type SandboxRule } from "./sandbox.ts";
 
 interface Language {
   /** Names that a fenced block may give it. */
@@ -175,6 +175,7 @@ function programOf(text: string, fences: readonly string[]): string | null {
 }
 
 type CodeTest = Static<typeof Test>;
+type OutputTest = Extract<CodeTest, { stdout: string }>;
 
 /** As MBPP's prompts have them: "assert add(1, 2) == 3", each line a test. */
 function assertionsIn(messages: readonly TemplateMessage[]): readonly CodeTest[] {
@@ -193,27 +194,30 @@ interface Trial {
   readonly signal: AbortSignal;
 }
 
-async function passes(
+const passes = (rule: SandboxRule, trial: Trial): Promise<boolean> =>
+  "stdout" in trial.test
+    ? givesOutput(rule, trial, trial.test)
+    : reachesEnd(rule, trial, trial.test.code);
+
+async function givesOutput(
   rule: SandboxRule,
-  { language, source, test, signal }: Trial,
+  { language, source, signal }: Trial,
+  { stdin = "", stdout: wanted }: OutputTest,
 ): Promise<boolean> {
-  const name = language.fileName(source);
-  if ("stdout" in test) {
-    const { ended, exitCode, stdout } = await runSandboxed(
-      rule,
-      { name, source, stdin: test.stdin ?? "" },
-      signal,
-    );
-    return (
-      ended === "exit" && exitCode === 0 && withoutLineEnds(stdout) === withoutLineEnds(test.stdout)
-    );
-  }
+  const program = { name: language.fileName(source), source, stdin };
+  const { ended, exitCode, stdout } = await runSandboxed(rule, program, signal);
+  const hasEnded = ended === "exit" && exitCode === 0;
+  return hasEnded && withoutLineEnds(stdout) === withoutLineEnds(wanted);
+}
+
+async function reachesEnd(
+  rule: SandboxRule,
+  { language, source, signal }: Trial,
+  test: string,
+): Promise<boolean> {
   const secret = randomUUID();
-  const program: SandboxedProgram = {
-    name,
-    source: language.withTest(source, test.code, secret),
-    stdin: "",
-  };
+  const tested = language.withTest(source, test, secret);
+  const program = { name: language.fileName(source), source: tested, stdin: "" };
   const { ended, exitCode, stdout } = await runSandboxed(rule, program, signal);
   return ended === "exit" && exitCode === 0 && stdout.trimEnd().endsWith(secret);
 }

@@ -113,14 +113,17 @@ function decimalPlaces(denominator: bigint): number | null {
 }
 
 const simple = (operand: string) =>
-  /^\s*-?[\w.]*\s*$/.test(operand) ? operand.trim() : `(${operand.trim()})`;
+  /^\s*-?[\w.,]*\s*$/.test(operand) ? operand.trim() : `(${operand.trim()})`;
 
 /** Spells what LaTeX and Unicode write otherwise in plain characters: minus, fractions, units, digits of full width. */
 export function plain(text: string): string {
   return text
     .replace(/[\u2212\u2013\ufe63\uff0d]/g, "-")
     .replace(/[０-９．，％＄]/g, (wide) => wide.normalize("NFKC"))
-    .replace(/[¼-¾⅐-⅞]/g, (vulgar) => ` ${vulgar.normalize("NFKC").replace("\u2044", "/")}`)
+    .replace(/(\d?)([¼-¾⅐-⅞])/g, (_all, before: string, vulgar: string) => {
+      const spelled = vulgar.normalize("NFKC").replace("\u2044", "/");
+      return before === "" ? spelled : `${before} ${spelled}`;
+    })
     .replace(/(\d?)\\[dt]?frac\s*(?:\{([^{}]*)\}\s*\{([^{}]*)\}|(\d)\s*(\d))/g, spellFraction)
     .replace(/\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}/g, "$1")
     .replace(/\\(?:left|right|displaystyle)(?![a-zA-Z])|\\[!;:]/g, "")

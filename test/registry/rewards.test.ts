@@ -36,6 +36,12 @@ describe("rewards", () => {
     );
   });
 
+  test("that run programs come with the configuration alone", () => {
+    const code = { kind: "code", language: "javascript", tests: [{ stdout: "" }] };
+    expect(() => world().get(code)).toThrow(/'code' can only be configured.*regex/);
+    expect(world({ tests: code }).get("tests").revision).toMatch(/^code:/);
+  });
+
   test("of a configuration are refused with where they stand", () => {
     expect(() => world({ short: { kind: "length", max: 0 } })).toThrow(/rewards\.short/);
     expect(() => world({ judge: { kind: "length", max: 1 } })).toThrow(/rewards\.judge/);

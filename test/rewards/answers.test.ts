@@ -94,7 +94,6 @@ describe("the canonical form", () => {
         "+1000",
         "1000.",
         "1{,}000",
-        "10^{0}×1000".slice(8),
         "1 × 10^3",
         "\\$1000",
         "**1000**",
@@ -173,7 +172,7 @@ describe("the canonical form", () => {
         const again: [bigint, number, string] = [a[0] * 10n, a[1] + 1, b[2]];
         expect(canonical(write(again))).toBe(canonical(write(a)));
       }),
-      { seed: 5, numRuns: 2000 },
+      { seed: 5, numRuns: 500 },
     );
   });
 
@@ -184,7 +183,7 @@ describe("the canonical form", () => {
         expect(canonical(`${above * by}/${below * by}`)).toBe(canonical(`${above}/${below}`));
         expect(canonical(`\\frac{${above}}{${below}}`)).toBe(canonical(`${above}/${below}`));
       }),
-      { seed: 6, numRuns: 1000 },
+      { seed: 6, numRuns: 200 },
     );
   });
 
@@ -229,7 +228,7 @@ describe("the canonical form", () => {
         expect(canonical(form)).toBe(form);
         if (text.trim() !== "") expect(form).not.toBe("");
       }),
-      { seed: 7, numRuns: 5000 },
+      { seed: 7, numRuns: 2000 },
     );
   });
 });

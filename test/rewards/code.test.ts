@@ -1,25 +1,32 @@
 /** Programs of answers: what passes, and what the sandbox keeps from them. */
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { describe, expect, test } from "vitest";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
 import { code } from "../../src/rewards/code.ts";
 import { judging, made } from "./support.ts";
 
+const isolate = "unshare";
 const hasNamespaces =
-  spawnSync("unshare", ["--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "true"])
+  spawnSync(isolate, ["--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "true"])
     .status === 0;
 const hasPython = existsSync("/usr/bin/python3");
 const fenced = (source: string, name = "") => `Here:\n\`\`\`${name}\n${source}\n\`\`\`\nDone.`;
-const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith("plumbline-code-"));
+
+// A folder for temporary files that no other test uses.
+const own = mkdtempSync(join(tmpdir(), "code-test-"));
+process.env["TMPDIR"] = own;
+afterAll(() => rmSync(own, { recursive: true }));
+const folders = () => readdirSync(own);
 
 const js = { language: "javascript", isolation: "process" };
 const echo = { tests: [{ stdin: "a\nb", stdout: "A\nB\n" }] };
 const upper =
   'let text = ""; process.stdin.on("data", (d) => (text += d)).on("end", () => console.log(text.toUpperCase()))';
 
-describe("a program of JavaScript", () => {
+describe("a program of JavaScript", { timeout: 30_000 }, () => {
   test("passes where its output is the expected one, line ends apart", async () => {
     expect(await judging(code, { ...js, ...echo })(fenced(upper, "js"))).toBe(1);
     expect(await judging(code, { ...js, ...echo })(fenced("console.log('A')", "js"))).toBe(0);
@@ -85,9 +92,9 @@ describe("a program of JavaScript", () => {
       0,
     );
     expect(await score(fenced("for (;;) process.stdout.write('x'.repeat(1e6))"))).toBe(0);
-    expect(performance.now() - started).toBeLessThan(12_000);
+    expect(performance.now() - started).toBeLessThan(25_000);
     expect(folders()).toEqual([]);
-  }, 20_000);
+  });
 
   test("is ended when the request is", async () => {
     const abort = new AbortController();
@@ -102,7 +109,7 @@ describe("a program of JavaScript", () => {
   });
 });
 
-describe.runIf(hasPython)("a program of Python", () => {
+describe.runIf(hasPython)("a program of Python", { timeout: 30_000 }, () => {
   const python = { language: "python", isolation: "process" };
 
   test("passes by output and by assertions", async () => {
@@ -125,7 +132,7 @@ describe.runIf(hasPython)("a program of Python", () => {
   });
 });
 
-describe.runIf(hasPython && hasNamespaces)("namespaces", () => {
+describe.runIf(hasPython && hasNamespaces)("namespaces", { timeout: 30_000 }, () => {
   const apart = { language: "python", isolation: "namespaces" };
   const says = (source: string, stdout: string, options = {}) =>
     judging(code, { ...apart, tests: [{ stdout }], ...options })(fenced(source, "python"));
@@ -175,7 +182,7 @@ if os.fork() == 0:
 print("left")`;
     const started = performance.now();
     expect(await says(source, "left")).toBe(1);
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(performance.now() - started).toBeLessThan(20_000);
   });
 
   test("run JavaScript too", async () => {

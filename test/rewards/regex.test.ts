@@ -28,12 +28,12 @@ test("a pattern whose time doubles with every character is ended, and the others
   for (let i = 0; i < 64; i++) {
     await expect(hostile(`${"a".repeat(60)}!`)).rejects.toMatchObject({ code: "reward_too_slow" });
   }
-  expect(performance.now() - started).toBeLessThan(1000);
+  expect(performance.now() - started).toBeLessThan(3000);
   expect(await judging(regex, { pattern: "^(a+)+$" })("aaa")).toBe(1);
 });
 
 test("an answer within the time is judged after one that was not", async () => {
   const score = judging(regex, { pattern: "^(a+)+$" });
-  await expect(score(`${"a".repeat(60)}!`)).rejects.toThrow(/20 ms/);
+  await expect(score(`${"a".repeat(60)}!`)).rejects.toThrow(/100 ms/);
   expect(await score("aaa")).toBe(1);
 });
