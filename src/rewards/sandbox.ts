@@ -164,6 +164,7 @@ function run(
     let timer = setTimeout(end, START_MS_MAX, "time");
     const onAbort = () => endGroup(child);
     signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort(); // while its files were written
 
     const stdout = collect(child, limits.outputBytes, () => end("output"));
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
