@@ -133,6 +133,16 @@ export const errorTable = {
     status: 502,
     text: (p) => `None of the ${p.n} candidates got a usable reward: ${list(p.reasons)}.`,
   }),
+  reward_part_missing: entry<{ reward: string; part: string }>({
+    status: 502,
+    text: (p) =>
+      `The part '${p.part}' of the reward '${p.reward}' gave no judgement. Set its option missing to "ignore" to go on without, or take the part out.`,
+  }),
+  calibration_failed: entry<{ reward: string; problem: string }>({
+    status: 502,
+    text: (p) =>
+      `The reward '${p.reward}' has nothing to compare with: ${p.problem}. Raise its reference's n or temperature, or calibrate by another method.`,
+  }),
   engine_failed: entry<{ problem: string }>({
     status: 500,
     text: (p) =>

@@ -13,6 +13,7 @@ export function createSpeaker(policy: Policy): Speaker {
       const [candidate] = await policy.generate(prompt, 1, sampling, { signal });
       return candidate!.text;
     },
+    countTokens: (answer) => policy.encodeAnswer(answer, false).length,
     async logprobs(messages, answer, { isFinished, signal }) {
       const prompt = policy.encode({ kind: "chat", messages });
       const tokens = policy.encodeAnswer(answer, isFinished);

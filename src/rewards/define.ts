@@ -7,6 +7,8 @@ import type { TemplateMessage } from "../text/chat-template.ts";
 export interface RewardPrompt {
   /** The conversation the text answers; a bare text prompt is one user message. */
   readonly messages: readonly TemplateMessage[];
+  /** Who asks, as the request says it; for rewards that weigh by user. */
+  readonly user?: string | null;
 }
 
 export interface Reward {
@@ -26,10 +28,29 @@ export interface RewardSession {
   /**
    * The raw reward of one answer, unsquashed, in the source's own unit. NaN means "no judgement".
    * Rejects when the source fails; the strategy decides what that means for the candidate.
+   * @param isFinished false: the text was cut, so that its end was not chosen. Few rewards tell the two apart.
    */
-  score(text: string): Promise<number>;
+  score(text: string, isFinished?: boolean): Promise<number>;
+  /** What `score` gives, with the scores it was made of; only rewards made of others have it. */
+  judge?(text: string, isFinished?: boolean): Promise<Judgement>;
   /** Frees what `open` took. Idempotent. */
   close(): void;
+}
+
+export interface Judgement {
+  readonly reward: number;
+  /** Raw scores of the parts by their names; empty for a reward that has none. */
+  readonly parts: Readonly<Record<string, number>>;
+}
+
+/** The reward of a text with what it was made of. */
+export async function judgementOf(
+  session: RewardSession,
+  text: string,
+  isFinished = true,
+): Promise<Judgement> {
+  if (session.judge) return session.judge(text, isFinished);
+  return { reward: await session.score(text, isFinished), parts: {} };
 }
 
 /** A reward that judges each step of an answer, of an unfinished one too: every prefix of whole steps is judged alike. */
@@ -81,8 +102,11 @@ export function defineReward<O extends TObject>(kind: RewardKind<O>): RewardKind
 
 /** What a reward may be made of. */
 export interface RewardWorld {
-  /** @throws GatewayError reward_not_found, config_invalid when it would be made of itself */
-  readonly reward: (id: string) => Reward;
+  /**
+   * One by its id, or by its kind and options; for a request only kinds that are inline.
+   * @throws GatewayError reward_not_found, invalid_request, config_invalid when it would be made of itself
+   */
+  readonly reward: (asked: string | RewardSpec) => Reward;
   /** A served policy, as a judge or for its likelihoods. @throws GatewayError model_not_found */
   readonly speaker: (id: string) => Speaker;
   readonly clock: Clock;
@@ -98,6 +122,8 @@ export interface Speaker {
     sampling: { readonly maxTokens: number; readonly temperature: number; readonly seed: number },
     signal: AbortSignal,
   ): Promise<string>;
+  /** How many tokens it reads an answer as, its end of turn not counted. */
+  countTokens(answer: string): number;
   /** log π of each token of an answer, and of its end of turn unless it is unfinished. Nats. */
   logprobs(
     messages: readonly TemplateMessage[],

@@ -1,9 +1,19 @@
 /** Every kind of reward that is made by options. Configuration, requests, documentation and the shared tests read this list. */
 import { GatewayError } from "../base/errors.ts";
+import { calibrated } from "./calibrated.ts";
 import type { RewardKind } from "./define.ts";
+import { ensemble } from "./ensemble.ts";
+import { implicit } from "./implicit.ts";
 import { length } from "./length.ts";
+import { lengthControlled } from "./length-controlled.ts";
 
-export const rewardKinds: readonly RewardKind[] = [length];
+export const rewardKinds: readonly RewardKind[] = [
+  length,
+  ensemble,
+  calibrated,
+  lengthControlled,
+  implicit,
+];
 
 /** @throws GatewayError invalid_request with the param `<where>.kind` */
 export function rewardKindNamed(name: string, where: string): RewardKind {
