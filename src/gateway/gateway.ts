@@ -10,7 +10,7 @@ import type { Adapters } from "../registry/adapters.ts";
 import type { Registry } from "../registry/registry.ts";
 import { type ChatMessage, charging, type Policy } from "../registry/types.ts";
 import { isProcessReward, judgementOf, type Reward } from "../rewards/define.ts";
-import { disagreementOf } from "../rewards/disagreement.ts";
+import { disagreementOf, warningsOf } from "../rewards/disagreement.ts";
 import type { Store } from "../store/store.ts";
 import { Budget } from "../strategies/budget.ts";
 import type { Models, ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
@@ -120,7 +120,7 @@ async function* search(
   finished: ScoredCandidate[],
 ): AsyncGenerator<AnswerEvent, StrategyResult, void> {
   const rewardPrompt = { messages: rewardMessages, user };
-  const input = { ...plan, rewardPrompt, choices, signal, user };
+  const input = { ...plan, rewardPrompt, choices, signal };
   let result: StrategyResult | null = null;
   for await (const event of strategy.run(input, options)) {
     assert(result === null, `${strategy.name} went on after "done"`);
@@ -160,7 +160,7 @@ function answerOf(
       ...(disagreement && { disagreement }),
       cost: { tokens, rewardCalls, ms },
       stopped,
-      warnings,
+      warnings: disagreement === null ? warnings : [...warnings, ...warningsOf(disagreement)],
       work,
       revision: { policy: policy.revision, reward: reward?.revision ?? null },
       seed: sampling.seed,

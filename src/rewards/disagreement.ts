@@ -40,6 +40,15 @@ export function disagreementOf(
   };
 }
 
+/** What a reader of the answer should know: two parts order the candidates the other way round rather than alike. */
+export function warningsOf({ correlation, dissenting }: Disagreement): string[] {
+  if (correlation === null || correlation >= 0) return [];
+  const others = dissenting.length === 0 ? "" : `; ${dissenting.join(", ")} would have chosen another`;
+  return [
+    `parts of the reward contradict each other (rank correlation ${correlation.toFixed(2)})${others}`,
+  ];
+}
+
 /** The parts themselves, without those that they are made of. */
 function topNames(scores: Readonly<Record<string, number>>): string[] {
   const names = Object.keys(scores);

@@ -26,20 +26,20 @@ export const implicit = defineReward({
     beta: Type.Number({ exclusiveMinimum: 0, default: 0.1, description: "of its training" }),
     normalise: Type.Enum(["none", "tokens"], { default: "none" }),
   }),
-  create(id, options, { speaker }) {
+  create(id, options, world) {
     const { beta, normalise } = options;
     if (options.policy === options.reference) {
       const problem = "is the policy itself, so that every answer would have the reward 0";
       throw new GatewayError("invalid_request", { param: "alignment.reward.reference", problem });
     }
-    const [policy, reference] = [speaker(options.policy), speaker(options.reference)];
+    const [policy, reference] = [world.speaker(options.policy), world.speaker(options.reference)];
     return {
       id,
       revision: revisionOf("implicit", options, policy.revision, reference.revision),
       acceptsPrefixes: true,
       open({ messages }, signal) {
-        const logprobs = ({ logprobs: of }: Speaker, text: string, isFinished: boolean) =>
-          of(messages, text, { isFinished, signal });
+        const logprobs = (speaker: Speaker, text: string, isFinished: boolean) =>
+          speaker.logprobs(messages, text, { isFinished, signal });
         return {
           async score(text, isFinished = true) {
             const [ours, theirs] = await Promise.all([

@@ -115,9 +115,9 @@ function regression(
 }
 
 /** How lengths are counted, and by whose revision. */
-function measureOf({ unit, policy }: Pick<Options, "unit" | "policy">, { speaker }: RewardWorld) {
+function measureOf({ unit, policy }: Pick<Options, "unit" | "policy">, world: RewardWorld) {
   if (unit !== "tokens") return { lengthOf: counts[unit], by: null };
-  const reader = speaker(required(policy, "policy", "to count tokens"));
+  const reader = world.speaker(required(policy, "policy", "to count tokens"));
   return { lengthOf: (text: string) => reader.countTokens(text), by: reader.revision };
 }
 
