@@ -70,6 +70,11 @@ export const errorTable = {
     param: () => "name",
     text: (p) => `The adapter '${p.adapter}' is loaded already. Unload it first to load it anew.`,
   }),
+  policy_changed: entry<{ policy: string }>({
+    status: 409,
+    text: (p) =>
+      `The model '${p.policy}' has other weights now than when the reward that uses it was made. Load the former ones, or restart the server.`,
+  }),
   strategy_not_found: entry<{ strategy: string; known: readonly string[] }>({
     status: 400,
     param: () => "alignment.strategy",
