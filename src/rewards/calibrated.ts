@@ -71,7 +71,7 @@ const readBy: Readonly<Record<Options["method"], readonly string[]>> = {
 export const calibrated = defineReward({
   name: "calibrated",
   description: "Puts another reward on a scale that can be compared between models or prompts.",
-  isInline: false, // reads a file
+  isInline: false, // reads a file, or draws answers of its own, which no budget counts
   options,
   create(id, given, world) {
     refuseUnread(given);

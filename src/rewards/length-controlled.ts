@@ -33,7 +33,7 @@ type Options = Static<typeof options>;
 export const lengthControlled = defineReward({
   name: "length-controlled",
   description: "Takes away what another reward gives for length alone.",
-  isInline: true,
+  isInline: false, // may draw answers of its own, which no budget counts
   options,
   create(id, given, world) {
     const { reference, slope, typical } = given;
