@@ -39,14 +39,20 @@ export async function prefixCommand(options: OptionValues): Promise<void> {
   console.log(json ? JSON.stringify(evaluation) : table(evaluation));
 }
 
-function rewardsOf({ policies, reward }: Models, configured: Parameters<typeof createRewards>[0]["configured"]) {
+function rewardsOf(
+  { policies, reward }: Models,
+  configured: Parameters<typeof createRewards>[0]["configured"],
+) {
   return createRewards({
     loaded: [reward],
     configured,
     speaker(id) {
       const policy = policies.find((each) => each.id === id);
       if (policy) return createSpeaker(policy);
-      throw new GatewayError("model_not_found", { model: id, known: policies.map((each) => each.id) });
+      throw new GatewayError("model_not_found", {
+        model: id,
+        known: policies.map((each) => each.id),
+      });
     },
     clock: systemClock,
   });
@@ -56,13 +62,13 @@ function table({ reward, promptsPerDomain, n, rows }: PrefixEvaluation): string 
   return [
     `${reward}: ${promptsPerDomain} held-out prompts of each domain × ${n} answers`,
     "",
-    "| domain | of the answer | rank correlation with the whole's reward | best prefix becomes best answer | by chance | prompts left out |",
-    "| --- | --- | --- | --- | --- | --- |",
+    "| domain | cut | tokens kept | rank correlation with the whole's reward | best prefix becomes best answer | by chance | prompts left out |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
     ...rows.map(rowText),
   ].join("\n");
 }
 
-function rowText({ domain, share, fidelity, promptsWithoutOrder }: PrefixRow): string {
+function rowText({ domain, cut, share, fidelity, promptsWithoutOrder }: PrefixRow): string {
   const plain = ({ estimate, low, high }: Interval) =>
     `${estimate.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`;
   const percent = ({ estimate, low, high }: Interval) =>
@@ -71,5 +77,5 @@ function rowText({ domain, share, fidelity, promptsWithoutOrder }: PrefixRow): s
     fidelity === null
       ? ["-", "-", "-"]
       : [plain(fidelity.correlation), percent(fidelity.agreement), percent(fidelity.chance)];
-  return `| ${[domain, `${100 * share} %`, ...cells, promptsWithoutOrder].join(" | ")} |`;
+  return `| ${[domain, cut, `${100 * share} %`, ...cells, promptsWithoutOrder].join(" | ")} |`;
 }

@@ -70,9 +70,17 @@ export function createMetrics() {
 /** What the engines count, set before every scrape. */
 function engineGauges(gauge: ReturnType<typeof declarations>["gauge"]) {
   return {
-    queueSequences: gauge("queue_waiting_sequences", "Sequences waiting for the engines, of all policies."),
-    runningSequences: gauge("running_sequences", "Sequences in the engines' batches, of all policies."),
-    kvSlots: gauge("kv_slots", "Slots of the key-value caches of all policies, by state.", ["state"]),
+    queueSequences: gauge(
+      "queue_waiting_sequences",
+      "Sequences waiting for the engines, of all policies.",
+    ),
+    runningSequences: gauge(
+      "running_sequences",
+      "Sequences in the engines' batches, of all policies.",
+    ),
+    kvSlots: gauge("kv_slots", "Slots of the key-value caches of all policies, by state.", [
+      "state",
+    ]),
     preemptions: gauge("preemptions", "Sequences that had to give way to others so far."),
     draftTokens: gauge(
       "draft_tokens",

@@ -71,7 +71,9 @@ function candidateRecord(
     rewards:
       rewardId === null
         ? {}
-        : Object.fromEntries(asParts(rewardId, { reward: reward ?? Number.NaN, parts: rewardParts })),
+        : Object.fromEntries(
+            asParts(rewardId, { reward: reward ?? Number.NaN, parts: rewardParts }),
+          ),
     chosen,
   };
 }

@@ -1,14 +1,18 @@
 /**
  * Prefix fidelity of a reward: whether its numbers for unfinished answers say which finished one will be good, which is
- * what a search that guides or cuts by prefixes relies on. For each held-out prompt n answers are drawn, each is cut at
- * shares of its tokens, and what the reward says of the cuts is compared with what it says of the whole answers.
- * Only order within a prompt counts: a search compares nothing else.
+ * what a search that guides or cuts by prefixes relies on. For each held-out prompt n answers are drawn and cut, and what
+ * the reward says of the cuts is compared with what it says of the whole answers. Only order within a prompt counts: a
+ * search compares nothing else.
+ *
+ * Cuts are of two kinds. "same": all answers after as many tokens, a share of their median length, as a search sees them,
+ * which knows no answer's end; those that have ended by then are whole. "own": each at that share of its own tokens,
+ * which compares short answers with long ones at the same place in their course, if they have the same course.
  */
 import { splitSeed } from "../base/random.ts";
 import { bootstrapInterval, type Interval, rankCorrelation } from "../base/statistics.ts";
 import { type CorpusPrompt, type Domain, prompts } from "../corpus/index.ts";
 import type { Candidate, Policy } from "../registry/types.ts";
-import type { Reward } from "../rewards/define.ts";
+import type { Reward, RewardSession } from "../rewards/define.ts";
 
 export interface PrefixEvaluationOptions {
   readonly policy: Policy;
@@ -22,7 +26,10 @@ export interface PrefixEvaluationOptions {
 }
 
 /** Of each answer's tokens. */
-export const SHARES = [0.25, 0.5, 0.75] as const;
+const SHARES = [0.25, 0.5, 0.75] as const;
+const cutKinds = ["same", "own"] as const;
+type CutKind = (typeof cutKinds)[number];
+const cuts = cutKinds.flatMap((kind) => SHARES.map((share) => ({ kind, share })));
 const domains: readonly Domain[] = ["arithmetic", "support"];
 const MAX_TOKENS = 160;
 const PROMPTS_AT_ONCE = 8;
@@ -38,6 +45,7 @@ export interface PrefixEvaluation {
 /** Means over prompts; intervals are 95 %, by resampling prompts. */
 export interface PrefixRow {
   readonly domain: Domain;
+  readonly cut: CutKind;
   readonly share: number;
   /** Null: no prompt says anything. */
   readonly fidelity: PrefixFidelity | null;
@@ -58,7 +66,7 @@ export interface PrefixFidelity {
 interface Judged {
   /** [n] */
   readonly whole: readonly number[];
-  /** [shares][n] */
+  /** [cuts][n] */
   readonly prefixes: readonly (readonly number[])[];
 }
 
@@ -75,7 +83,9 @@ export async function evaluatePrefix(options: PrefixEvaluationOptions): Promise<
       options.onProgress(++done, total);
       return one;
     });
-    rows.push(...SHARES.map((share, at) => rowOf(judged, { domain, share, at })));
+    rows.push(
+      ...cuts.map(({ kind, share }, at) => ({ domain, cut: kind, share, ...measure(judged, at) })),
+    );
   }
   return { policy: policy.id, reward: reward.id, promptsPerDomain, n, rows };
 }
@@ -91,13 +101,21 @@ async function judge(
   const candidates = await policy.generate(prompt, n, sampling, { signal });
   const session = reward.open({ messages }, signal);
   try {
-    const scored = (text: string, isFinished: boolean) => session.score(text, isFinished);
-    const whole = await Promise.all(
-      candidates.map(({ text, finishReason }) => scored(text, finishReason === "stop")),
-    );
+    const scored = scoring(session);
+    const wholeOf = ({ text, finishReason }: Candidate) => scored(text, finishReason === "stop");
+    const whole = await Promise.all(candidates.map(wholeOf));
+    const lengths = candidates.map(({ tokens }) => tokens.length);
     const prefixes = await Promise.all(
-      SHARES.map((share) =>
-        Promise.all(candidates.map((each) => scored(cutAt(policy, each, share), false))),
+      cuts.map(({ kind, share }) =>
+        Promise.all(
+          candidates.map((each) => {
+            const of = kind === "own" ? each.tokens.length : medianOf(lengths);
+            const kept = Math.max(1, Math.round(share * of));
+            return kind === "own" || kept < each.tokens.length
+              ? scored(textOf(policy, each, kept), false)
+              : wholeOf(each);
+          }),
+        ),
       ),
     );
     return { whole, prefixes };
@@ -106,24 +124,32 @@ async function judge(
   }
 }
 
-/** The text of the first tokens, one at least; a character that is cut in two is left out. */
-function cutAt(policy: Policy, { tokens }: Candidate, share: number): string {
+/** What the session says; of one text only once, since sampled answers often are the same. */
+function scoring(session: RewardSession) {
+  const asked = new Map<string, Promise<number>>();
+  return (text: string, isFinished: boolean): Promise<number> => {
+    const key = `${isFinished} ${text}`;
+    const score = asked.get(key) ?? session.score(text, isFinished);
+    asked.set(key, score);
+    return score;
+  };
+}
+
+/** Of the first tokens; a character that is cut in two is left out. */
+function textOf(policy: Policy, { tokens }: Candidate, kept: number): string {
   const transcript = policy.transcribe([], () => undefined);
-  for (const token of tokens.slice(0, Math.max(1, Math.round(share * tokens.length)))) {
-    transcript.push(token);
-  }
+  for (const token of tokens.slice(0, kept)) transcript.push(token);
   return transcript.text;
 }
 
-function rowOf(
-  judged: readonly Judged[],
-  { domain, share, at }: { domain: Domain; share: number; at: number },
-): PrefixRow {
+/** The upper one of an even number. */
+const medianOf = (values: readonly number[]) =>
+  values.toSorted((a, b) => a - b)[values.length >> 1]!;
+
+function measure(judged: readonly Judged[], at: number) {
   const pairs = judged.map(({ whole, prefixes }) => ({ whole, prefix: prefixes[at]! }));
   const ordered = pairs.filter(({ whole, prefix }) => hasOrder(whole) && hasOrder(prefix));
   return {
-    domain,
-    share,
     fidelity: ordered.length === 0 ? null : fidelityOf(ordered),
     promptsWithoutOrder: pairs.length - ordered.length,
   };

@@ -146,7 +146,10 @@ function fittedLogistic(outcomes: readonly Outcome[]) {
   }
   const fitted = fitLogistic(outcomes);
   if (fitted.slope > 0) return fitted;
-  throw wrong("file", "its higher scores have the lower values, and a calibration does not turn a reward round");
+  throw wrong(
+    "file",
+    "its higher scores have the lower values, and a calibration does not turn a reward round",
+  );
 }
 
 function againstReference(
@@ -165,7 +168,9 @@ function againstReference(
       const answers = referenceAnswers(reference, speaker, { base: session, prompt, signal });
       const rescore = async (reward: number) => {
         const rewards = (await answers.all()).map((answer) => answer.reward);
-        return given.method === "rank" ? rankAmong(rewards, reward, id) : zScore(rewards, reward, id);
+        return given.method === "rank"
+          ? rankAmong(rewards, reward, id)
+          : zScore(rewards, reward, id);
       };
       const close = () => {
         answers.stop();

@@ -45,7 +45,11 @@ export function fitIsotonic(outcomes: readonly Outcome[]): Knot[] {
   for (const [score, values] of byScore(outcomes)) {
     const sum = values.reduce((total, value) => total + value, 0);
     let level: Level = { from: score, to: score, sum, count: values.length };
-    for (let below = levels.at(-1); below && meanOf(below) >= meanOf(level); below = levels.at(-1)) {
+    for (
+      let below = levels.at(-1);
+      below && meanOf(below) >= meanOf(level);
+      below = levels.at(-1)
+    ) {
       levels.pop();
       level = {
         from: below.from,
@@ -59,7 +63,12 @@ export function fitIsotonic(outcomes: readonly Outcome[]): Knot[] {
   return levels.flatMap((level): Knot[] => {
     const { from, to } = level;
     const mean = meanOf(level);
-    return from === to ? [[from, mean]] : [[from, mean], [to, mean]];
+    return from === to
+      ? [[from, mean]]
+      : [
+          [from, mean],
+          [to, mean],
+        ];
   });
 }
 
@@ -147,7 +156,7 @@ function newton(points: readonly Point[], { slope, intercept }: Logistic) {
   };
 }
 
-/** The first of the step, its half, its quarter, … that is less unlikely. */
+/** The first of the step, its half, its quarter, … that is not more unlikely; near the optimum rounding hides the gain. */
 function descended(points: readonly Point[], at: Logistic, direction: Logistic): Logistic | null {
   const before = unlikelihood(points, at);
   for (let size = 1; size > 1e-10; size /= 2) {
@@ -155,7 +164,7 @@ function descended(points: readonly Point[], at: Logistic, direction: Logistic):
       slope: at.slope + size * direction.slope,
       intercept: at.intercept + size * direction.intercept,
     };
-    if (unlikelihood(points, next) < before) return next;
+    if (unlikelihood(points, next) <= before) return next;
   }
   return null;
 }

@@ -43,7 +43,8 @@ export function disagreementOf(
 /** What a reader of the answer should know: two parts order the candidates the other way round rather than alike. */
 export function warningsOf({ correlation, dissenting }: Disagreement): string[] {
   if (correlation === null || correlation >= 0) return [];
-  const others = dissenting.length === 0 ? "" : `; ${dissenting.join(", ")} would have chosen another`;
+  const others =
+    dissenting.length === 0 ? "" : `; ${dissenting.join(", ")} would have chosen another`;
   return [
     `parts of the reward contradict each other (rank correlation ${correlation.toFixed(2)})${others}`,
   ];

@@ -78,7 +78,8 @@ interface Part {
 
 export const ensemble = defineReward({
   name: "ensemble",
-  description: "Combines several rewards: mean, median, min, soft-min, or their mean less a spread.",
+  description:
+    "Combines several rewards: mean, median, min, soft-min, or their mean less a spread.",
   isInline: true,
   options,
   create(id, given, world) {
@@ -151,7 +152,11 @@ function checkWeights({ combine: way }: Options, parts: readonly Part[], where: 
   }
 }
 
-function weighedFor({ user = null }: RewardPrompt, parts: readonly Part[], given: Options): readonly Part[] {
+function weighedFor(
+  { user = null }: RewardPrompt,
+  parts: readonly Part[],
+  given: Options,
+): readonly Part[] {
   const { weightsByUser = {} } = given;
   if (user === null || !Object.hasOwn(weightsByUser, user)) return parts;
   return reweighed(parts, weightsByUser[user]!, user);
@@ -182,7 +187,11 @@ function openParts(
       parts: Object.fromEntries(judgements.flatMap((one, k) => asParts(parts[k]!.id, one))),
     };
   };
-  return { judge, score: async (text, isFinished) => (await judge(text, isFinished)).reward, close };
+  return {
+    judge,
+    score: async (text, isFinished) => (await judge(text, isFinished)).reward,
+    close,
+  };
 }
 
 /** The scores that count. @throws GatewayError reward_part_missing */

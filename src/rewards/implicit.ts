@@ -18,7 +18,8 @@ import { revisionOf } from "./rule.ts";
 
 export const implicit = defineReward({
   name: "implicit",
-  description: "How much likelier a policy finds an answer than its reference does, as DPO's reward.",
+  description:
+    "How much likelier a policy finds an answer than its reference does, as DPO's reward.",
   isInline: true,
   options: Type.Object({
     policy: Type.String({ minLength: 1, description: "id of the aligned policy or adapter" }),

@@ -43,10 +43,8 @@ export const lengthControlled = defineReward({
     if (reference !== undefined && typical !== undefined) {
       throw wrong("typical", "the reference says it; leave one of them out");
     }
-    const base = world.reward(given.reward);
-    return reference === undefined
-      ? withSlope(id, given, { base, world })
-      : fitted(id, given, { base, world });
+    const parts = { base: world.reward(given.reward), world };
+    return reference === undefined ? withSlope(id, given, parts) : fitted(id, given, parts);
   },
 });
 
@@ -122,7 +120,7 @@ function measureOf({ unit, policy }: Pick<Options, "unit" | "policy">, world: Re
 }
 
 const counts = {
-  characters: (text: string) => [...text].length,
+  characters: (text: string) => Array.from(text).length,
   words: (text: string) => text.split(/\s+/).filter(Boolean).length,
 } as const;
 

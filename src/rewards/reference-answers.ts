@@ -41,11 +41,7 @@ export interface ReferenceAnswers {
 export function referenceAnswers(
   { n, maxTokens, temperature, seed }: ReferenceSettings,
   speaker: Speaker,
-  {
-    base,
-    prompt,
-    signal,
-  }: { base: RewardSession; prompt: RewardPrompt; signal: AbortSignal },
+  { base, prompt, signal }: { base: RewardSession; prompt: RewardPrompt; signal: AbortSignal },
 ): ReferenceAnswers {
   const stopping = new AbortController();
   const either = AbortSignal.any([signal, stopping.signal]);

@@ -33,14 +33,10 @@ function byFirstLetter(signUnfinished: number): Reward {
 describe("prefix fidelity", () => {
   test("is 1 of a reward that knows the end from the beginning", async () => {
     const { rows } = await evaluate(byFirstLetter(1));
-    expect(rows.map(({ domain, share }) => [domain, share])).toEqual([
-      ["arithmetic", 0.25],
-      ["arithmetic", 0.5],
-      ["arithmetic", 0.75],
-      ["support", 0.25],
-      ["support", 0.5],
-      ["support", 0.75],
-    ]);
+    const kinds = ["arithmetic", "support"].flatMap((domain) =>
+      ["same", "own"].flatMap((cut) => [0.25, 0.5, 0.75].map((share) => ({ domain, cut, share }))),
+    );
+    expect(rows.map(({ domain, cut, share }) => ({ domain, cut, share }))).toEqual(kinds);
     for (const { fidelity } of rows) {
       expect(fidelity!.correlation.low).toBeCloseTo(1, 12);
       expect(fidelity!.agreement).toEqual({ estimate: 1, low: 1, high: 1 });
@@ -50,9 +46,13 @@ describe("prefix fidelity", () => {
 
   test("is −1 of one that turns round at the end: prefixes are asked for as unfinished", async () => {
     const { rows } = await evaluate(byFirstLetter(-1));
-    for (const { fidelity } of rows) {
-      expect(fidelity!.correlation.high).toBeCloseTo(-1, 12);
-      expect(fidelity!.agreement.estimate).toBe(0);
+    for (const { cut, fidelity } of rows) {
+      if (cut === "own") {
+        expect(fidelity!.correlation.high).toBeCloseTo(-1, 12);
+        expect(fidelity!.agreement.estimate).toBe(0);
+      } else {
+        expect(fidelity!.correlation.estimate).toBeGreaterThan(-1); // answers that have ended are whole
+      }
     }
   });
 
@@ -67,7 +67,10 @@ describe("prefix fidelity", () => {
     const { agreement, chance } = fidelityOf([{ prefix: [3, 3, 1], whole: [1, 2, 0] }]);
     expect(agreement.estimate).toBe(0.5);
     expect(chance.estimate).toBeCloseTo(1 / 3, 12);
-    expect(fidelityOf([{ prefix: [1, 2, 3], whole: [5, 5, 1] }]).chance.estimate).toBeCloseTo(2 / 3, 12);
+    expect(fidelityOf([{ prefix: [1, 2, 3], whole: [5, 5, 1] }]).chance.estimate).toBeCloseTo(
+      2 / 3,
+      12,
+    );
   });
 
   test("is the mean over prompts", () => {

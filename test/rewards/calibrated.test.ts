@@ -24,7 +24,9 @@ function fileOf(name: string, outcomes: readonly (readonly [number, number])[]):
 
 describe("a curve", () => {
   test("is a line, by offset and scale", async () => {
-    expect(await scoresOf(made({ method: "linear", offset: 2, scale: 2 }), ["aaaaa"])).toEqual([1.5]);
+    expect(await scoresOf(made({ method: "linear", offset: 2, scale: 2 }), ["aaaaa"])).toEqual([
+      1.5,
+    ]);
   });
 
   test("is a logistic one, by slope and intercept", async () => {
@@ -48,12 +50,29 @@ describe("a curve", () => {
   });
 
   test("is fitted to a file", async () => {
-    const line = fileOf("line.jsonl", [[1, 0], [3, 0]]); // mean 2, deviation 1
+    const line = fileOf("line.jsonl", [
+      [1, 0],
+      [3, 0],
+    ]); // mean 2, deviation 1
     expect(await scoresOf(made({ method: "linear", file: line }), ["aaaa"])).toEqual([2]);
-    const steps = fileOf("steps.jsonl", [[1, 0], [2, 1], [3, 0], [4, 1]]);
+    const steps = fileOf("steps.jsonl", [
+      [1, 0],
+      [2, 1],
+      [3, 0],
+      [4, 1],
+    ]);
     const reward = made({ method: "isotonic", file: steps });
     expect(await scoresOf(reward, ["a", "aa", "aaa", "aaaa"])).toEqual([0, 0.5, 0.5, 1]);
-    const odds = fileOf("odds.jsonl", [[0, 1], [0, 0], [0, 0], [0, 0], [1, 0], [1, 1], [1, 1], [1, 1]]);
+    const odds = fileOf("odds.jsonl", [
+      [0, 1],
+      [0, 0],
+      [0, 0],
+      [0, 0],
+      [1, 0],
+      [1, 1],
+      [1, 1],
+      [1, 1],
+    ]);
     const [none, one] = await scoresOf(made({ method: "logistic", file: odds }), ["", "a"]);
     expect(none).toBeCloseTo(1 / 3, 9);
     expect(one).toBeCloseTo(2 / 3, 9);
@@ -61,18 +80,52 @@ describe("a curve", () => {
 
   test("has a revision that the file decides", () => {
     const revision = (values: readonly [number, number]) =>
-      made({ method: "linear", file: fileOf("same.jsonl", [[values[0], 0], [values[1], 0]]) }).revision;
+      made({
+        method: "linear",
+        file: fileOf("same.jsonl", [
+          [values[0], 0],
+          [values[1], 0],
+        ]),
+      }).revision;
     expect(revision([1, 3])).toBe(revision([1, 3]));
     expect(revision([1, 3])).not.toBe(revision([1, 5]));
   });
 
   test.each<[string, Readonly<Record<string, unknown>>, RegExp]>([
-    ["one that falls", { method: "isotonic", knots: [[0, 1], [1, 0]] }, /must rise/],
-    ["knots out of order", { method: "isotonic", knots: [[1, 0], [0, 1]] }, /must rise/],
+    [
+      "one that falls",
+      {
+        method: "isotonic",
+        knots: [
+          [0, 1],
+          [1, 0],
+        ],
+      },
+      /must rise/,
+    ],
+    [
+      "knots out of order",
+      {
+        method: "isotonic",
+        knots: [
+          [1, 0],
+          [0, 1],
+        ],
+      },
+      /must rise/,
+    ],
     ["a scale of 0", { method: "linear", scale: 0 }, /'reward\.scale'/],
     ["a line without scale", { method: "linear", offset: 1 }, /scale'.*unless a file/],
-    ["an option of another method", { method: "linear", scale: 1, slope: 1 }, /slope'.*does not read it/],
-    ["a file that is not there", { method: "linear", file: join(folder, "none") }, /cannot be read/],
+    [
+      "an option of another method",
+      { method: "linear", scale: 1, slope: 1 },
+      /slope'.*does not read it/,
+    ],
+    [
+      "a file that is not there",
+      { method: "linear", file: join(folder, "none") },
+      /cannot be read/,
+    ],
   ])("is refused: %s", (_, options, message) => {
     expect(() => made(options)).toThrow(message);
   });

@@ -80,11 +80,8 @@ describe("an ensemble", () => {
   test("accepts prefixes where every part that counts does", () => {
     const whole = { ...cannedReward(() => 1, "whole"), acceptsPrefixes: false };
     const accepts = (weight: number) =>
-      makeReward(
-        ensemble,
-        { parts: ["a", { reward: "whole", weight }] },
-        { rewards: [a, whole] },
-      ).acceptsPrefixes;
+      makeReward(ensemble, { parts: ["a", { reward: "whole", weight }] }, { rewards: [a, whole] })
+        .acceptsPrefixes;
     expect(accepts(1)).toBe(false);
     expect(accepts(0)).toBe(true);
   });
@@ -108,12 +105,37 @@ describe("an ensemble", () => {
   test.each<[string, Readonly<Record<string, unknown>>, RegExp]>([
     ["no part", { parts: [] }, /'reward\.parts'/],
     ["weights of 0 alone", { parts: weighted({ a: 0 }) }, /every weight is 0/],
-    ["a user's weights of 0 alone", { parts: ["a"], weightsByUser: { ann: { a: 0 } } }, /weightsByUser\.ann.*every weight is 0/],
-    ["a user's weight of no part", { parts: ["a"], weightsByUser: { ann: { c: 1 } } }, /weightsByUser\.ann\.c/],
+    [
+      "a user's weights of 0 alone",
+      { parts: ["a"], weightsByUser: { ann: { a: 0 } } },
+      /weightsByUser\.ann.*every weight is 0/,
+    ],
+    [
+      "a user's weight of no part",
+      { parts: ["a"], weightsByUser: { ann: { c: 1 } } },
+      /weightsByUser\.ann\.c/,
+    ],
     ["a negative weight of a mean", { parts: weighted({ a: 2, b: -1 }) }, /not negative/],
-    ["a weight of a median", { combine: "median", parts: weighted({ a: 2, b: 1 }) }, /median knows only/],
-    ["a name given twice", { parts: [{ reward: "a", id: "p" }, { reward: "b", id: "p" }] }, /'p' is given twice/],
-    ["a sum that leaves terms out", { parts: ["a", "b"], combine: "sum", missing: "ignore" }, /missing/],
+    [
+      "a weight of a median",
+      { combine: "median", parts: weighted({ a: 2, b: 1 }) },
+      /median knows only/,
+    ],
+    [
+      "a name given twice",
+      {
+        parts: [
+          { reward: "a", id: "p" },
+          { reward: "b", id: "p" },
+        ],
+      },
+      /'p' is given twice/,
+    ],
+    [
+      "a sum that leaves terms out",
+      { parts: ["a", "b"], combine: "sum", missing: "ignore" },
+      /missing/,
+    ],
   ])("refuses %s", (_, options, message) => {
     expect(() => made(options)).toThrow(message);
   });

@@ -25,7 +25,11 @@ const world = {
   clock: systemClock,
 };
 const made = (options: Readonly<Record<string, unknown>>) =>
-  implicit.create("mine", compileOptions(implicit, "reward")({ policy: "policy", ...options }), world);
+  implicit.create(
+    "mine",
+    compileOptions(implicit, "reward")({ policy: "policy", ...options }),
+    world,
+  );
 
 describe("the implicit reward", () => {
   test("of ab is β·ln(0.4 · 0.5 · 0.4 · 4³), its end included", async () => {
@@ -48,21 +52,24 @@ describe("the implicit reward", () => {
     session.close();
   });
 
-  test.each(["tempered", "even"])("turns the reference %s into the policy: Σ π_ref·exp(r/β) = 1, and each term is π", async (reference) => {
-    const beta = 0.5;
-    const session = open(made({ reference, beta }));
-    const probabilityOf = (tokens: readonly number[]) =>
-      tokens.reduce((product, id, t) => product * law(tokens.slice(0, t)).get(id)!, 1);
-    let total = 0;
-    for (const { tokens, probability } of listCompletions(laws[reference]!, end, 4)) {
-      const reward = await session.score(tokenizer.decode(tokens), tokens.at(-1) === end);
-      const tilted = probability * Math.exp(reward / beta);
-      expect(tilted).toBeCloseTo(probabilityOf(tokens), 6);
-      total += tilted;
-    }
-    expect(total).toBeCloseTo(1, 5);
-    session.close();
-  });
+  test.each(["tempered", "even"])(
+    "turns the reference %s into the policy: Σ π_ref·exp(r/β) = 1, and each term is π",
+    async (reference) => {
+      const beta = 0.5;
+      const session = open(made({ reference, beta }));
+      const probabilityOf = (tokens: readonly number[]) =>
+        tokens.reduce((product, id, t) => product * law(tokens.slice(0, t)).get(id)!, 1);
+      let total = 0;
+      for (const { tokens, probability } of listCompletions(laws[reference]!, end, 4)) {
+        const reward = await session.score(tokenizer.decode(tokens), tokens.at(-1) === end);
+        const tilted = probability * Math.exp(reward / beta);
+        expect(tilted).toBeCloseTo(probabilityOf(tokens), 6);
+        total += tilted;
+      }
+      expect(total).toBeCloseTo(1, 5);
+      session.close();
+    },
+  );
 
   test("accepts prefixes, and refuses a reference that is the policy", () => {
     expect(made({ reference: "even" }).acceptsPrefixes).toBe(true);

@@ -26,7 +26,7 @@ export function cannedSpeaker(answers: readonly string[], id = "policy"): Canned
         signal.addEventListener("abort", () => reject(signal.reason as Error)); // an AbortError
       });
     },
-    countTokens: (answer) => [...answer].length,
-    logprobs: async (_messages, answer) => new Float32Array([...answer].length).fill(-1),
+    countTokens: (answer) => Array.from(answer).length,
+    logprobs: async (_messages, answer) => new Float32Array(Array.from(answer).length).fill(-1),
   };
 }
