@@ -123,7 +123,7 @@ export function rankCorrelation(a: readonly number[], b: readonly number[]): num
 /** Ranks less their mean; half-integers, so that sums of them are exact. */
 function centredRanks(values: readonly number[]): number[] {
   const order = values.map((_, i) => i).sort((i, j) => values[i]! - values[j]!);
-  const ranks = new Array<number>(values.length);
+  const ranks = values.map(() => 0);
   for (let from = 0; from < order.length; ) {
     const value = values[order[from]!]!;
     let to = from;

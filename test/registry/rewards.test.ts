@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { createRewards, type RewardsParts } from "../../src/registry/rewards.ts";
+import type { RewardSpec } from "../../src/rewards/define.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 
 const world = (configured: RewardsParts["configured"] = {}) =>
@@ -55,10 +56,10 @@ describe("rewards", () => {
   });
 
   test("of a request do not nest for ever", () => {
-    const nest = (depth: number): { kind: string } =>
+    const nest = (depth: number): RewardSpec =>
       depth === 0
-        ? { kind: "length", ...{ max: 1 } }
-        : { kind: "ensemble", ...{ parts: [{ reward: nest(depth - 1) }] } };
+        ? { kind: "length", max: 1 }
+        : { kind: "ensemble", parts: [{ reward: nest(depth - 1) }] };
     expect(world().get(nest(2)).id).toBe("ensemble");
     expect(() => world().get(nest(3))).toThrow(/nest 3 deep at most/);
   });

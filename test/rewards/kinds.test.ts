@@ -52,7 +52,8 @@ const tables: Readonly<Record<string, TabularOptions>> = {
   table: { law, vocabSize: tokenizer.vocabSize },
   tempered: { law: tempered(2), vocabSize: tokenizer.vocabSize, revision: "table-2" },
 };
-const withoutKind = ({ kind: _, ...options }: RewardSpec) => options;
+const withoutKind = (spec: RewardSpec) =>
+  Object.fromEntries(Object.entries(spec).filter(([name]) => name !== "kind"));
 const { signal } = new AbortController();
 const messages = [{ role: "user", content: "What is 2 + 2?" }];
 
