@@ -50,6 +50,16 @@ export function loadConfig({ flags = {}, environment = process.env }: ConfigSour
   return deepFreeze(settings as Settings);
 }
 
+/**
+ * A secret that a setting names by its environment variable, so that no file and no log holds it.
+ * @throws GatewayError config_invalid when the variable is unset or empty.
+ */
+export function secretOf(variable: string, environment: Texts = process.env): string {
+  const secret = environment[variable]?.trim();
+  if (!secret) refuse(variable, "a reward names this variable for a key, and it is not set");
+  return secret;
+}
+
 /** What the schema cannot say: rules that join settings. */
 function contradiction(settings: Settings): Problem | null {
   const { host, apiKeys, storeUrl, keepAliveMs, stallMsMax } = settings;

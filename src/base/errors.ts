@@ -138,6 +138,26 @@ export const errorTable = {
     status: 502,
     text: (p) => `None of the ${p.n} candidates got a usable reward: ${list(p.reasons)}.`,
   }),
+  reward_source_failed: entry<{ reward: string; url: string; problem: string; remedy: string }>({
+    status: 502,
+    text: (p) => `The reward '${p.reward}' got no score from ${p.url}: ${p.problem}. ${p.remedy}`,
+  }),
+  reward_source_refused: entry<{ reward: string; url: string; status: number; reply: string }>({
+    status: 502,
+    text: (p) =>
+      `The reward '${p.reward}': ${p.url} refused a text with status ${p.status} (${p.reply}). Shorten the answer, or check the reward's options against what is served there.`,
+  }),
+  judge_unclear: entry<{ reward: string; judge: string; wanted: string; reply: string }>({
+    status: 502,
+    text: (p) =>
+      `The judge ${p.judge} of the reward '${p.reward}' gave no ${p.wanted} in its reply (${p.reply}). Raise its maxTokens, ask for less in its prompt, or choose another 'unparsable' than "error".`,
+  }),
+  reward_compares_only: entry<{ reward: string }>({
+    status: 400,
+    param: () => "alignment.reward",
+    text: (p) =>
+      `The reward '${p.reward}' compares answers with each other and scores none alone. Give it a 'reference' to compare with, or take a strategy that compares.`,
+  }),
   reward_part_missing: entry<{ reward: string; part: string }>({
     status: 502,
     text: (p) =>

@@ -129,7 +129,7 @@ function scoring(session: RewardSession) {
   const asked = new Map<string, Promise<number>>();
   return (text: string, isFinished: boolean): Promise<number> => {
     const key = `${isFinished} ${text}`;
-    const score = asked.get(key) ?? session.score(text, isFinished);
+    const score = asked.get(key) ?? session.score(text, { isFinished });
     asked.set(key, score);
     return score;
   };

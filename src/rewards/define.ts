@@ -28,13 +28,22 @@ export interface RewardSession {
   /**
    * The raw reward of one answer, unsquashed, in the source's own unit. NaN means "no judgement".
    * Rejects when the source fails; the strategy decides what that means for the candidate.
-   * @param isFinished false: the text was cut, so that its end was not chosen. Few rewards tell the two apart.
    */
-  score(text: string, isFinished?: boolean): Promise<number>;
+  score(text: string, options?: ScoreOptions): Promise<number>;
   /** What `score` gives, with the scores it was made of; only rewards made of others have it. */
-  judge?(text: string, isFinished?: boolean): Promise<Judgement>;
+  judge?(text: string, options?: ScoreOptions): Promise<Judgement>;
   /** Frees what `open` took. Idempotent. */
   close(): void;
+}
+
+export interface ScoreOptions {
+  /** False: the text was cut, so that its end was not chosen. Few rewards tell the two apart. True unless said. */
+  readonly isFinished?: boolean;
+  /**
+   * Hears, before the number comes, in a word each, how it came about where that is not the usual way; a word may
+   * come more than once.
+   */
+  readonly onFlag?: (flag: RewardFlag) => void;
 }
 
 export interface Judgement {
@@ -47,11 +56,28 @@ export interface Judgement {
 export async function judgementOf(
   session: RewardSession,
   text: string,
-  isFinished = true,
+  options: ScoreOptions = {},
 ): Promise<Judgement> {
-  if (session.judge) return session.judge(text, isFinished);
-  return { reward: await session.score(text, isFinished), parts: {} };
+  if (session.judge) return session.judge(text, options);
+  return { reward: await session.score(text, options), parts: {} };
 }
+
+/** "asked-again": a judge's first reply was unclear. "mean-logprob": no reply was clear, and this is the answer's likelihood. */
+export type RewardFlag = "asked-again" | "mean-logprob";
+
+/** A reward that says which of two answers is better. Its `score` is the preference over a fixed answer, if it has one. */
+export interface PairwiseReward extends Reward {
+  readonly comparesPairs: true;
+  open(prompt: RewardPrompt, signal: AbortSignal): ComparisonSession;
+}
+
+export interface ComparisonSession extends RewardSession {
+  /** Preference for a over b in [0, 1]: 1 is better, 0 worse, ½ a tie. */
+  compare(a: string, b: string, onFlag?: (flag: RewardFlag) => void): Promise<number>;
+}
+
+export const isPairwiseReward = (reward: Reward): reward is PairwiseReward =>
+  "comparesPairs" in reward;
 
 /** A reward that judges each step of an answer, of an unfinished one too: every prefix of whole steps is judged alike. */
 export interface ProcessReward extends Reward {

@@ -25,6 +25,7 @@ import {
   type RewardPrompt,
   type RewardSession,
   type RewardWorld,
+  type ScoreOptions,
 } from "./define.ts";
 import { asParts, nestedReward } from "./nested.ts";
 import { revisionOf } from "./rule.ts";
@@ -177,9 +178,9 @@ function openParts(
     close(); // those that did open
     throw error;
   }
-  const judge = async (text: string, isFinished?: boolean): Promise<Judgement> => {
+  const judge = async (text: string, how?: ScoreOptions): Promise<Judgement> => {
     const judgements = await Promise.all(
-      sessions.map((session) => judgementOf(session, text, isFinished)),
+      sessions.map((session) => judgementOf(session, text, how)),
     );
     const scores = judgements.map(({ reward }, k) => ({ ...parts[k]!, score: reward }));
     return {
@@ -189,7 +190,7 @@ function openParts(
   };
   return {
     judge,
-    score: async (text, isFinished) => (await judge(text, isFinished)).reward,
+    score: async (text, how) => (await judge(text, how)).reward,
     close,
   };
 }

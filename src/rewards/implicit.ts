@@ -42,7 +42,7 @@ export const implicit = defineReward({
         const logprobs = (speaker: Speaker, text: string, isFinished: boolean) =>
           speaker.logprobs(messages, text, { isFinished, signal });
         return {
-          async score(text, isFinished = true) {
+          async score(text, { isFinished = true } = {}) {
             const [ours, theirs] = await Promise.all([
               logprobs(policy, text, isFinished),
               logprobs(reference, text, isFinished),

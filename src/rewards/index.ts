@@ -4,8 +4,16 @@ import { calibrated } from "./calibrated.ts";
 import type { RewardKind } from "./define.ts";
 import { ensemble } from "./ensemble.ts";
 import { implicit } from "./implicit.ts";
+import { judge } from "./judge/judge.ts";
+import { pairwiseJudge } from "./judge/pairwise-judge.ts";
 import { length } from "./length.ts";
 import { lengthControlled } from "./length-controlled.ts";
+import { openrlhf } from "./remote/openrlhf.ts";
+import { teiPredict } from "./remote/tei-predict.ts";
+import { teiRerank } from "./remote/tei-rerank.ts";
+import { vllmClassify } from "./remote/vllm-classify.ts";
+import { vllmPooling } from "./remote/vllm-pooling.ts";
+import { vllmScore } from "./remote/vllm-score.ts";
 
 export const rewardKinds: readonly RewardKind[] = [
   length,
@@ -13,6 +21,14 @@ export const rewardKinds: readonly RewardKind[] = [
   calibrated,
   lengthControlled,
   implicit,
+  vllmPooling,
+  vllmScore,
+  vllmClassify,
+  openrlhf,
+  teiPredict,
+  teiRerank,
+  judge,
+  pairwiseJudge,
 ];
 
 /** @throws GatewayError invalid_request with the param `<where>.kind` */

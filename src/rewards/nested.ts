@@ -1,7 +1,7 @@
 /** How options name another reward: by its id, or by its kind and options. */
 import { Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
-import { type Judgement, judgementOf, type RewardSession } from "./define.ts";
+import { type Judgement, judgementOf, type RewardSession, type ScoreOptions } from "./define.ts";
 
 export const nestedReward = Type.Union(
   [
@@ -34,8 +34,8 @@ export function rescoring(
   rescore: (reward: number, text: string) => number | Promise<number>,
   close: () => void = () => base.close(),
 ): RewardSession {
-  const judge = async (text: string, isFinished?: boolean): Promise<Judgement> => {
-    const raw = await judgementOf(base, text, isFinished);
+  const judge = async (text: string, how?: ScoreOptions): Promise<Judgement> => {
+    const raw = await judgementOf(base, text, how);
     return {
       reward: await rescore(raw.reward, text),
       parts: Object.fromEntries(asParts(id, raw)),
@@ -43,7 +43,7 @@ export function rescoring(
   };
   return {
     judge,
-    score: async (text, isFinished) => (await judge(text, isFinished)).reward,
+    score: async (text, how) => (await judge(text, how)).reward,
     close,
   };
 }

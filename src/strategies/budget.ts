@@ -92,9 +92,9 @@ export class Budget {
       const session = reward.open(prompt, signal);
       const counted: RewardSession = {
         ...session,
-        score: (text, isFinished) => this.#asked(() => session.score(text, isFinished)),
+        score: (text, how) => this.#asked(() => session.score(text, how)),
         ...(session.judge && {
-          judge: (text, isFinished) => this.#asked(() => judgementOf(session, text, isFinished)),
+          judge: (text, how) => this.#asked(() => judgementOf(session, text, how)),
         }),
       };
       if (!isProcessSession(session)) return counted;

@@ -86,7 +86,7 @@ async function judge(
   if (session === null) return { ...candidate, reward: null, rewardProblem: null };
   try {
     const isFinished = candidate.finishReason === "stop";
-    const { reward, parts } = await judgementOf(session, candidate.text, isFinished);
+    const { reward, parts } = await judgementOf(session, candidate.text, { isFinished });
     const judged = { ...candidate, ...(Object.keys(parts).length > 0 && { rewardParts: parts }) };
     if (Number.isFinite(reward)) return { ...judged, reward, rewardProblem: null };
     return { ...judged, reward: null, rewardProblem: `the reward gave ${reward}` };

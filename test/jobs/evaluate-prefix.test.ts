@@ -1,7 +1,7 @@
 /** Prefix fidelity of rewards whose fidelity is known. */
 import { describe, expect, test } from "vitest";
 import { evaluatePrefix, fidelityOf } from "../../src/jobs/evaluate-prefix.ts";
-import type { Reward } from "../../src/rewards/define.ts";
+import type { Reward, ScoreOptions } from "../../src/rewards/define.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import { tabularPolicy } from "../support/tabular-policy.ts";
 
@@ -23,7 +23,7 @@ function byFirstLetter(signUnfinished: number): Reward {
     ...canned,
     open(prompt, signal) {
       const session = canned.open(prompt, signal);
-      const score = async (text: string, isFinished = true) =>
+      const score = async (text: string, { isFinished = true }: ScoreOptions = {}) =>
         (isFinished ? 1 : signUnfinished) * (await session.score(text));
       return { ...session, score };
     },

@@ -40,15 +40,15 @@ describe("the implicit reward", () => {
 
   test("of an unfinished ab is β·ln(0.4 · 0.5 · 4²)", async () => {
     const session = open(made({ reference: "even", beta: 2 }));
-    expect(await session.score("ab", false)).toBeCloseTo(2 * Math.log(3.2), 6);
-    expect(await session.score("", false)).toBe(0);
+    expect(await session.score("ab", { isFinished: false })).toBeCloseTo(2 * Math.log(3.2), 6);
+    expect(await session.score("", { isFinished: false })).toBe(0);
     session.close();
   });
 
   test("can be the mean of its tokens", async () => {
     const session = open(made({ reference: "even", beta: 1, normalise: "tokens" }));
     expect(await session.score("ab")).toBeCloseTo(Math.log(5.12) / 3, 6);
-    expect(await session.score("", false)).toBe(0);
+    expect(await session.score("", { isFinished: false })).toBe(0);
     session.close();
   });
 
@@ -61,7 +61,9 @@ describe("the implicit reward", () => {
         tokens.reduce((product, id, t) => product * law(tokens.slice(0, t)).get(id)!, 1);
       let total = 0;
       for (const { tokens, probability } of listCompletions(laws[reference]!, end, 4)) {
-        const reward = await session.score(tokenizer.decode(tokens), tokens.at(-1) === end);
+        const reward = await session.score(tokenizer.decode(tokens), {
+          isFinished: tokens.at(-1) === end,
+        });
         const tilted = probability * Math.exp(reward / beta);
         expect(tilted).toBeCloseTo(probabilityOf(tokens), 6);
         total += tilted;

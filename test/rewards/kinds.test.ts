@@ -1,13 +1,27 @@
 /** What every kind of reward promises. A kind that is not in `examples` fails here. */
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { compileOptions } from "../../src/base/options.ts";
 import { createSpeaker } from "../../src/registry/speaker.ts";
 import type { RewardKind, RewardSpec, RewardWorld } from "../../src/rewards/define.ts";
 import { rewardKindNamed, rewardKinds } from "../../src/rewards/index.ts";
 import { cannedReward } from "../support/canned-reward.ts";
+import { send, startRewardServer } from "../support/reward-server.ts";
 import { type TabularOptions, tabularGenerator } from "../support/tabular-generator.ts";
 import { law, tabularPolicy, tempered, tokenizer } from "../support/tabular-policy.ts";
+
+/** What each protocol's server says of one answer. */
+const replies: Readonly<Record<string, unknown>> = {
+  "/pooling": { data: [{ index: 0, data: [1.5] }] },
+  "/score": { data: [{ index: 0, score: 1.5 }] },
+  "/classify": { data: [{ index: 0, label: "good", probs: [1.5] }] },
+  "/get_reward": { rewards: [1.5] },
+  "/predict": [[{ score: 1.5, label: "good" }]],
+  "/rerank": [{ index: 0, score: 1.5 }],
+  "/v1/chat/completions": { choices: [{ message: { content: "Rating: [[7]]" } }] },
+  "/pairs": { choices: [{ message: { content: "Equal. [[C]]" } }] },
+};
+const { url } = await startRewardServer(({ path }) => send(replies[path]), afterAll);
 
 /** For each kind, options of two different rewards, and an answer that both have a number for. */
 const examples: Readonly<Record<string, Example>> = {
@@ -32,7 +46,20 @@ const examples: Readonly<Record<string, Example>> = {
     others: { policy: "table", reference: "tempered", normalise: "tokens" },
     answer: "abc",
   },
+  "vllm-pooling": servedAt("/pooling", { label: 0 }),
+  "vllm-score": servedAt("/score", { rawScores: false }),
+  "vllm-classify": servedAt("/classify", { rawScores: false }),
+  openrlhf: servedAt("/get_reward", { template: "{{ messages[0].content }}" }),
+  "tei-predict": servedAt("/predict", { pairs: true }),
+  "tei-rerank": servedAt("/rerank", { rawScores: false }),
+  judge: servedAt("/v1/chat/completions", { max: 7 }),
+  "pairwise-judge": servedAt("/pairs", { reference: "Five." }, { reference: "Four." }),
 };
+
+function servedAt(path: string, other: object, common: object = {}): Example {
+  const options = { url: url + path, ...common };
+  return { options, others: { ...options, ...other }, answer: "Four." };
+}
 
 interface Example {
   readonly options: Readonly<Record<string, unknown>>;

@@ -1,0 +1,78 @@
+/** What vLLM's routes share: how a conversation is sent, and which of a model's values is the reward. */
+import { Type } from "typebox";
+import type { TemplateMessage } from "../../text/chat-template.ts";
+import {
+  asMessages,
+  type Judged,
+  type TemplateOption,
+  templateOption,
+  textWriter,
+} from "./conversation.ts";
+import { batchMax, remoteOptions } from "./options.ts";
+import { WrongReply } from "./protocol.ts";
+
+export const vllmOptions = {
+  ...remoteOptions,
+  model: Type.Optional(
+    Type.String({ minLength: 1, description: "name it is served under; unset: the only one" }),
+  ),
+  rawScores: Type.Boolean({
+    default: true,
+    description:
+      "logits as they are (`use_activation: false`); vLLM's own default squashes them by softmax or sigmoid",
+  }),
+};
+
+export const conversationOptions = {
+  conversation: Type.Enum(["chat", "text"], {
+    default: "chat",
+    description:
+      "`chat`: messages, in the chat template of the model there, one answer a call; `text`: one text each, many a call",
+  }),
+  template: templateOption,
+  batchMax,
+  label: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      description: "number of the class whose score is the reward; needed where there are several",
+    }),
+  ),
+};
+
+interface InputSettings {
+  readonly model?: string;
+  readonly rawScores: boolean;
+  readonly conversation: "chat" | "text";
+  readonly template?: TemplateOption;
+  readonly batchMax: number;
+}
+
+/**
+ * {model, messages, use_activation} for one answer, or {model, input: [text, …], use_activation}. A chat's
+ * `add_generation_prompt` and `add_special_tokens` are false by default there, which is what a whole conversation wants.
+ */
+export function vllmInput(reward: string, settings: InputSettings) {
+  const { conversation, template, rawScores, model } = settings;
+  const common = { ...(model !== undefined && { model }), use_activation: !rawScores };
+  const write = textWriter(reward, template);
+  return {
+    batchMax: conversation === "chat" ? 1 : settings.batchMax,
+    inputOf: (judged: Judged) => (conversation === "chat" ? asMessages(judged) : write(judged)),
+    body: (batch: readonly (string | readonly TemplateMessage[])[]) =>
+      conversation === "chat" ? { ...common, messages: batch[0] } : { ...common, input: batch },
+  };
+}
+
+/**
+ * One of a model's values: the only one, or the label's; of rows, one a token, the last row's.
+ * @throws WrongReply
+ */
+export function rewardAmong(values: unknown, label: number | undefined): unknown {
+  if (!Array.isArray(values)) throw new WrongReply("has no list of numbers for a text");
+  const last: unknown = values.at(-1);
+  if (Array.isArray(last)) return rewardAmong(last, label);
+  if (label !== undefined && label < values.length) return values[label];
+  if (label === undefined && values.length === 1) return last;
+  const wanted = label === undefined ? "and 'label' names none of them" : `and 'label' is ${label}`;
+  throw new WrongReply(`has ${values.length} numbers for a text, ${wanted}`);
+}
