@@ -52,6 +52,7 @@ function typeOf({ type, enum: values, minimum, maximum }: Keywords): string {
   if (type === "array") return "list of texts";
   if (type === "object") return "map";
   if (type === "string") return "text";
+  if (type === "boolean") return "`true` or `false`";
   if (maximum === undefined) return `integer from ${minimum}`;
   return `integer from ${minimum} to ${maximum}`;
 }

@@ -28,12 +28,13 @@ withSettings(
     .description("measure models")
     .argument(
       "<what>",
-      "embedded: the embedded models on held-out prompts of their corpus; formats: the policy's perplexity and speed by number format",
+      "embedded: the embedded models on held-out prompts of their corpus; formats: the policy's perplexity and speed by number format; prefix: whether a reward's numbers for unfinished answers say which will be good",
     )
     .option(
       "--text <file>",
       "formats: a text to predict; without it, held-out conversations of the corpus",
     )
+    .option("--reward <id>", "prefix: a configured reward; without it, the reward model")
     .option("--prompts <count>", "held-out prompts of each domain", "400")
     .option("--samples <count>", "candidates of each prompt", "16")
     .option("--pairs <count>", "held-out preference pairs", "800")

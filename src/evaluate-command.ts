@@ -7,6 +7,7 @@ import type { Interval } from "./base/statistics.ts";
 import { formatsCommand } from "./formats-command.ts";
 import { type EmbeddedEvaluation, evaluateEmbedded } from "./jobs/evaluate-embedded.ts";
 import { loadModels } from "./models.ts";
+import { prefixCommand } from "./prefix-command.ts";
 
 export async function evaluateCommand(what: string, options: OptionValues): Promise<void> {
   switch (what) {
@@ -14,15 +15,22 @@ export async function evaluateCommand(what: string, options: OptionValues): Prom
       return embeddedCommand(options);
     case "formats":
       return formatsCommand({ ...options, seed: count("seed", options["seed"]) });
+    case "prefix":
+      return prefixCommand({
+        ...options,
+        prompts: count("prompts", options["prompts"]),
+        samples: count("samples", options["samples"]),
+        seed: count("seed", options["seed"]),
+      });
     default: {
-      const problem = `'${what}' is neither 'embedded' nor 'formats'`;
+      const problem = `'${what}' is none of 'embedded', 'formats' and 'prefix'`;
       throw new GatewayError("invalid_request", { param: "what", problem });
     }
   }
 }
 
 async function embeddedCommand(options: OptionValues): Promise<void> {
-  const { prompts, samples, pairs, seed, json, text: _, ...flags } = options;
+  const { prompts, samples, pairs, seed, json, text: _, reward: _r, ...flags } = options;
   const models = await loadModels(loadConfig({ flags }));
   const bar = new SingleBar({
     stream: process.stderr,

@@ -23,7 +23,7 @@ interface FormatRow {
 }
 
 export async function formatsCommand(options: OptionValues): Promise<void> {
-  const { text, seed, json, prompts: _p, samples: _s, pairs: _r, ...flags } = options;
+  const { text, seed, json, prompts: _p, samples: _s, pairs: _r, reward: _w, ...flags } = options;
   const held = text ? await readText(text) : null;
   const rows: FormatRow[] = [];
   for (const format of FORMATS) {

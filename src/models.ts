@@ -1,13 +1,14 @@
-/** Loads the configured policy and reward model into engines that share the machine. */
+/** Loads the configured policies and the reward model into engines that share the machine. */
 import { join } from "node:path";
 import { systemClock } from "./base/clock.ts";
 import type { Config } from "./base/config.ts";
 import { GatewayError } from "./base/errors.ts";
 import { chooseProvider } from "./engine/choose-provider.ts";
+import type { EngineStats } from "./engine/engine.ts";
 import { Turnstile } from "./engine/turnstile.ts";
 import { openRuntime } from "./onnx/runtime/index.ts";
 import { createAdapters } from "./registry/adapters.ts";
-import { loadPolicy } from "./registry/load.ts";
+import { type LoadedPolicy, loadPolicy } from "./registry/load.ts";
 import { loadReward } from "./registry/load-reward.ts";
 import type { Registry } from "./registry/registry.ts";
 
@@ -18,12 +19,14 @@ type ModelSettings = Pick<
   Config,
   | "policyDir"
   | "policyOnnxFile"
+  | "policies"
   | "rewardDir"
   | "policyFormat"
   | "rewardFormat"
   | "rewardLabel"
   | "rewardFile"
   | "rewardSteps"
+  | "rewardPrefixes"
   | "adaptersDir"
   | "draft"
   | "draftTokens"
@@ -57,18 +60,20 @@ export async function loadModels(config: ModelSettings) {
     const problem = `draft: guesses are checked on the CPU only, and this machine serves on '${provider}'. Leave it out, or set device to cpu.`;
     throw new GatewayError("config_invalid", { source: "draft", problem });
   }
+  const limits = { sequencesMax, queueSequencesMax, cacheBytesMax, contextTokens };
   const loaded = await loadPolicy({
     ...common,
+    ...limits,
     folder: config.policyDir || join(EMBEDDED, "tiny-chat"),
     onnxFile: config.policyOnnxFile,
     format: config.policyFormat,
-    sequencesMax,
-    queueSequencesMax,
-    cacheBytesMax,
-    contextTokens,
     draft,
     draftTokens,
   });
+  const further: LoadedPolicy[] = [];
+  for (const [id, { dir, ...given }] of Object.entries(config.policies)) {
+    further.push(await loadPolicy({ ...common, ...limits, ...given, id, folder: dir }));
+  }
   const { reward, engine: rewardEngine } = await loadReward({
     ...common,
     folder: config.rewardDir || join(EMBEDDED, "tiny-reward"),
@@ -76,20 +81,41 @@ export async function loadModels(config: ModelSettings) {
     label: config.rewardLabel,
     file: config.rewardFile,
     steps: config.rewardSteps,
+    acceptsPrefixes: config.rewardPrefixes,
   });
-  const { policy, engine } = loaded;
+  const engines = [loaded, ...further].map(({ engine }) => engine);
   return {
     provider: { name: provider, refused },
-    policy,
+    policy: loaded.policy,
+    /** The main one first. */
+    policies: [loaded, ...further].map(({ policy }) => policy),
     reward,
     /** Served beside the policy, by way of the registry. */
-    adapters: (registry: Registry) =>
+    adapters: (registry: Pick<Registry, "add" | "remove">) =>
       createAdapters({ ...loaded, folder: config.adaptersDir, registry }),
-    engineStats: () => engine.stats,
+    /** Of all policies together. */
+    engineStats: () => engines.map(({ stats }) => stats).reduce(addStats),
     rewardStats: () => rewardEngine.stats,
     async dispose() {
-      await Promise.all([engine.dispose(), rewardEngine.dispose()]);
+      await Promise.all([...engines, rewardEngine].map((engine) => engine.dispose()));
       runtime.dispose();
     },
+  };
+}
+
+/** What two engines count. */
+function addStats(a: EngineStats, b: EngineStats): EngineStats {
+  return {
+    waiting: a.waiting + b.waiting,
+    running: a.running + b.running,
+    slots: a.slots + b.slots,
+    preemptions: a.preemptions + b.preemptions,
+    cacheBytes: a.cacheBytes + b.cacheBytes,
+    prefixes: {
+      bytes: a.prefixes.bytes + b.prefixes.bytes,
+      asked: a.prefixes.asked + b.prefixes.asked,
+      found: a.prefixes.found + b.prefixes.found,
+    },
+    drafts: { tried: a.drafts.tried + b.drafts.tried, kept: a.drafts.kept + b.drafts.kept },
   };
 }

@@ -25,7 +25,18 @@ beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "plumbline-test-"));
   const adaptersDir = join(dataDir, "adapters");
   await writeAdapter(join(adaptersDir, "tuned"));
-  const flags = { port: "0", dataDir, adaptersDir, logLevel: "silent" };
+  const folderOfPolicy = join(import.meta.dirname, "..", "models", "tiny-chat");
+  const flags = {
+    port: "0",
+    dataDir,
+    adaptersDir,
+    logLevel: "silent",
+    policies: JSON.stringify({ second: { dir: folderOfPolicy, format: "int8" } }),
+    rewards: JSON.stringify({
+      tuning: { kind: "implicit", policy: "tiny-chat:tuned", reference: "tiny-chat" },
+      rounding: { kind: "implicit", policy: "second", reference: "tiny-chat" },
+    }),
+  };
   server = await startServer(loadConfig({ flags, environment: {} }), pino({ level: "silent" }));
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
 });
@@ -55,13 +66,15 @@ async function writeAdapter(folder: string): Promise<void> {
 interface Report {
   chosen: number;
   reward: number;
-  candidates: { text: string; reward: number }[];
+  candidates: { text: string; reward: number; reward_parts?: Record<string, number> }[];
+  disagreement?: { deviation: number; correlation: number | null; dissenting: string[] };
   kl: { bound: number };
 }
 
 /** `alignment` is ours: the client passes it on, its types do not know it. */
-async function bestOf(n: number, seed: number) {
-  const body = { model: "tiny-chat", messages, seed, alignment: { strategy: "best-of-n", n } };
+async function bestOf(n: number, seed: number, reward: object | string | null = null) {
+  const alignment = { strategy: "best-of-n", n, reward };
+  const body = { model: "tiny-chat", messages, seed, alignment };
   const answer = await client.chat.completions.create(body);
   return { answer, report: (answer as unknown as { alignment: Report }).alignment };
 }
@@ -74,6 +87,33 @@ test("best-of-n answers with the candidate of the highest reward, and all of the
   expect(report.reward).toBe(Math.max(...rewards));
   expect(answer.choices[0]!.message.content).toBe(report.candidates[report.chosen]!.text);
   expect(report.kl.bound).toBeCloseTo(Math.log(8) - 7 / 8, 12);
+});
+
+test("a second policy is a model of its own, and how it differs from the first is a reward", async () => {
+  const ids = (await client.models.list()).data.map(({ id }) => id);
+  expect(ids).toEqual(expect.arrayContaining(["tiny-chat", "second", "tuning", "rounding"]));
+  const ask = (model: string) =>
+    client.chat.completions.create({ model, messages, seed: 2, max_tokens: 4 });
+  const [first, second] = [await ask("tiny-chat"), await ask("second")];
+  expect(second.choices[0]!.message.content).not.toBe("");
+  expect(second.system_fingerprint).not.toBe(first.system_fingerprint);
+  const spread = async (reward: string) => {
+    const { report } = await bestOf(4, 3, reward);
+    return Math.max(...report.candidates.map((candidate) => Math.abs(candidate.reward)));
+  };
+  const [tuning, rounding] = [await spread("tuning"), await spread("rounding")];
+  expect(rounding).toBeGreaterThan(0);
+  expect(tuning).toBeGreaterThan(rounding); // noise on a layer changes more than 8 bits do
+});
+
+test("an ensemble that the request brings tells what its parts say, and how far they disagree", async () => {
+  const parts = ["tiny-reward", { reward: { kind: "length", max: 5 }, id: "brief" }];
+  const { report } = await bestOf(4, 3, { kind: "ensemble", parts });
+  for (const { reward, reward_parts: said } of report.candidates) {
+    expect(Object.keys(said!)).toEqual(["tiny-reward", "brief"]);
+    expect(reward).toBeCloseTo((said!["tiny-reward"]! + said!["brief"]!) / 2, 5);
+  }
+  expect(report.disagreement!.deviation).toBeGreaterThan(0);
 });
 
 test("an adapter is a model of its own, goes and comes back, and leaves the policy as it was", async () => {

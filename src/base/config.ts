@@ -139,6 +139,11 @@ function collectTexts(
   return collect(values, known);
 }
 
+const truths = [
+  ["true", true],
+  ["false", false],
+] as const;
+
 /** Texts become what the schema asks for; what does not fit stays text, and the check refuses it. */
 function parseText(key: string, text: string, schema: TSchema): unknown {
   const { type } = schema as { type?: unknown }; // plain JSON Schema
@@ -148,6 +153,7 @@ function parseText(key: string, text: string, schema: TSchema): unknown {
       .map((item) => item.trim())
       .filter(Boolean);
   if (type === "integer") return /^-?\d+$/.test(text.trim()) ? Number(text) : text;
+  if (type === "boolean") return new Map<string, unknown>(truths).get(text.trim()) ?? text;
   if (type !== "object") return text;
   const parsed = parseDocument(text);
   if (parsed.errors.length > 0) refuse(key, "it must be a JSON object");

@@ -70,6 +70,11 @@ export const errorTable = {
     param: () => "name",
     text: (p) => `The adapter '${p.adapter}' is loaded already. Unload it first to load it anew.`,
   }),
+  policy_changed: entry<{ policy: string }>({
+    status: 409,
+    text: (p) =>
+      `The model '${p.policy}' has other weights now than when the reward that uses it was made. Load the former ones, or restart the server.`,
+  }),
   strategy_not_found: entry<{ strategy: string; known: readonly string[] }>({
     status: 400,
     param: () => "alignment.strategy",
@@ -163,6 +168,16 @@ export const errorTable = {
     status: 500,
     text: (p) =>
       `The reward '${p.reward}' cannot run programs: ${p.problem}. It needs Linux with util-linux and user namespaces for everybody (in a container they must be allowed); where the server itself is contained, set its isolation to "process".`,
+  }),
+  reward_part_missing: entry<{ reward: string; part: string }>({
+    status: 502,
+    text: (p) =>
+      `The part '${p.part}' of the reward '${p.reward}' gave no judgement. Set its option missing to "ignore" to go on without, or take the part out.`,
+  }),
+  calibration_failed: entry<{ reward: string; problem: string }>({
+    status: 502,
+    text: (p) =>
+      `The reward '${p.reward}' has nothing to compare with: ${p.problem}. Raise its reference's n or temperature, or calibrate by another method.`,
   }),
   engine_failed: entry<{ problem: string }>({
     status: 500,

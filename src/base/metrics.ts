@@ -70,9 +70,17 @@ export function createMetrics() {
 /** What the engines count, set before every scrape. */
 function engineGauges(gauge: ReturnType<typeof declarations>["gauge"]) {
   return {
-    queueSequences: gauge("queue_waiting_sequences", "Sequences waiting for the engine."),
-    runningSequences: gauge("running_sequences", "Sequences in the engine's batch."),
-    kvSlots: gauge("kv_slots", "Slots of the key-value cache, by state.", ["state"]),
+    queueSequences: gauge(
+      "queue_waiting_sequences",
+      "Sequences waiting for the engines, of all policies.",
+    ),
+    runningSequences: gauge(
+      "running_sequences",
+      "Sequences in the engines' batches, of all policies.",
+    ),
+    kvSlots: gauge("kv_slots", "Slots of the key-value caches of all policies, by state.", [
+      "state",
+    ]),
     preemptions: gauge("preemptions", "Sequences that had to give way to others so far."),
     draftTokens: gauge(
       "draft_tokens",
@@ -81,7 +89,7 @@ function engineGauges(gauge: ReturnType<typeof declarations>["gauge"]) {
     ),
     prefixTokens: gauge(
       "prefix_tokens",
-      "Prompt tokens so far, by model (policy, reward) and by whether an earlier prompt's were found (found, computed).",
+      "Prompt tokens so far, by model (policy: all of them; reward) and by whether an earlier prompt's were found (found, computed).",
       ["model", "result"],
     ),
     cacheBytes: gauge("cache_bytes", "Memory of the keys and values of what runs."),

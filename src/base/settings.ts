@@ -17,6 +17,17 @@ const presetSchema = Type.Object(
   { additionalProperties: false },
 );
 
+const numberFormat = ["float32", "float16", "int8", "int4"] as const;
+
+const policySettings = Type.Object(
+  {
+    dir: Type.String({ minLength: 1 }),
+    format: Type.Optional(Type.Enum([...numberFormat])),
+    onnxFile: Type.Optional(Type.String({ minLength: 1 })),
+  },
+  { additionalProperties: false },
+);
+
 const stepSettings = Type.Object(
   {
     convention: Type.Enum(["qwen2.5-math-prm", "math-shepherd", "rlhflow", "trl"]),
@@ -80,6 +91,11 @@ export const settingsSchema = Type.Object(
       default: "",
       description: "Checkpoint folder of the policy. Empty: the embedded `tiny-chat`.",
     }),
+    policies: Type.Record(Type.String({ minLength: 1 }), policySettings, {
+      default: {},
+      description:
+        "Policies beside the main one: id → {dir, format, onnxFile}, each with an engine, and so `cacheBytesMax` and `prefixBytesMax`, of its own; models run one at a time.",
+    }),
     policyOnnxFile: Type.String({
       default: "",
       description:
@@ -100,17 +116,22 @@ export const settingsSchema = Type.Object(
         "ONNX file of a reward, within `rewardDir`, e.g. `onnx/model_quantized.onnx`. Empty: `onnx/model.onnx` or `model.onnx`, where the folder has no weights that are served without.",
     }),
     rewardSteps: Type.Optional(stepSettings),
+    rewardPrefixes: Type.Boolean({
+      default: true,
+      description:
+        "Whether the reward model's numbers for unfinished answers mean something, so that strategies may guide by them; `plumbline eval prefix` measures it.",
+    }),
     adaptersDir: Type.String({
       default: "",
       description:
         "Folder of LoRA adapters of the policy, as PEFT saves them: each folder in it is served as the model `<policy>:<folder>`, all of them from the start. Empty: none.",
     }),
-    policyFormat: Type.Enum(["float32", "float16", "int8", "int4"], {
+    policyFormat: Type.Enum([...numberFormat], {
       default: "float32",
       description:
         "How the policy's matrices are held: `float16` is for devices; fewer bits are faster on one sequence and take less memory, and are less exact (`plumbline eval formats`).",
     }),
-    rewardFormat: Type.Enum(["float32", "float16", "int8", "int4"], {
+    rewardFormat: Type.Enum([...numberFormat], {
       default: "float32",
       description: "How the reward model's matrices are held.",
     }),

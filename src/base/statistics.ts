@@ -106,6 +106,34 @@ export function logGamma(x: number): number {
   return (z - 0.5) * Math.log(z) - z + Math.log(2 * Math.PI) / 2 + series - Math.log(product);
 }
 
+/**
+ * Spearman's rank correlation: Pearson's of the ranks, equal values sharing the mean of theirs. In [−1, 1]; NaN where
+ * either side is the same throughout, which has no order to compare.
+ * @throws InvariantError unless both have the same number of values.
+ * Source: Spearman 1904, Am. J. Psychol. 15:72.
+ */
+export function rankCorrelation(a: readonly number[], b: readonly number[]): number {
+  assert(a.length === b.length, "a correlation needs pairs");
+  const [x, y] = [centredRanks(a), centredRanks(b)];
+  const product = (p: readonly number[], q: readonly number[]) =>
+    p.reduce((sum, value, i) => sum + value * q[i]!, 0);
+  return product(x, y) / Math.sqrt(product(x, x) * product(y, y));
+}
+
+/** Ranks less their mean; half-integers, so that sums of them are exact. */
+function centredRanks(values: readonly number[]): number[] {
+  const order = values.map((_, i) => i).sort((i, j) => values[i]! - values[j]!);
+  const ranks = values.map(() => 0);
+  for (let from = 0; from < order.length; ) {
+    const value = values[order[from]!]!;
+    let to = from;
+    while (to + 1 < order.length && values[order[to + 1]!] === value) to++;
+    for (let at = from; at <= to; at++) ranks[order[at]!] = (from + to - (values.length - 1)) / 2;
+    from = to + 1;
+  }
+  return ranks;
+}
+
 function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

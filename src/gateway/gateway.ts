@@ -9,7 +9,8 @@ import { noWork, type Work } from "../engine/types.ts";
 import type { Adapters } from "../registry/adapters.ts";
 import type { Registry } from "../registry/registry.ts";
 import { type ChatMessage, charging, type Policy } from "../registry/types.ts";
-import { isProcessReward, type Reward } from "../rewards/define.ts";
+import { isProcessReward, judgementOf, type Reward } from "../rewards/define.ts";
+import { disagreementOf, warningsOf } from "../rewards/disagreement.ts";
 import type { Store } from "../store/store.ts";
 import { Budget } from "../strategies/budget.ts";
 import type { Models, ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
@@ -114,11 +115,11 @@ interface Searching {
 
 /** Runs the strategy, passes its events on, keeps what is finished, and returns its result. */
 async function* search(
-  { choices, signal }: AnswerRequest,
+  { choices, signal, user }: AnswerRequest,
   { strategy, options, rewardMessages, ...plan }: Omit<Plan, "budget"> & Searching,
   finished: ScoredCandidate[],
 ): AsyncGenerator<AnswerEvent, StrategyResult, void> {
-  const rewardPrompt = { messages: rewardMessages };
+  const rewardPrompt = { messages: rewardMessages, user };
   const input = { ...plan, rewardPrompt, choices, signal };
   let result: StrategyResult | null = null;
   for await (const event of strategy.run(input, options)) {
@@ -143,6 +144,8 @@ function answerOf(
 ): Answer {
   const choices = chosen.map((index) => candidates[index]!);
   const tokens = tokensOf(candidates);
+  const parts = candidates.map(({ rewardParts = {} }) => rewardParts);
+  const disagreement = disagreementOf(parts, chosen[0]!);
   return {
     choices,
     promptTokens: prompt.length,
@@ -154,9 +157,10 @@ function answerOf(
       reward: choices[0]!.reward,
       candidates,
       kl,
+      ...(disagreement && { disagreement }),
       cost: { tokens, rewardCalls, ms },
       stopped,
-      warnings,
+      warnings: disagreement === null ? warnings : [...warnings, ...warningsOf(disagreement)],
       work,
       revision: { policy: policy.revision, reward: reward?.revision ?? null },
       seed: sampling.seed,
@@ -196,8 +200,11 @@ async function score(
   }
   const session = reward.open({ messages }, signal);
   try {
-    const scores = judged(await Promise.all(texts.map((text) => session.score(text))));
-    return { reward: id, revision, scores };
+    const all = await Promise.all(texts.map((text) => judgementOf(session, text)));
+    const scores = judged(all.map(({ reward: value }) => value));
+    const parts = all.map((judgement) => judgement.parts);
+    const hasParts = parts.some((names) => Object.keys(names).length > 0);
+    return { reward: id, revision, scores, ...(hasParts && { parts }) };
   } finally {
     session.close();
   }

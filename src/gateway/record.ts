@@ -1,4 +1,5 @@
 /** From what a search left behind to the record that the log keeps. */
+import { asParts } from "../rewards/nested.ts";
 import type { CandidateRecord, RequestRecord } from "../store/types.ts";
 import type { ScoredCandidate } from "../strategies/define.ts";
 import type { Plan } from "./plan.ts";
@@ -56,7 +57,7 @@ export function tokensOf(candidates: readonly ScoredCandidate[]): number {
 }
 
 function candidateRecord(
-  { index, tokens, text, finishReason, reward }: ScoredCandidate,
+  { index, tokens, text, finishReason, reward, rewardParts = {} }: ScoredCandidate,
   rewardId: string | null,
   chosen: boolean,
 ): CandidateRecord {
@@ -67,7 +68,12 @@ function candidateRecord(
     text,
     finishReason,
     // the log's NaN: a reward was asked for and gave none
-    rewards: rewardId === null ? {} : { [rewardId]: reward ?? Number.NaN },
+    rewards:
+      rewardId === null
+        ? {}
+        : Object.fromEntries(
+            asParts(rewardId, { reward: reward ?? Number.NaN, parts: rewardParts }),
+          ),
     chosen,
   };
 }

@@ -5,6 +5,7 @@
 import type { SampledToken, Work } from "../engine/types.ts";
 import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
 import type { RewardSpec, StepScore } from "../rewards/define.ts";
+import type { Disagreement } from "../rewards/disagreement.ts";
 import type { BudgetLimits } from "../strategies/budget.ts";
 import type { CutReason, ScoredCandidate } from "../strategies/define.ts";
 
@@ -47,6 +48,8 @@ export interface AnswerReport {
   readonly reward: number | null;
   readonly candidates: readonly ScoredCandidate[];
   readonly kl: { readonly bound: number | null; readonly estimate: number | null };
+  /** Of a reward made of others: how far they disagree about the candidates. */
+  readonly disagreement?: Disagreement;
   readonly cost: { readonly tokens: number; readonly rewardCalls: number; readonly ms: number };
   /** "complete", the part of the budget that was spent, or a word of the strategy's own. */
   readonly stopped: string;
@@ -79,6 +82,8 @@ export interface RewardScores {
   readonly revision: string;
   /** In the order of the given texts; null where the source gave no judgement. */
   readonly scores: readonly (number | null)[];
+  /** Of a reward made of others: their scores of each answer, by name. */
+  readonly parts?: readonly Readonly<Record<string, number>>[];
   /** What a process reward says of each answer's steps. */
   readonly steps?: readonly (readonly StepScore[])[];
 }

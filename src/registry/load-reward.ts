@@ -36,6 +36,8 @@ export interface RewardOptions extends LoadOptions {
   readonly file?: string;
   /** How a process reward model is asked; null: it judges whole answers. */
   readonly steps?: StepSettings | undefined;
+  /** False: its numbers for unfinished answers are not to be used. */
+  readonly acceptsPrefixes?: boolean;
 }
 
 export interface LoadedReward {
@@ -48,6 +50,12 @@ export interface LoadedReward {
 
 /** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable, config_invalid */
 export async function loadReward(options: RewardOptions): Promise<LoadedReward> {
+  const { reward, engine } = await loadAny(options);
+  const acceptsPrefixes = reward.acceptsPrefixes && (options.acceptsPrefixes ?? true);
+  return { reward: { ...reward, acceptsPrefixes }, engine };
+}
+
+async function loadAny(options: RewardOptions): Promise<LoadedReward> {
   const file = options.file || (await unservedOnnx(options.folder));
   if (file) return loadClassifier(options, file);
   const checkpoint = await Checkpoint.open(options.folder);

@@ -21,8 +21,9 @@ import type { Policy } from "./types.ts";
 
 export interface LoadOptions extends ServingOptions {
   readonly runtime: Runtime;
-  /** Folder of the checkpoint; its last part is the public id. */
+  /** Folder of the checkpoint; its last part is the public id, unless `id` is. */
   readonly folder: string;
+  readonly id?: string;
   /** Memory for the keys and values of earlier prompts. */
   readonly prefixBytesMax?: number;
   /** Shortens the context that the model could hold. */
@@ -45,7 +46,7 @@ export async function loadPolicy(options: PolicyOptions): Promise<LoadedPolicy> 
   const drafter = await loadDrafter(options, tokenizer, loaded.config.vocabSize);
   const engine = new Engine(model, { ...options, ...(drafter && { drafter }) });
   const parts: PolicyParts = {
-    id: basename(options.folder),
+    id: options.id ?? basename(options.folder),
     created,
     generator: engine,
     tokenizer,

@@ -45,7 +45,7 @@ export function createRegistry(given: RegistryParts): Registry {
   const allRewards = createRewards({
     loaded: given.rewards,
     configured: given.configuredRewards ?? {},
-    speaker: (id) => createSpeaker(policyNamed(id)),
+    speaker: (id) => createSpeaker(policyNamed(id), () => policyNamed(id)),
     clock: given.clock,
   });
   const parts = { ...given, rewards: allRewards.all };

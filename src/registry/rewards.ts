@@ -5,6 +5,11 @@ import { compileOptions } from "../base/options.ts";
 import type { Reward, RewardSpec, RewardWorld, Speaker } from "../rewards/define.ts";
 import { rewardKindNamed, rewardKinds } from "../rewards/index.ts";
 
+/** The field of a request that brings a reward. */
+const WHERE = "alignment.reward";
+/** How deep rewards made of rewards may nest in a request: enough for an ensemble of corrected ones. */
+const DEPTH_MAX = 3;
+
 export interface RewardsParts {
   /** With models of their own. */
   readonly loaded: readonly Reward[];
@@ -26,7 +31,16 @@ export interface Rewards {
 export function createRewards({ loaded, configured, speaker, clock }: RewardsParts): Rewards {
   const made = new Map(loaded.map((reward) => [reward.id, reward]));
   const inTheMaking = new Set<string>();
-  const world: RewardWorld = { reward: named, speaker, clock };
+  const world: RewardWorld = {
+    reward: (asked) => (typeof asked === "string" ? named(asked) : make(asked, "parts", world)),
+    speaker,
+    clock,
+  };
+  const requestWorld = (depth: number): RewardWorld => ({
+    reward: (asked) => (typeof asked === "string" ? named(asked) : inline(asked, depth)),
+    speaker,
+    clock,
+  });
 
   function named(id: string): Reward {
     const known = made.get(id);
@@ -41,10 +55,22 @@ export function createRewards({ loaded, configured, speaker, clock }: RewardsPar
       throw new GatewayError("config_invalid", { source: "rewards", problem: `${problem}.` });
     }
     inTheMaking.add(id);
-    const reward = asConfigured(id, () => make(id, spec, `rewards.${id}`, world));
+    const reward = asConfigured(id, () => make(spec, `rewards.${id}`, world, id));
     inTheMaking.delete(id);
     made.set(id, reward);
     return reward;
+  }
+
+  function inline(spec: RewardSpec, depth: number): Reward {
+    const { isInline, name } = rewardKindNamed(spec.kind, WHERE);
+    if (depth > DEPTH_MAX) {
+      const problem = `rewards of a request nest ${DEPTH_MAX} deep at most`;
+      throw new GatewayError("invalid_request", { param: WHERE, problem });
+    }
+    if (isInline) return make(spec, WHERE, requestWorld(depth + 1));
+    const kinds = rewardKinds.filter((kind) => kind.isInline).map((kind) => kind.name);
+    const problem = `'${name}' can only be configured by who runs the server; a request may bring ${kinds.join(", ")}`;
+    throw new GatewayError("invalid_request", { param: `${WHERE}.kind`, problem });
   }
 
   for (const id of Object.keys(configured)) {
@@ -56,19 +82,12 @@ export function createRewards({ loaded, configured, speaker, clock }: RewardsPar
   }
   return {
     all: [...made.values()],
-    get(asked) {
-      if (typeof asked === "string") return named(asked);
-      const where = "alignment.reward";
-      const { isInline, name } = rewardKindNamed(asked.kind, where);
-      if (isInline) return make(name, asked, where, world);
-      const inline = rewardKinds.filter((kind) => kind.isInline).map((kind) => kind.name);
-      const problem = `'${name}' can only be configured by who runs the server; a request may bring ${inline.join(", ")}`;
-      throw new GatewayError("invalid_request", { param: `${where}.kind`, problem });
-    },
+    get: requestWorld(1).reward,
   };
 }
 
-function make(id: string, { kind: name, ...given }: RewardSpec, where: string, world: RewardWorld) {
+/** @param id the kind's name for a reward that nobody named. */
+function make({ kind: name, ...given }: RewardSpec, where: string, world: RewardWorld, id = name) {
   const kind = rewardKindNamed(name, where);
   return kind.create(id, compileOptions(kind, where)(given), world);
 }

@@ -7,6 +7,8 @@ import type { TemplateMessage } from "../text/chat-template.ts";
 export interface RewardPrompt {
   /** The conversation the text answers; a bare text prompt is one user message. */
   readonly messages: readonly TemplateMessage[];
+  /** Who asks, as the request says it; for rewards that weigh by user. */
+  readonly user?: string | null;
 }
 
 export interface Reward {
@@ -26,12 +28,38 @@ export interface RewardSession {
   /**
    * The raw reward of one answer, unsquashed, in the source's own unit. NaN means "no judgement".
    * Rejects when the source fails; the strategy decides what that means for the candidate.
-   * @param onFlag hears, before the number comes, in a word each, how it came about where that is not the
-   * usual way; a word may come more than once.
    */
-  score(text: string, onFlag?: (flag: RewardFlag) => void): Promise<number>;
+  score(text: string, options?: ScoreOptions): Promise<number>;
+  /** What `score` gives, with the scores it was made of; only rewards made of others have it. */
+  judge?(text: string, options?: ScoreOptions): Promise<Judgement>;
   /** Frees what `open` took. Idempotent. */
   close(): void;
+}
+
+export interface ScoreOptions {
+  /** False: the text was cut, so that its end was not chosen. Few rewards tell the two apart. True unless said. */
+  readonly isFinished?: boolean;
+  /**
+   * Hears, before the number comes, in a word each, how it came about where that is not the usual way; a word may
+   * come more than once.
+   */
+  readonly onFlag?: (flag: RewardFlag) => void;
+}
+
+export interface Judgement {
+  readonly reward: number;
+  /** Raw scores of the parts by their names; empty for a reward that has none. */
+  readonly parts: Readonly<Record<string, number>>;
+}
+
+/** The reward of a text with what it was made of. */
+export async function judgementOf(
+  session: RewardSession,
+  text: string,
+  options: ScoreOptions = {},
+): Promise<Judgement> {
+  if (session.judge) return session.judge(text, options);
+  return { reward: await session.score(text, options), parts: {} };
 }
 
 /** "asked-again": a judge's first reply was unclear. "mean-logprob": no reply was clear, and this is the answer's likelihood. */
@@ -100,8 +128,11 @@ export function defineReward<O extends TObject>(kind: RewardKind<O>): RewardKind
 
 /** What a reward may be made of. */
 export interface RewardWorld {
-  /** @throws GatewayError reward_not_found, config_invalid when it would be made of itself */
-  readonly reward: (id: string) => Reward;
+  /**
+   * One by its id, or by its kind and options; for a request only kinds that are inline.
+   * @throws GatewayError reward_not_found, invalid_request, config_invalid when it would be made of itself
+   */
+  readonly reward: (asked: string | RewardSpec) => Reward;
   /** A served policy, as a judge or for its likelihoods. @throws GatewayError model_not_found */
   readonly speaker: (id: string) => Speaker;
   readonly clock: Clock;
@@ -117,6 +148,8 @@ export interface Speaker {
     sampling: { readonly maxTokens: number; readonly temperature: number; readonly seed: number },
     signal: AbortSignal,
   ): Promise<string>;
+  /** How many tokens it reads an answer as, its end of turn not counted. */
+  countTokens(answer: string): number;
   /** log π of each token of an answer, and of its end of turn unless it is unfinished. Nats. */
   logprobs(
     messages: readonly TemplateMessage[],

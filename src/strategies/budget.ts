@@ -2,7 +2,12 @@
 import type { Clock } from "../base/clock.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { GenerateControl, Policy } from "../registry/types.ts";
-import type { ProcessRewardSession, Reward, RewardSession } from "../rewards/define.ts";
+import {
+  judgementOf,
+  type ProcessRewardSession,
+  type Reward,
+  type RewardSession,
+} from "../rewards/define.ts";
 
 /** null: as much as it takes. */
 export interface BudgetLimits {
@@ -85,11 +90,16 @@ export class Budget {
   reward<R extends Reward>(reward: R): R {
     const open: Reward["open"] = (prompt, signal) => {
       const session = reward.open(prompt, signal);
-      const score = (text: string) => this.#asked(() => session.score(text));
-      if (!isProcessSession(session)) return { ...session, score };
-      return {
+      const counted: RewardSession = {
         ...session,
-        score,
+        score: (text, how) => this.#asked(() => session.score(text, how)),
+        ...(session.judge && {
+          judge: (text, how) => this.#asked(() => judgementOf(session, text, how)),
+        }),
+      };
+      if (!isProcessSession(session)) return counted;
+      return {
+        ...counted,
         scoreSteps: (text: string) => this.#asked(() => session.scoreSteps(text)),
       };
     };

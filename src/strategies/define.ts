@@ -37,6 +37,8 @@ export interface ScoredCandidate extends Candidate {
   readonly rewardProblem: string | null;
   /** Why the search ended it before it ended itself; null: it did not. */
   readonly cut: CutReason | null;
+  /** Of a reward made of others: their scores, by name. */
+  readonly rewardParts?: Readonly<Record<string, number>>;
 }
 
 export type CutReason = "budget" | "rejected" | "decided";

@@ -2,7 +2,7 @@
 import { InvariantError } from "../base/assert.ts";
 import type { SampledToken } from "../engine/types.ts";
 import type { Candidate, Transcribed } from "../registry/types.ts";
-import type { RewardSession } from "../rewards/define.ts";
+import { judgementOf, type RewardSession } from "../rewards/define.ts";
 import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
 
 export interface DrawControl {
@@ -85,9 +85,11 @@ async function judge(
 ): Promise<ScoredCandidate> {
   if (session === null) return { ...candidate, reward: null, rewardProblem: null };
   try {
-    const reward = await session.score(candidate.text);
-    if (Number.isFinite(reward)) return { ...candidate, reward, rewardProblem: null };
-    return { ...candidate, reward: null, rewardProblem: `the reward gave ${reward}` };
+    const isFinished = candidate.finishReason === "stop";
+    const { reward, parts } = await judgementOf(session, candidate.text, { isFinished });
+    const judged = { ...candidate, ...(Object.keys(parts).length > 0 && { rewardParts: parts }) };
+    if (Number.isFinite(reward)) return { ...judged, reward, rewardProblem: null };
+    return { ...judged, reward: null, rewardProblem: `the reward gave ${reward}` };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof InvariantError) throw error;

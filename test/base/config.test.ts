@@ -31,6 +31,13 @@ test("has safe defaults", () => {
   expect(config.contextTokens).toBeUndefined();
 });
 
+test("reads true and false from texts, and nothing else as either", () => {
+  const prefixes = (text: string) =>
+    loadConfig({ environment: { PLUMBLINE_REWARD_PREFIXES: text } }).rewardPrefixes;
+  expect([prefixes("true"), prefixes("false")]).toEqual([true, false]);
+  expect(() => prefixes("no")).toThrow(/'rewardPrefixes' must be of type boolean/);
+});
+
 test("takes the file, then the environment, then the flags", () => {
   const environment = {
     ...file("port: 1\nhost: 127.0.0.2\nlogLevel: warn\n"),

@@ -6,6 +6,7 @@ import {
   chiSquareSurvival,
   logGamma,
   meanInterval,
+  rankCorrelation,
   wilsonInterval,
 } from "../../src/base/statistics.ts";
 
@@ -161,5 +162,30 @@ describe("bootstrapInterval", () => {
     expect(wide.estimate).toBe(Math.sqrt(99));
     expect(wide.high).toBe(Math.sqrt(99)); // no resample exceeds the sample
     expect(narrow.low).toBeGreaterThan(wide.low);
+  });
+});
+
+describe("rankCorrelation", () => {
+  test("is −29/165 of intelligence and hours of television, the textbook's example", () => {
+    const quotients = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110];
+    const hours = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17];
+    expect(rankCorrelation(quotients, hours)).toBeCloseTo(-29 / 165, 12);
+  });
+
+  test("gives equal values the mean of their ranks", () => {
+    expect(rankCorrelation([1, 2, 2, 4], [1, 3, 2, 4])).toBeCloseTo(4.5 / Math.sqrt(22.5), 12);
+  });
+
+  test("sees order alone", () => {
+    expect(rankCorrelation([1, 2, 3], [-1e9, 0, 1e-9])).toBeCloseTo(1, 12);
+    expect(rankCorrelation([1, 2, 3], [3, 2, -7])).toBeCloseTo(-1, 12);
+  });
+
+  test("is not defined where nothing differs", () => {
+    expect(rankCorrelation([1, 1, 1], [1, 2, 3])).toBeNaN();
+  });
+
+  test("refuses values without a partner", () => {
+    expect(() => rankCorrelation([1], [1, 2])).toThrow(InvariantError);
   });
 });

@@ -262,6 +262,48 @@ describe("a refused request", () => {
   });
 });
 
+describe("a reward made of others", () => {
+  /** As long as can be, unless it is for bob. */
+  const byUser = {
+    kind: "ensemble",
+    parts: ["judge", { reward: { kind: "length", unit: "characters", max: 1 }, weight: 0 }],
+    weightsByUser: { bob: { judge: 0, length: 1 } },
+  };
+  const asked = (user: string | null) =>
+    request({ user, alignment: { ...bestOf(8), reward: byUser } });
+
+  test("weighs its parts for the request's user", async () => {
+    const chosenFor = async (user: string | null) => {
+      const { report } = await answer(world().gateway, asked(user));
+      const lengths = report.candidates.map(({ text }) => text.length);
+      return [lengths[report.chosen], Math.min(...lengths), Math.max(...lengths)];
+    };
+    const [long, shortest, longest] = await chosenFor("ann");
+    expect(longest).toBeGreaterThan(Math.max(1, shortest!));
+    expect(long).toBe(longest);
+    expect((await chosenFor("bob"))[0]).toBeLessThanOrEqual(1);
+  });
+
+  test("is reported and logged with what its parts say", async () => {
+    const { gateway, store } = world();
+    const { report } = await answer(gateway, asked(null));
+    const shares = ({ text }: { text: string }) => -Math.max(0, text.length - 1);
+    for (const candidate of report.candidates) {
+      const { length } = candidate.text;
+      expect(candidate.rewardParts!["judge"]).toBe(length);
+      expect(candidate.rewardParts!["length"]).toBeCloseTo(shares(candidate), 12);
+      expect(store.records[0]!.candidates[candidate.index]!.rewards).toEqual({
+        ensemble: length,
+        "ensemble/judge": length,
+        "ensemble/length": candidate.rewardParts!["length"],
+      });
+    }
+    expect(report.disagreement!.correlation).toBeLessThan(0);
+    expect(report.disagreement!.dissenting).toEqual(["length"]);
+    expect(report.warnings).toEqual([expect.stringMatching(/parts of the reward contradict/)]);
+  });
+});
+
 describe("the record", () => {
   test("holds every candidate with tokens, log-probabilities and rewards", async () => {
     const { gateway, store } = world();

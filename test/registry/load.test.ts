@@ -66,8 +66,11 @@ test("a reward model is no policy", async () => {
   const asPolicy = loadPolicy({ ...options(path), sequencesMax: 4, queueSequencesMax: 4 });
   await expect(asPolicy).rejects.toMatchObject({ code: "architecture_unsupported" });
   const { engine, reward } = await loadReward(options(path));
-  expect(reward.id).toBe("reward");
+  expect(reward).toMatchObject({ id: "reward", acceptsPrefixes: true });
   await engine.dispose();
+  const whole = await loadReward({ ...options(path), acceptsPrefixes: false });
+  expect(whole.reward.acceptsPrefixes).toBe(false);
+  await whole.engine.dispose();
 });
 
 test("a reward model without a chat template is refused, since it scores conversations", async () => {

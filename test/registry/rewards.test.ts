@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { createRewards, type RewardsParts } from "../../src/registry/rewards.ts";
+import type { RewardSpec } from "../../src/rewards/define.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 
 const world = (configured: RewardsParts["configured"] = {}) =>
@@ -40,6 +41,38 @@ describe("rewards", () => {
     const code = { kind: "code", language: "javascript", tests: [{ stdout: "" }] };
     expect(() => world().get(code)).toThrow(/'code' can only be configured.*regex/);
     expect(world({ tests: code }).get("tests").revision).toMatch(/^code:/);
+  });
+
+  test("may be made of others, by id or by their options", async () => {
+    const parts = ["judge", { reward: { kind: "length", max: 2 }, weight: 1 }];
+    const session = world()
+      .get({ kind: "ensemble", parts })
+      .open({ messages: [] }, new AbortController().signal);
+    expect(await session.score("one two three four")).toBe(0); // the mean of 1 and −1
+    const calibrated = { kind: "calibrated", reward: "judge", method: "linear", scale: 2 };
+    const configured = world({ mix: { kind: "ensemble", parts: [{ reward: calibrated }] } });
+    expect(configured.get("mix").revision).toMatch(/^ensemble:/);
+  });
+
+  test("of a request are made of nothing that it may not bring itself", () => {
+    const calibrated = { kind: "calibrated", reward: "judge", method: "linear", scale: 2 };
+    expect(() => world().get({ kind: "ensemble", parts: [{ reward: calibrated }] })).toThrow(
+      /'calibrated' can only be configured/,
+    );
+  });
+
+  test("of a request do not nest for ever", () => {
+    const nest = (depth: number): RewardSpec =>
+      depth === 0
+        ? { kind: "length", max: 1 }
+        : { kind: "ensemble", parts: [{ reward: nest(depth - 1) }] };
+    expect(world().get(nest(2)).id).toBe("ensemble");
+    expect(() => world().get(nest(3))).toThrow(/nest 3 deep at most/);
+  });
+
+  test("are not made of themselves", () => {
+    const of = (id: string) => ({ kind: "ensemble", parts: [id] });
+    expect(() => world({ a: of("b"), b: of("a") })).toThrow(/made of itself: a → b → a/);
   });
 
   test("of a configuration are refused with where they stand", () => {

@@ -2,10 +2,13 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { compileOptions } from "../../src/base/options.ts";
-import type { RewardKind, RewardWorld } from "../../src/rewards/define.ts";
-import { rewardKinds } from "../../src/rewards/index.ts";
+import { createSpeaker } from "../../src/registry/speaker.ts";
+import type { RewardKind, RewardSpec, RewardWorld } from "../../src/rewards/define.ts";
+import { rewardKindNamed, rewardKinds } from "../../src/rewards/index.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import { send, startRewardServer } from "../support/reward-server.ts";
+import { type TabularOptions, tabularGenerator } from "../support/tabular-generator.ts";
+import { law, tabularPolicy, tempered, tokenizer } from "../support/tabular-policy.ts";
 
 /** What each protocol's server says of one answer. */
 const replies: Readonly<Record<string, unknown>> = {
@@ -34,6 +37,26 @@ const examples: Readonly<Record<string, Example>> = {
     answer: "console.log(2 + 2)",
   },
   length: { options: { max: 3 }, others: { max: 4 }, answer: "one two three" },
+  ensemble: {
+    options: { parts: ["judge", { reward: { kind: "length", max: 3 }, weight: 2 }] },
+    others: { parts: ["judge", { reward: { kind: "length", max: 3 }, weight: 3 }] },
+    answer: "one two three four",
+  },
+  calibrated: {
+    options: { reward: "judge", method: "linear", offset: 2, scale: 3 },
+    others: { reward: "judge", method: "logistic", slope: 2 },
+    answer: "one",
+  },
+  "length-controlled": {
+    options: { reward: "judge", slope: 0.5, typical: 2 },
+    others: { reward: "judge", slope: 0.5, typical: 3 },
+    answer: "one two three",
+  },
+  implicit: {
+    options: { policy: "table", reference: "tempered" },
+    others: { policy: "table", reference: "tempered", normalise: "tokens" },
+    answer: "abc",
+  },
   "vllm-pooling": servedAt("/pooling", { label: 0 }),
   "vllm-score": servedAt("/score", { rawScores: false }),
   "vllm-classify": servedAt("/classify", { rawScores: false }),
@@ -56,12 +79,19 @@ interface Example {
 }
 
 const world: RewardWorld = {
-  reward: (id) => cannedReward((text) => text.length, id),
-  speaker: () => {
-    throw new Error("no policy here");
-  },
+  reward: (asked) =>
+    typeof asked === "string"
+      ? cannedReward((text) => text.length, asked)
+      : made(rewardKindNamed(asked.kind, "reward"), withoutKind(asked)),
+  speaker: (id) => createSpeaker(tabularPolicy({ id, generator: tabularGenerator(tables[id]!) })),
   clock: systemClock,
 };
+const tables: Readonly<Record<string, TabularOptions>> = {
+  table: { law, vocabSize: tokenizer.vocabSize },
+  tempered: { law: tempered(2), vocabSize: tokenizer.vocabSize, revision: "table-2" },
+};
+const withoutKind = (spec: RewardSpec) =>
+  Object.fromEntries(Object.entries(spec).filter(([name]) => name !== "kind"));
 const { signal } = new AbortController();
 const messages = [{ role: "user", content: "What is 2 + 2?" }];
 

@@ -40,6 +40,15 @@ const following = new Map([
 /** What follows depends on the last token alone. */
 export const law: Law = (history) => following.get(history.at(-1)!) ?? first;
 
+/** The same tokens after the same ones, each with a probability ∝ p^(1/temperature). */
+export const tempered =
+  (temperature: number): Law =>
+  (history) => {
+    const weights = [...law(history)].map(([id, p]) => [id, p ** (1 / temperature)] as const);
+    const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
+    return new Map(weights.map(([id, weight]) => [id, weight / total]));
+  };
+
 export function tabularPolicy(
   parts: Partial<PolicyParts> & { contextTokens?: number } = {},
 ): Policy {

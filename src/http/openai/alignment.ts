@@ -42,6 +42,16 @@ export const alignmentField = Type.Object(
 
 const nullableNumber = Type.Union([Type.Number(), Type.Null()]);
 
+export const partsSchema = Type.Record(Type.String(), nullableNumber, {
+  description: "Of a reward made of others: their raw scores, by name; null: no judgement.",
+});
+
+/** Ours → wire; JSON knows no NaN. */
+export const partsOf = (parts: Readonly<Record<string, number>>) =>
+  Object.fromEntries(
+    Object.entries(parts).map(([name, score]) => [name, Number.isFinite(score) ? score : null]),
+  );
+
 export const reportSchema = Type.Object(
   {
     strategy: Type.String(),
@@ -57,6 +67,7 @@ export const reportSchema = Type.Object(
             reward: Type.Union([Type.Number(), Type.Null()], {
               description: "Raw, in the source's unit.",
             }),
+            reward_parts: Type.Optional(partsSchema),
             reward_problem: Type.Optional(Type.String({ description: "Why there is no reward." })),
             tokens: Type.Integer({ description: "How many." }),
             logprob: Type.Number({ description: "Sum over the tokens, nats." }),
@@ -77,6 +88,25 @@ export const reportSchema = Type.Object(
         additionalProperties: false,
         description: "KL(answer's distribution ‖ policy), nats.",
       },
+    ),
+    disagreement: Type.Optional(
+      Type.Object(
+        {
+          deviation: Type.Number({
+            description: "Mean standard deviation of the parts' standardised scores.",
+          }),
+          correlation: Type.Union([Type.Number(), Type.Null()], {
+            description: "The least rank correlation of two parts over the candidates.",
+          }),
+          dissenting: Type.Array(Type.String(), {
+            description: "Parts that would have chosen another candidate.",
+          }),
+        },
+        {
+          additionalProperties: false,
+          description: "Of a reward made of others: how far they disagree about the candidates.",
+        },
+      ),
     ),
     cost: Type.Object(
       {
@@ -164,13 +194,17 @@ const limitsOf = ({
 
 /** Ours → wire. */
 export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typeof reportSchema> {
-  const { strategy, n, chosen, reward, kl, cost, work, stopped, warnings, revision, seed } = report;
+  const { strategy, n, chosen, reward, kl, disagreement, cost, work, stopped, warnings } = report;
+  const { revision, seed } = report;
   const summary = {
     strategy,
     n,
     chosen,
     reward,
     kl: { bound: kl.bound, estimate: kl.estimate },
+    ...(disagreement && {
+      disagreement: { ...disagreement, dissenting: [...disagreement.dissenting] },
+    }),
     cost: {
       tokens: cost.tokens,
       reward_calls: cost.rewardCalls,
@@ -191,6 +225,7 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     index: candidate.index,
     text: candidate.text,
     reward: candidate.reward,
+    ...(candidate.rewardParts && { reward_parts: partsOf(candidate.rewardParts) }),
     ...(candidate.rewardProblem === null ? {} : { reward_problem: candidate.rewardProblem }),
     tokens: candidate.tokens.length,
     logprob: candidate.logprob,

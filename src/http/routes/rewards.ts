@@ -2,6 +2,7 @@
 import { Type } from "typebox";
 import { GatewayError } from "../../base/errors.ts";
 import type { App, HttpContext } from "../context.ts";
+import { partsOf, partsSchema } from "../openai/alignment.ts";
 import { messageSchema, messagesOf } from "../openai/chat.ts";
 import { nullable } from "../openai/fields.ts";
 import { followClient } from "../respond.ts";
@@ -31,6 +32,7 @@ export const rewardListSchema = Type.Object(
           reward: Type.Union([Type.Number(), Type.Null()], {
             description: "Raw, in the source's own unit; null: no judgement.",
           }),
+          parts: Type.Optional(partsSchema),
           steps: Type.Optional(
             Type.Array(
               Type.Object(
@@ -82,7 +84,14 @@ export function rewardsRoute(app: App, context: HttpContext): void {
           text,
           reward: Number.isFinite(score) ? score : null,
         }));
-        return { index, object: "reward", reward, ...(steps && { steps }) };
+        const parts = scored.parts?.[index];
+        return {
+          index,
+          object: "reward",
+          reward,
+          ...(parts && { parts: partsOf(parts) }),
+          ...(steps && { steps }),
+        };
       });
       return { object: "list", model: scored.reward, revision: scored.revision, data };
     },

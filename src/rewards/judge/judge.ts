@@ -81,7 +81,7 @@ export const judge = defineReward({
       ),
       acceptsPrefixes: false,
       open: ({ messages }, signal) => ({
-        async score(text, onFlag) {
+        async score(text, { onFlag } = {}) {
           const asked = question(messages, text);
           const verdicts = await Promise.all(
             Array.from({ length: samples }, (_, sample) => hear(asked, sample, signal)),

@@ -85,7 +85,7 @@ export const pairwiseJudge = defineReward({
         };
         return {
           compare,
-          async score(text, onFlag) {
+          async score(text, { onFlag } = {}) {
             if (reference !== undefined) return compare(text, reference, onFlag);
             throw new GatewayError("reward_compares_only", { reward: id });
           },

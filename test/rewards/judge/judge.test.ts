@@ -64,7 +64,7 @@ async function remoteJudge(
     url,
     server,
     bodies: () => server.asked.map(({ body }) => body as ChatBody),
-    score: (text: string) => session.score(text, (flag) => flags.push(flag)),
+    score: (text: string) => session.score(text, { onFlag: (flag) => flags.push(flag) }),
     compare: (a: string, b: string) =>
       (session as ComparisonSession).compare(a, b, (flag) => flags.push(flag)), // of pairwise judges
     flags,
@@ -210,7 +210,9 @@ describe("an unclear reply", () => {
     const policy = tabularPolicy({ contextTokens: 4_096 });
     const judge = make("judge", { policy: "table", unparsable: "mean-logprob" }, policy);
     const flags: RewardFlag[] = [];
-    const score = await judge.open({ messages }, never).score("ab", (flag) => flags.push(flag));
+    const score = await judge
+      .open({ messages }, never)
+      .score("ab", { onFlag: (flag) => flags.push(flag) });
     expect(score).toBeCloseTo(Math.log(0.4 * 0.5 * 0.4) / 3, 6);
     expect(flags).toEqual(["mean-logprob"]);
   });

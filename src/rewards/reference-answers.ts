@@ -1,0 +1,63 @@
+/**
+ * A policy's own answers to a prompt, with the reward of each: what is usual there, so that a reward can be read
+ * against it. Drawn once a prompt, when first needed, always with the same seed: the same prompt has the same sample.
+ * Cost: n answers and n evaluations a prompt.
+ */
+import { Type } from "typebox";
+import { splitSeed } from "../base/random.ts";
+import type { RewardPrompt, RewardSession, Speaker } from "./define.ts";
+
+export const referenceOptions = Type.Object(
+  {
+    policy: Type.String({ minLength: 1, description: "id of the policy that answers" }),
+    n: Type.Integer({ minimum: 2, maximum: 128, default: 16, description: "answers to draw" }),
+    maxTokens: Type.Integer({ minimum: 1, default: 256 }),
+    temperature: Type.Number({ minimum: 0, maximum: 2, default: 1 }),
+    seed: Type.Integer({ minimum: 0, default: 1 }),
+  },
+  { additionalProperties: false, description: "answers that the reward is compared with" },
+);
+
+export interface ReferenceSettings {
+  readonly n: number;
+  readonly maxTokens: number;
+  readonly temperature: number;
+  readonly seed: number;
+}
+
+export interface ReferenceAnswer {
+  readonly text: string;
+  /** Never NaN: an answer without a judgement is left out. */
+  readonly reward: number;
+}
+
+export interface ReferenceAnswers {
+  /** The same ones whenever it is asked. Rejects when the policy or the reward fails, and once stopped. */
+  all(): Promise<readonly ReferenceAnswer[]>;
+  /** Ends what is being drawn. Idempotent. */
+  stop(): void;
+}
+
+export function referenceAnswers(
+  { n, maxTokens, temperature, seed }: ReferenceSettings,
+  speaker: Speaker,
+  { base, prompt, signal }: { base: RewardSession; prompt: RewardPrompt; signal: AbortSignal },
+): ReferenceAnswers {
+  const stopping = new AbortController();
+  const either = AbortSignal.any([signal, stopping.signal]);
+  const draw = async (_: unknown, i: number): Promise<ReferenceAnswer> => {
+    const sampling = { maxTokens, temperature, seed: splitSeed(seed, i) >>> 0 };
+    const text = await speaker.answer(prompt.messages, sampling, either);
+    return { text, reward: await base.score(text) };
+  };
+  let drawn: Promise<readonly ReferenceAnswer[]> | null = null;
+  return {
+    all() {
+      drawn ??= Promise.all(Array.from({ length: n }, draw)).then((answers) =>
+        answers.filter(({ reward }) => !Number.isNaN(reward)),
+      );
+      return drawn;
+    },
+    stop: () => stopping.abort(),
+  };
+}
