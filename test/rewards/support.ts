@@ -1,14 +1,14 @@
 /** Rewards as a request makes them, and what they say of a text. */
 import { type Clock, systemClock } from "../../src/base/clock.ts";
 import { compileOptions } from "../../src/base/options.ts";
-import type { Reward, RewardKind } from "../../src/rewards/define.ts";
+import type { Reward, RewardKind, RewardSpec } from "../../src/rewards/define.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 
 export function made(kind: RewardKind, options: Options, clock: Clock = systemClock): Reward {
   const world = {
-    reward: (id: string) => cannedReward((text) => text.length, id),
+    reward: (asked: string | RewardSpec) => cannedReward((text) => text.length, String(asked)),
     speaker: () => {
       throw new Error("no policy here");
     },
