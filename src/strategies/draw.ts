@@ -77,21 +77,28 @@ function isShort(
 
 type Unjudged = Omit<ScoredCandidate, "reward" | "rewardProblem">;
 
-/** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
 async function judge(
   candidate: Unjudged,
   session: RewardSession | null,
   signal: AbortSignal,
 ): Promise<ScoredCandidate> {
   if (session === null) return { ...candidate, reward: null, rewardProblem: null };
+  return { ...candidate, ...(await verdict(session.score(candidate.text), signal)) };
+}
+
+/** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
+export async function verdict(
+  asked: Promise<number>,
+  signal: AbortSignal,
+): Promise<Pick<ScoredCandidate, "reward" | "rewardProblem">> {
   try {
-    const reward = await session.score(candidate.text);
-    if (Number.isFinite(reward)) return { ...candidate, reward, rewardProblem: null };
-    return { ...candidate, reward: null, rewardProblem: `the reward gave ${reward}` };
+    const reward = await asked;
+    if (Number.isFinite(reward)) return { reward, rewardProblem: null };
+    return { reward: null, rewardProblem: `the reward gave ${reward}` };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof InvariantError) throw error;
     const rewardProblem = error instanceof Error ? error.message : String(error);
-    return { ...candidate, reward: null, rewardProblem };
+    return { reward: null, rewardProblem };
   }
 }
