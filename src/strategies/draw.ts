@@ -75,30 +75,37 @@ function isShort(
   return prompt.length + tokens.length < policy.contextTokens;
 }
 
-type Unjudged = Omit<ScoredCandidate, "reward" | "rewardProblem">;
+export type Unjudged = Omit<ScoredCandidate, "reward" | "rewardProblem">;
 
-async function judge(
+/** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
+export async function judge(
   candidate: Unjudged,
   session: RewardSession | null,
   signal: AbortSignal,
 ): Promise<ScoredCandidate> {
   if (session === null) return { ...candidate, reward: null, rewardProblem: null };
-  return { ...candidate, ...(await verdict(session.score(candidate.text), signal)) };
+  return { ...candidate, ...(await judgeText(session, candidate.text, signal)) };
 }
 
-/** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
-export async function verdict(
-  asked: Promise<number>,
+export type Judgement = Pick<ScoredCandidate, "reward" | "rewardProblem">;
+
+/** What a session says of a text, or why it says nothing; only abort and our own bugs reject. */
+export async function judgeText(
+  session: RewardSession,
+  text: string,
   signal: AbortSignal,
-): Promise<Pick<ScoredCandidate, "reward" | "rewardProblem">> {
+): Promise<Judgement> {
   try {
-    const reward = await asked;
-    if (Number.isFinite(reward)) return { reward, rewardProblem: null };
-    return { reward: null, rewardProblem: `the reward gave ${reward}` };
+    return judgementOf(await session.score(text));
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof InvariantError) throw error;
     const rewardProblem = error instanceof Error ? error.message : String(error);
     return { reward: null, rewardProblem };
   }
+}
+
+export function judgementOf(reward: number): Judgement {
+  if (Number.isFinite(reward)) return { reward, rewardProblem: null };
+  return { reward: null, rewardProblem: `the reward gave ${reward}` };
 }
