@@ -48,6 +48,8 @@ export interface EngineStats {
 const SHARING_CANDIDATES = 4;
 const SHARING_TOKENS = 256;
 
+const neverAborted = new AbortController().signal;
+
 export class Engine implements Generator {
   readonly revision: string;
   readonly contextTokens: number;
@@ -170,6 +172,7 @@ export class Engine implements Generator {
     };
     const { reader, grow } = this.#model.createGrowth(this.#prefixes);
     const turn = <T>(task: () => Promise<T>) => this.#inTurn(task, signal);
+    const lastTurn = (task: () => Promise<void>) => this.#inTurn(task, neverAborted);
     try {
       while (!prompt.isDone) await turn(() => reader.advance(prompt));
     } catch (error) {
@@ -177,7 +180,7 @@ export class Engine implements Generator {
       onClose();
       throw error;
     }
-    return { growing: grow({ prompt, turn, onClose }), next: prompt.row! };
+    return { growing: grow({ prompt, turn, lastTurn, onClose }), next: prompt.row! };
   }
 
   score(

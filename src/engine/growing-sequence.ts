@@ -8,7 +8,7 @@ import type { KvCache } from "./cache.ts";
 import type { HeadOutputs } from "./head-outputs.ts";
 import type { PromptReader, ReadPrompt } from "./prompt-reader.ts";
 import type { PromptRunner } from "./prompt-runner.ts";
-import { counting, prefixInputs, severalInputs } from "./row-places.ts";
+import { prefixInputs, severalInputs } from "./row-places.ts";
 import type { ServingModel } from "./serving-model.ts";
 import type { Growing } from "./types.ts";
 
@@ -24,6 +24,8 @@ export interface GrowingParts<Output> {
   readonly head: (positions: number) => HeadOutputs<Output>;
   /** Lets runs of the model take turns with others. */
   readonly turn: <T>(task: () => Promise<T>) => Promise<T>;
+  /** The same for giving memory back, also when nobody waits for the sequence any more. */
+  readonly lastTurn: (task: () => Promise<void>) => Promise<void>;
   /** Gives back what was set aside for it. */
   readonly onClose?: () => void;
 }
@@ -51,11 +53,13 @@ export class GrowingSequence<Output> implements Growing<Output> {
 
   /**
    * @param ids alternatives for the next token.
-   * @returns the model's output after each; nothing is appended.
+   * @param tails what is run behind each, for its output alone.
+   * @returns the model's output after each, or after its tail; nothing is appended.
    */
-  branch(ids: readonly number[]): Promise<Output[]> {
+  branch(ids: readonly number[], tails: readonly (readonly number[])[] = []): Promise<Output[]> {
     assert(ids.length > 0, "there is nothing to branch to");
-    return this.#parts.turn(() => this.#branch(ids));
+    const alternatives = ids.map((id, i) => [id, ...(tails[i] ?? [])]);
+    return this.#parts.turn(() => this.#branch(alternatives));
   }
 
   /** Appends one of the alternatives of the last `branch`, by its index. */
@@ -74,31 +78,36 @@ export class GrowingSequence<Output> implements Growing<Output> {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    void this.#parts.turn(async () => {
+    void this.#parts.lastTurn(async () => {
       this.#branches.dispose();
       this.#parts.reader.dispose();
     });
     this.#parts.onClose?.();
   }
 
-  async #branch(ids: readonly number[]): Promise<Output[]> {
+  async #branch(alternatives: readonly (readonly number[])[]): Promise<Output[]> {
     assert(!this.#closed, "the sequence was closed");
     const { model, reader, head } = this.#parts;
     const { runner } = reader;
     await reader.makeResident(this.#parts.prompt);
-    const rows = Math.max(ids.length, ROWS_MIN, model.rowsMin);
-    if (rows > this.#branches.slots) await this.#branches.resize(rows, 1);
-    const outputs = head(ids.length);
+    const rows = Math.max(alternatives.length, ROWS_MIN, model.rowsMin);
+    const tokens = Math.max(...alternatives.map(({ length }) => length));
+    const { slots, capacity: places } = this.#branches;
+    if (rows > slots || tokens > places) {
+      await this.#branches.resize(Math.max(rows, slots), tokens);
+    }
+    const outputs = head(alternatives.length);
     const { inputs: prefix, capacity } = runner.prefix();
     const { past, present } = this.#branches.firstSlots(rows);
-    const inputs = { ...this.#stepInputs(ids, rows, capacity), ...prefix, ...past };
+    const step = this.#stepInputs(alternatives, { rows, tokens, capacity });
+    const inputs = { ...step, ...prefix, ...past };
     const bound = await model.bind(
       { inputs: { ...inputs, ...outputs.inputs }, outputs: { ...outputs.outputs, ...present } },
       "shared-prefix",
     );
     try {
       await bound.run();
-      this.#alternatives = ids;
+      this.#alternatives = alternatives.map(([id]) => id!);
       return await outputs.read(bound);
     } finally {
       bound.dispose();
@@ -109,18 +118,28 @@ export class GrowingSequence<Output> implements Growing<Output> {
     }
   }
 
-  #stepInputs(ids: readonly number[], rows: number, capacity: number): Record<string, Tensor> {
+  /** Rows and places beyond the alternatives repeat a token: nothing that is read sees them. */
+  #stepInputs(
+    alternatives: readonly (readonly number[])[],
+    { rows, tokens, capacity }: { rows: number; tokens: number; capacity: number },
+  ): Record<string, Tensor> {
     const { runtime, bank } = this.#parts.model;
-    const tokens = BigInt64Array.from({ length: rows }, (_, i) => BigInt(ids[i] ?? ids[0]!));
+    const ids = BigInt64Array.from({ length: rows * tokens }, (_, at) => {
+      const alternative = alternatives[Math.floor(at / tokens)] ?? alternatives[0]!;
+      return BigInt(alternative[at % tokens] ?? alternative[0]!);
+    });
+    const ends = alternatives.map(({ length }, row) => BigInt(row * tokens + length - 1));
     const own = runtime.tensor("int64", [rows]);
-    const columns = bank && runtime.tensor("float32", [rows, bank.rank]);
+    const columns = bank && runtime.tensor("float32", [rows * tokens, bank.rank]);
     const adapter = this.#parts.prompt.adapter?.id ?? null;
-    for (let row = 0; row < rows; row++) if (columns) bank.writeColumns(columns.data, row, adapter);
+    for (let row = 0; row < rows * tokens; row++) {
+      if (columns) bank.writeColumns(columns.data, row, adapter);
+    }
     return {
-      input_ids: runtime.tensor("int64", [rows, 1], tokens),
-      rows: counting(runtime, ids.length),
+      input_ids: runtime.tensor("int64", [rows, tokens], ids),
+      rows: runtime.tensor("int64", [ends.length], BigInt64Array.from(ends)),
       ...(columns && { adapter_columns: columns }),
-      ...severalInputs(runtime, own, { rows, tokens: 1, capacity: this.#branches.capacity }),
+      ...severalInputs(runtime, own, { rows, tokens, capacity: this.#branches.capacity }),
       ...prefixInputs(runtime, this.#ids.length, capacity),
     };
   }

@@ -37,7 +37,7 @@ export class Support {
   });
 
   /** Starts over with the whole vocabulary. */
-  load(logits: Float32Array): void {
+  load(logits: Float32Array | Float64Array): void {
     if (this.values.length < logits.length) this.#grow(logits.length);
     this.values.set(logits);
     this.ids = this.#everyId;

@@ -94,6 +94,18 @@ export interface Growing<Output> {
   close(): void;
 }
 
+/** A reward model's: alternatives may be judged by what follows them. */
+export interface ScoredGrowing extends Growing<Float32Array> {
+  /**
+   * [labels] after each alternative, or after its tail where it has one: what is run behind the alternative for its
+   * score alone, and is never appended.
+   */
+  branch(
+    ids: readonly number[],
+    tails?: readonly (readonly number[])[],
+  ): Promise<readonly Float32Array[]>;
+}
+
 /** Of the next token. */
 export interface Distribution {
   /** [V] */
@@ -148,6 +160,8 @@ export interface Scorer {
   readonly revision: string;
   /** Numbers that the model gives for a token. */
   readonly labels: number;
+  /** Whether a sequence that grows keeps its keys and values; without them every step reads it anew. */
+  readonly growsInPlace: boolean;
   readonly contextTokens: number;
   /**
    * Opens one prompt; its computation is shared by every completion scored on it.
@@ -165,6 +179,6 @@ export interface ScoringSession {
    */
   scores(completion: readonly number[], at: readonly number[]): Promise<readonly Float32Array[]>;
   /** The prompt as a sequence that grows, with [labels] after each alternative. */
-  grow(): Promise<Growing<Float32Array>>;
+  grow(): Promise<ScoredGrowing>;
   close(): void;
 }

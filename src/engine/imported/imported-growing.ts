@@ -62,7 +62,7 @@ export class ImportedGrowing implements Growing<Distribution> {
     if (this.#closed) return;
     this.#closed = true;
     this.#alternatives = [];
-    void this.#parts.turn(async () => this.#parts.reader.dispose());
+    void this.#parts.lastTurn(async () => this.#parts.reader.dispose());
     this.#parts.onClose();
   }
 
