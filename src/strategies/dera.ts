@@ -12,7 +12,8 @@ import { tokenGuided } from "./token-guided.ts";
 
 export const dera = defineStrategy({
   name: "dera",
-  description: "Mixes the logits of the policy and of an aligned one, as strongly as is wanted (DeRa).",
+  description:
+    "Mixes the logits of the policy and of an aligned one, as strongly as is wanted (DeRa).",
   needsReward: false,
   options: Type.Object({
     aligned: Type.String({ minLength: 1, description: "id of a served policy: the aligned model" }),

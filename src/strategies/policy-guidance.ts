@@ -4,8 +4,8 @@
  * Cost: a token of both policies for each token. Tokens that either excludes stay excluded, the other's only where its
  * weight is not 0.
  */
-import { GatewayError } from "../base/errors.ts";
 import type { StrategyInput } from "./define.ts";
+import { refusal } from "./demands.ts";
 import type { Guidance, Steering } from "./token-guided.ts";
 
 export interface PolicySteering {
@@ -22,15 +22,18 @@ export function policySteering(
   { option, id, weights }: PolicySteering,
 ): Steering {
   const other = models.policy(id);
-  const refuse = (problem: string): never => {
-    throw new GatewayError("invalid_request", { param: `alignment.${option}`, problem });
-  };
   if (!other.tokenizer.hasTokensOf(policy.tokenizer)) {
-    refuse(`the tokens of '${id}' are not those of '${policy.id}'; name a model with the same tokenizer.json`);
+    throw refusal(
+      option,
+      `the tokens of '${id}' are not those of '${policy.id}'; name a model with the same tokenizer.json`,
+    );
   }
   const tokensMax = other.contextTokens - prompt.length;
   if (tokensMax < 1) {
-    refuse(`the prompt has ${prompt.length} tokens and '${id}' reads ${other.contextTokens}`);
+    throw refusal(
+      option,
+      `the prompt has ${prompt.length} tokens and '${id}' reads ${other.contextTokens}`,
+    );
   }
   return {
     async open(_session, signal): Promise<Guidance> {

@@ -37,9 +37,7 @@ export interface RewardCounts {
 
 /** @throws GatewayError invalid_request for a reward that judges whole answers only. */
 export function rewardSteering(input: StrategyInput, steering: RewardSteering): Steering {
-  const { reward } = input;
-  assert(reward !== null, `${steering.strategy} was run without a reward`);
-  demandPrefixes(steering.strategy, reward);
+  demandPrefixes(steering.strategy, input.reward);
   return {
     isGreedy: steering.isGreedy ?? false,
     async open(session, signal) {

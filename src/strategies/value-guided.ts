@@ -6,8 +6,8 @@
  * Source: Mudgal et al., arXiv:2310.17022, section 3; Rashid et al., arXiv:2406.07780 (partial sequences).
  */
 import { Type } from "typebox";
-import { GatewayError } from "../base/errors.ts";
 import { defineStrategy } from "./define.ts";
+import { refusal } from "./demands.ts";
 import { scoredAt } from "./options.ts";
 import { rewardSteering } from "./reward-guidance.ts";
 import { tokenGuided } from "./token-guided.ts";
@@ -17,8 +17,7 @@ const ALL_TOKENS_MAX = 8_192;
 
 export const valueGuided = defineStrategy({
   name: "value-guided",
-  description:
-    "Draws each token from the policy's law, tilted by the value of the answer with it.",
+  description: "Draws each token from the policy's law, tilted by the value of the answer with it.",
   needsReward: true,
   options: Type.Object({
     lambda: Type.Number({ default: 1, description: "weight of the value, per unit of logit" }),
@@ -34,7 +33,7 @@ export const valueGuided = defineStrategy({
     const { vocabSize } = input.policy;
     if (k === 0 && vocabSize > ALL_TOKENS_MAX) {
       const problem = `the model has ${vocabSize} tokens and up to ${ALL_TOKENS_MAX} can all be judged; give a number of them`;
-      throw new GatewayError("invalid_request", { param: "alignment.k", problem });
+      throw refusal("k", problem);
     }
     const gain = (value: number) => lambda * value;
     yield* tokenGuided(input, rewardSteering(input, { strategy: "value-guided", k, at, gain }));

@@ -102,6 +102,28 @@ test("a reward model scores alternatives as it scores the whole text", async () 
   await reward.dispose();
 });
 
+test("a reward model scores what follows an alternative, and appends the alternative alone", async () => {
+  const model = await loadModel(runtime, tinySource(2, config), "scores");
+  const reward = new RewardEngine(model);
+  const session = reward.open(prompt, signal);
+  const growing = await session.grow();
+  const tails = [[9, 8, 7], [], [6], undefined];
+  const chosen: number[] = [];
+  for (let t = 0; t < 4; t++) {
+    const alternatives = [t, t + 10, t + 20, t + 30];
+    const scores = await growing.branch(alternatives, tails as readonly number[][]);
+    for (const [i, id] of alternatives.entries()) {
+      const whole = await session.score([...chosen, id, ...(tails[i] ?? [])]);
+      expect(Math.abs(scores[i]![0]! - whole)).toBeLessThan(1e-4);
+    }
+    await growing.accept(t);
+    chosen.push(alternatives[t]!);
+  }
+  growing.close();
+  session.close();
+  await reward.dispose();
+});
+
 describe("its memory", () => {
   const perToken = bytesPerToken(config);
   const sampling = { ...plainSampling, maxTokens: 60, endTokens: new Set<number>(), seed: 1 };
@@ -131,6 +153,19 @@ describe("its memory", () => {
     await expect(engine.grow(prompt, 100, { signal })).rejects.toMatchObject({
       code: "cache_too_small",
     });
+    await engine.dispose();
+  });
+
+  test("is given back by who has left", async () => {
+    const engine = await openPolicy({ cacheBytesMax: 320 * perToken });
+    const controller = new AbortController();
+    const { growing } = await engine.grow(prompt, 40, { signal: controller.signal });
+    await growing.branch([1, 2]);
+    controller.abort(new Error("gone"));
+    await expect(growing.branch([3])).rejects.toThrow("gone");
+    growing.close();
+    const { growing: other } = await engine.grow(prompt, 40, { signal });
+    other.close();
     await engine.dispose();
   });
 
