@@ -233,6 +233,11 @@ function growing(
       ids.push(id);
       alternatives = [];
     },
+    async append(id) {
+      ids.push(id);
+      alternatives = [];
+      return logits(ids.slice(prompt.length));
+    },
     close: () => {},
   };
 }

@@ -172,6 +172,13 @@ export class Engine implements Generator {
     };
     const { reader, grow } = this.#model.createGrowth(this.#prefixes);
     const turn = <T>(task: () => Promise<T>) => this.#inTurn(task, signal);
+    const charged = <T>(task: () => Promise<T>) =>
+      turn(async () => {
+        const before = this.#model.runMs;
+        const result = await task();
+        prompt.work.modelMs += this.#model.runMs - before;
+        return result;
+      });
     const lastTurn = (task: () => Promise<void>) => this.#inTurn(task, neverAborted);
     try {
       while (!prompt.isDone) await turn(() => reader.advance(prompt));
@@ -180,7 +187,7 @@ export class Engine implements Generator {
       onClose();
       throw error;
     }
-    return { growing: grow({ prompt, turn, lastTurn, onClose }), next: prompt.row! };
+    return { growing: grow({ prompt, turn: charged, lastTurn, onClose }), next: prompt.row! };
   }
 
   score(

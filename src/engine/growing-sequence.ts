@@ -75,6 +75,20 @@ export class GrowingSequence<Output> implements Growing<Output> {
     });
   }
 
+  append(id: number): Promise<Output> {
+    return this.#parts.turn(async () => {
+      assert(!this.#closed, "the sequence was closed");
+      const { reader, head, prompt } = this.#parts;
+      await reader.makeResident(prompt);
+      const adapter = prompt.adapter?.id ?? null;
+      const output = await reader.runner.next(id, this.#ids.length, head(1), adapter);
+      this.#ids.push(id);
+      this.#alternatives = [];
+      prompt.work.tokensRun += 1;
+      return output;
+    });
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -108,6 +122,10 @@ export class GrowingSequence<Output> implements Growing<Output> {
     try {
       await bound.run();
       this.#alternatives = alternatives.map(([id]) => id!);
+      this.#parts.prompt.work.tokensRun += alternatives.reduce(
+        (sum, { length }) => sum + length,
+        0,
+      );
       return await outputs.read(bound);
     } finally {
       bound.dispose();

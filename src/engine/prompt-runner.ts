@@ -63,6 +63,17 @@ export class PromptRunner {
     return this.#run({ tokens, past, rows, head: scores(this.#model, rows.length), adapter: null });
   }
 
+  /** What a head says after one new token. */
+  async next<Output>(
+    token: number,
+    past: number,
+    head: HeadOutputs<Output>,
+    adapter: string | null,
+  ): Promise<Output> {
+    const [output] = await this.#run({ tokens: [token], past, rows: [0], head, adapter });
+    return output!;
+  }
+
   /** New tokens whose keys and values alone are wanted. */
   async extend(
     tokens: readonly number[],

@@ -90,6 +90,8 @@ export interface Growing<Output> {
   branch(ids: readonly number[]): Promise<readonly Output[]>;
   /** Appends one of the alternatives of the last `branch`, by its index; it is not run again. */
   accept(index: number): Promise<void>;
+  /** Appends a token that has no alternatives. @returns the output after it. */
+  append(id: number): Promise<Output>;
   /** Gives its memory back. Idempotent. */
   close(): void;
 }

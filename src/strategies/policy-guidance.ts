@@ -48,9 +48,7 @@ export function policySteering(
           return null;
         },
         async accept(token) {
-          const [after] = await growing.branch([token]);
-          await growing.accept(0);
-          row = after!;
+          row = await growing.append(token);
         },
         close: () => growing.close(),
       };

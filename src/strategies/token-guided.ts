@@ -156,15 +156,8 @@ async function grow(
       if (transcriber.tokens.length >= tokensMax) break;
       stopped = budget.spent;
       if (stopped !== null) break;
-      const [[after]] = await Promise.all([
-        growing.branch([token.id]).then(async (rows) => {
-          await growing.accept(0);
-          return rows;
-        }),
-        guidance.accept(token.id),
-      ]);
+      [row] = await Promise.all([growing.append(token.id), guidance.accept(token.id)]);
       signal.throwIfAborted();
-      row = after!;
     }
   } finally {
     growing.close();

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bytesPerToken } from "../../src/engine/cache.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { RewardEngine } from "../../src/engine/reward-engine.ts";
+import { noWork } from "../../src/engine/types.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
 import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
@@ -63,6 +64,30 @@ describe("a policy's sequence", () => {
     const reversed = (await growing.branch(all.toReversed())).toReversed();
     expect(reversed).toEqual(together);
     for (const [i, id] of all.entries()) expect(await growing.branch([id])).toEqual([together[i]]);
+    growing.close();
+    await engine.dispose();
+  });
+
+  test("appends a token without alternatives as sampling would have gone on", async () => {
+    const engine = await openPolicy();
+    const greedy = { ...plainSampling, temperature: 0, maxTokens: 8, endTokens: new Set<number>() };
+    const [drawn] = await engine.sample(prompt, 1, greedy, { signal });
+    const work = noWork();
+    const { growing, next } = await engine.grow(prompt, 40, { signal, work });
+    const read = work.tokensRun;
+    const found: number[] = [];
+    for (let row = next; found.length < 8; row = await growing.append(found.at(-1)!)) {
+      found.push(row.logits.indexOf(Math.max(...row.logits)));
+      expect(await worstError(engine, growing.ids, row)).toBeLessThan(1e-4);
+    }
+    expect(found).toEqual(drawn!.tokens.map(({ id }) => id));
+    await growing.branch([1, 2]);
+    await growing.accept(1);
+    expect(await worstError(engine, [...growing.ids, 5], await growing.append(5))).toBeLessThan(
+      1e-4,
+    );
+    expect(growing.ids).toEqual([...prompt, ...found.slice(0, 8), 2, 5]);
+    expect(work.tokensRun - read).toBe(8 + 2 + 1);
     growing.close();
     await engine.dispose();
   });

@@ -57,6 +57,10 @@ export function cannedScorer(
             async accept(index) {
               ids.push(alternatives[index]!);
             },
+            async append(id) {
+              ids.push(id);
+              return Float32Array.of(score(ids));
+            },
             close: () => undefined,
           };
         },

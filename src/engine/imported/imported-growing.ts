@@ -43,6 +43,7 @@ export class ImportedGrowing implements Growing<Distribution> {
       for (let at = 0; at < ids.length; at += rowsMax) {
         found.push(...(await this.#run(ids.slice(at, at + rowsMax))));
       }
+      this.#parts.prompt.work.tokensRun += ids.length;
       return found;
     });
   }
@@ -56,6 +57,12 @@ export class ImportedGrowing implements Growing<Distribution> {
       this.#ids.push(chosen.id);
       this.#alternatives = [];
     });
+  }
+
+  async append(id: number): Promise<Distribution> {
+    const [output] = await this.branch([id]);
+    await this.accept(0);
+    return output!;
   }
 
   close(): void {
