@@ -6,9 +6,10 @@ import { assert } from "../base/assert.ts";
 import type { Tensor } from "../onnx/runtime/index.ts";
 import type { KvCache } from "./cache.ts";
 import type { HeadOutputs } from "./head-outputs.ts";
+import { type Kept, KeptRun } from "./kept-run.ts";
 import type { PromptReader, ReadPrompt } from "./prompt-reader.ts";
-import type { PromptRunner } from "./prompt-runner.ts";
-import { prefixInputs, severalInputs } from "./row-places.ts";
+import type { PromptRunner, Stepping } from "./prompt-runner.ts";
+import { counting, severalInputs } from "./row-places.ts";
 import type { ServingModel } from "./serving-model.ts";
 import type { Growing } from "./types.ts";
 
@@ -22,6 +23,8 @@ export interface GrowingParts<Output> {
   readonly prompt: ReadPrompt;
   /** What the head gives at so many positions. */
   readonly head: (positions: number) => HeadOutputs<Output>;
+  /** Of what it gives, for the next run writes over it. */
+  readonly copy: (output: Output) => Output;
   /** Lets runs of the model take turns with others. */
   readonly turn: <T>(task: () => Promise<T>) => Promise<T>;
   /** The same for giving memory back, also when nobody waits for the sequence any more. */
@@ -35,6 +38,8 @@ export class GrowingSequence<Output> implements Growing<Output> {
   readonly #ids: number[];
   /** A slot for each alternative. */
   readonly #branches: KvCache;
+  readonly #kept: KeptRun<BranchInputs, Output>;
+  readonly #stepping: Stepping<Output>;
   #alternatives: readonly number[] = [];
   #closed = false;
 
@@ -44,6 +49,9 @@ export class GrowingSequence<Output> implements Growing<Output> {
     this.#parts = parts;
     this.#ids = [...parts.prompt.tokens];
     this.#branches = parts.model.createPrefix();
+    this.#kept = new KeptRun(parts.model);
+    const adapter = parts.prompt.adapter?.id ?? null;
+    this.#stepping = parts.reader.runner.stepping(() => parts.head(1), adapter);
   }
 
   /** The prompt's tokens, and those that were appended. */
@@ -78,10 +86,9 @@ export class GrowingSequence<Output> implements Growing<Output> {
   append(id: number): Promise<Output> {
     return this.#parts.turn(async () => {
       assert(!this.#closed, "the sequence was closed");
-      const { reader, head, prompt } = this.#parts;
+      const { reader, copy, prompt } = this.#parts;
       await reader.makeResident(prompt);
-      const adapter = prompt.adapter?.id ?? null;
-      const output = await reader.runner.next(id, this.#ids.length, head(1), adapter);
+      const output = copy(await this.#stepping.next(id, this.#ids.length));
       this.#ids.push(id);
       this.#alternatives = [];
       prompt.work.tokensRun += 1;
@@ -93,6 +100,8 @@ export class GrowingSequence<Output> implements Growing<Output> {
     if (this.#closed) return;
     this.#closed = true;
     void this.#parts.lastTurn(async () => {
+      this.#kept.drop();
+      this.#stepping.dispose();
       this.#branches.dispose();
       this.#parts.reader.dispose();
     });
@@ -101,64 +110,74 @@ export class GrowingSequence<Output> implements Growing<Output> {
 
   async #branch(alternatives: readonly (readonly number[])[]): Promise<Output[]> {
     assert(!this.#closed, "the sequence was closed");
-    const { model, reader, head } = this.#parts;
-    const { runner } = reader;
-    await reader.makeResident(this.#parts.prompt);
+    const { model, reader, copy, prompt } = this.#parts;
+    await reader.makeResident(prompt);
     const rows = Math.max(alternatives.length, ROWS_MIN, model.rowsMin);
     const tokens = Math.max(...alternatives.map(({ length }) => length));
-    const { slots, capacity: places } = this.#branches;
-    if (rows > slots || tokens > places) {
+    const { slots, capacity } = this.#branches;
+    if (rows > slots || tokens > capacity) {
+      this.#kept.drop();
       await this.#branches.resize(Math.max(rows, slots), tokens);
     }
-    const outputs = head(alternatives.length);
-    const { inputs: prefix, capacity } = runner.prefix();
-    const { past, present } = this.#branches.firstSlots(rows);
-    const step = this.#stepInputs(alternatives, { rows, tokens, capacity });
-    const inputs = { ...step, ...prefix, ...past };
-    const bound = await model.bind(
-      { inputs: { ...inputs, ...outputs.inputs }, outputs: { ...outputs.outputs, ...present } },
-      "shared-prefix",
-    );
-    try {
-      await bound.run();
-      this.#alternatives = alternatives.map(([id]) => id!);
-      this.#parts.prompt.work.tokensRun += alternatives.reduce(
-        (sum, { length }) => sum + length,
-        0,
-      );
-      return await outputs.read(bound);
-    } finally {
-      bound.dispose();
-      outputs.dispose();
-      for (const tensor of [...Object.values(inputs), ...Object.values(present)]) {
-        if (!tensor.disposed) tensor.dispose();
-      }
+    const shape = { rows, tokens, outputs: alternatives.length };
+    const key = [...Object.values(shape), reader.runner.capacity, this.#branches.capacity].join();
+    const { in: inputs, bound, head } = await this.#kept.get(key, () => this.#bind(shape));
+    // Rows and places beyond the alternatives repeat a token: nothing that is read sees them.
+    for (let at = 0; at < rows * tokens; at++) {
+      const alternative = alternatives[Math.floor(at / tokens)] ?? alternatives[0]!;
+      inputs.input_ids.data[at] = BigInt(alternative[at % tokens] ?? alternative[0]!);
     }
+    for (const [row, { length }] of alternatives.entries()) {
+      inputs.rows.data[row] = BigInt(row * tokens + length - 1);
+    }
+    inputs.prefix_tokens.data[0] = BigInt(this.#ids.length);
+    await bound.run();
+    this.#alternatives = alternatives.map(([id]) => id!);
+    prompt.work.tokensRun += alternatives.reduce((sum, { length }) => sum + length, 0);
+    return (await head.read(bound)).map(copy);
   }
 
-  /** Rows and places beyond the alternatives repeat a token: nothing that is read sees them. */
-  #stepInputs(
-    alternatives: readonly (readonly number[])[],
-    { rows, tokens, capacity }: { rows: number; tokens: number; capacity: number },
-  ): Record<string, Tensor> {
-    const { runtime, bank } = this.#parts.model;
-    const ids = BigInt64Array.from({ length: rows * tokens }, (_, at) => {
-      const alternative = alternatives[Math.floor(at / tokens)] ?? alternatives[0]!;
-      return BigInt(alternative[at % tokens] ?? alternative[0]!);
-    });
-    const ends = alternatives.map(({ length }, row) => BigInt(row * tokens + length - 1));
-    const own = runtime.tensor("int64", [rows]);
-    const columns = bank && runtime.tensor("float32", [rows * tokens, bank.rank]);
-    const adapter = this.#parts.prompt.adapter?.id ?? null;
-    for (let row = 0; row < rows * tokens; row++) {
-      if (columns) bank.writeColumns(columns.data, row, adapter);
-    }
-    return {
-      input_ids: runtime.tensor("int64", [rows, tokens], ids),
-      rows: runtime.tensor("int64", [ends.length], BigInt64Array.from(ends)),
-      ...(columns && { adapter_columns: columns }),
-      ...severalInputs(runtime, own, { rows, tokens, capacity: this.#branches.capacity }),
-      ...prefixInputs(runtime, this.#ids.length, capacity),
+  async #bind({ rows, tokens, outputs }: BranchShape): Promise<Kept<BranchInputs, Output>> {
+    const { model, reader, prompt } = this.#parts;
+    const { runtime, bank } = model;
+    const head = this.#parts.head(outputs);
+    const changing = {
+      input_ids: runtime.tensor("int64", [rows, tokens]),
+      rows: runtime.tensor("int64", [outputs]),
+      prefix_tokens: runtime.tensor("int64", []),
     };
+    const none = runtime.tensor("int64", [rows]); // own tokens before this step
+    const columns = bank && runtime.tensor("float32", [rows * tokens, bank.rank]);
+    for (let row = 0; row < rows * tokens; row++) {
+      if (columns) bank.writeColumns(columns.data, row, prompt.adapter?.id ?? null);
+    }
+    const { past, present } = this.#branches.firstSlots(rows);
+    const inputs = {
+      ...severalInputs(runtime, none, { rows, tokens, capacity: this.#branches.capacity }),
+      ...changing,
+      prefix_places: counting(runtime, reader.runner.capacity),
+      ...(columns && { adapter_columns: columns }),
+      ...reader.runner.prefix(),
+      ...past,
+    };
+    const bound = await model.bind(
+      { inputs: { ...inputs, ...head.inputs }, outputs: { ...head.outputs, ...present } },
+      "shared-prefix",
+    );
+    const tensors = [none, ...Object.values<Tensor>(inputs), ...Object.values(present)];
+    return { in: changing, bound, head, tensors };
   }
+}
+
+interface BranchShape {
+  readonly rows: number;
+  readonly tokens: number;
+  /** Alternatives: the first rows. */
+  readonly outputs: number;
+}
+
+interface BranchInputs {
+  readonly input_ids: Tensor<"int64">;
+  readonly rows: Tensor<"int64">;
+  readonly prefix_tokens: Tensor<"int64">;
 }

@@ -90,8 +90,9 @@ export class RewardEngine implements Scorer {
       const reader = new PromptReader(this.#model, this.#prefixes);
       const head = (positions: number) => scores(this.#model, positions);
       const turn = <T>(task: () => Promise<T>) => this.#enqueue(task);
-      const parts = { model: this.#model, reader, prompt, head, turn, lastTurn: turn };
-      return new GrowingSequence(parts);
+      const copy = (row: Float32Array) => row.slice();
+      const parts = { model: this.#model, reader, prompt, head, copy, turn, lastTurn: turn };
+      return new GrowingSequence<Float32Array>(parts);
     });
   }
 
