@@ -10,6 +10,7 @@ import { growthReport, measureGrowth } from "./growth.ts";
 import { modelNames } from "./peer-models.ts";
 import { arePeersInstalled, measurePeers, type PeersMeasured } from "./peers.ts";
 import { leastOf, peersReport, ratiosOf } from "./peers-report.ts";
+import { measureStrategies, strategiesReport } from "./strategies.ts";
 
 /** Of a suite: what to print for a reader, and for a machine. */
 interface Report {
@@ -21,6 +22,7 @@ const suites: Readonly<Record<string, () => Promise<Report>>> = {
   engine: benchEngine,
   peers: benchPeers,
   growth: benchGrowth,
+  strategies: benchStrategies,
 };
 const { positionals, values: flags } = readFlags();
 const suite = suites[positionals[0] ?? ""];
@@ -57,6 +59,11 @@ async function benchPeers(): Promise<Report> {
 async function benchGrowth(): Promise<Report> {
   const measured = await measureGrowth(counts());
   return { text: growthReport(measured), json: measured };
+}
+
+async function benchStrategies(): Promise<Report> {
+  const measured = await measureStrategies(counts());
+  return { text: strategiesReport(measured), json: measured };
 }
 
 function readFlags() {

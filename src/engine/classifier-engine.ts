@@ -17,7 +17,7 @@ import type {
 } from "../onnx/runtime/index.ts";
 import type { PrefixStats } from "./prefix-cache.ts";
 import type { Turnstile } from "./turnstile.ts";
-import type { Growing, Scorer, ScoringSession } from "./types.ts";
+import type { ScoredGrowing, Scorer, ScoringSession } from "./types.ts";
 
 export interface ClassifierOptions {
   readonly provider: Provider;
@@ -56,6 +56,7 @@ const feeds: Readonly<Record<string, Feed>> = {
 export class ClassifierEngine implements Scorer {
   readonly revision: string;
   readonly labels: number;
+  readonly growsInPlace = false;
   readonly contextTokens: number;
   readonly #runtime: Runtime;
   readonly #session: Session;
@@ -213,14 +214,16 @@ export class ClassifierEngine implements Scorer {
 function growing(
   prompt: readonly number[],
   logits: (completion: readonly number[]) => Promise<Float32Array>,
-): Growing<Float32Array> {
+): ScoredGrowing {
   const ids = [...prompt];
   let alternatives: readonly number[] = [];
   return {
     ids,
-    async branch(next) {
+    async branch(next, tails = []) {
       const appended = ids.slice(prompt.length);
-      const outputs = await Promise.all(next.map((id) => logits([...appended, id])));
+      const outputs = await Promise.all(
+        next.map((id, i) => logits([...appended, id, ...(tails[i] ?? [])])),
+      );
       alternatives = next;
       return outputs;
     },
@@ -229,6 +232,11 @@ function growing(
       assert(id !== undefined, `there is no alternative ${index} of ${alternatives.length}`);
       ids.push(id);
       alternatives = [];
+    },
+    async append(id) {
+      ids.push(id);
+      alternatives = [];
+      return logits(ids.slice(prompt.length));
     },
     close: () => {},
   };

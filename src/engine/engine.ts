@@ -48,6 +48,8 @@ export interface EngineStats {
 const SHARING_CANDIDATES = 4;
 const SHARING_TOKENS = 256;
 
+const neverAborted = new AbortController().signal;
+
 export class Engine implements Generator {
   readonly revision: string;
   readonly contextTokens: number;
@@ -170,6 +172,14 @@ export class Engine implements Generator {
     };
     const { reader, grow } = this.#model.createGrowth(this.#prefixes);
     const turn = <T>(task: () => Promise<T>) => this.#inTurn(task, signal);
+    const charged = <T>(task: () => Promise<T>) =>
+      turn(async () => {
+        const before = this.#model.runMs;
+        const result = await task();
+        prompt.work.modelMs += this.#model.runMs - before;
+        return result;
+      });
+    const lastTurn = (task: () => Promise<void>) => this.#inTurn(task, neverAborted);
     try {
       while (!prompt.isDone) await turn(() => reader.advance(prompt));
     } catch (error) {
@@ -177,7 +187,7 @@ export class Engine implements Generator {
       onClose();
       throw error;
     }
-    return { growing: grow({ prompt, turn, onClose }), next: prompt.row! };
+    return { growing: grow({ prompt, turn: charged, lastTurn, onClose }), next: prompt.row! };
   }
 
   score(

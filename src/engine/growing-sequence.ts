@@ -6,9 +6,10 @@ import { assert } from "../base/assert.ts";
 import type { Tensor } from "../onnx/runtime/index.ts";
 import type { KvCache } from "./cache.ts";
 import type { HeadOutputs } from "./head-outputs.ts";
+import { type Kept, KeptRun } from "./kept-run.ts";
 import type { PromptReader, ReadPrompt } from "./prompt-reader.ts";
-import type { PromptRunner } from "./prompt-runner.ts";
-import { counting, prefixInputs, severalInputs } from "./row-places.ts";
+import type { PromptRunner, Stepping } from "./prompt-runner.ts";
+import { counting, severalInputs } from "./row-places.ts";
 import type { ServingModel } from "./serving-model.ts";
 import type { Growing } from "./types.ts";
 
@@ -22,8 +23,12 @@ export interface GrowingParts<Output> {
   readonly prompt: ReadPrompt;
   /** What the head gives at so many positions. */
   readonly head: (positions: number) => HeadOutputs<Output>;
+  /** Of what it gives, for the next run writes over it. */
+  readonly copy: (output: Output) => Output;
   /** Lets runs of the model take turns with others. */
   readonly turn: <T>(task: () => Promise<T>) => Promise<T>;
+  /** The same for giving memory back, also when nobody waits for the sequence any more. */
+  readonly lastTurn: (task: () => Promise<void>) => Promise<void>;
   /** Gives back what was set aside for it. */
   readonly onClose?: () => void;
 }
@@ -33,6 +38,8 @@ export class GrowingSequence<Output> implements Growing<Output> {
   readonly #ids: number[];
   /** A slot for each alternative. */
   readonly #branches: KvCache;
+  readonly #kept: KeptRun<BranchInputs, Output>;
+  readonly #stepping: Stepping<Output>;
   #alternatives: readonly number[] = [];
   #closed = false;
 
@@ -42,6 +49,9 @@ export class GrowingSequence<Output> implements Growing<Output> {
     this.#parts = parts;
     this.#ids = [...parts.prompt.tokens];
     this.#branches = parts.model.createPrefix();
+    this.#kept = new KeptRun(parts.model);
+    const adapter = parts.prompt.adapter?.id ?? null;
+    this.#stepping = parts.reader.runner.stepping(() => parts.head(1), adapter);
   }
 
   /** The prompt's tokens, and those that were appended. */
@@ -51,11 +61,13 @@ export class GrowingSequence<Output> implements Growing<Output> {
 
   /**
    * @param ids alternatives for the next token.
-   * @returns the model's output after each; nothing is appended.
+   * @param tails what is run behind each, for its output alone.
+   * @returns the model's output after each, or after its tail; nothing is appended.
    */
-  branch(ids: readonly number[]): Promise<Output[]> {
+  branch(ids: readonly number[], tails: readonly (readonly number[])[] = []): Promise<Output[]> {
     assert(ids.length > 0, "there is nothing to branch to");
-    return this.#parts.turn(() => this.#branch(ids));
+    const alternatives = ids.map((id, i) => [id, ...(tails[i] ?? [])]);
+    return this.#parts.turn(() => this.#branch(alternatives));
   }
 
   /** Appends one of the alternatives of the last `branch`, by its index. */
@@ -71,57 +83,101 @@ export class GrowingSequence<Output> implements Growing<Output> {
     });
   }
 
+  append(id: number): Promise<Output> {
+    return this.#parts.turn(async () => {
+      assert(!this.#closed, "the sequence was closed");
+      const { reader, copy, prompt } = this.#parts;
+      await reader.makeResident(prompt);
+      const output = copy(await this.#stepping.next(id, this.#ids.length));
+      this.#ids.push(id);
+      this.#alternatives = [];
+      prompt.work.tokensRun += 1;
+      return output;
+    });
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    void this.#parts.turn(async () => {
+    void this.#parts.lastTurn(async () => {
+      this.#kept.drop();
+      this.#stepping.dispose();
       this.#branches.dispose();
       this.#parts.reader.dispose();
     });
     this.#parts.onClose?.();
   }
 
-  async #branch(ids: readonly number[]): Promise<Output[]> {
+  async #branch(alternatives: readonly (readonly number[])[]): Promise<Output[]> {
     assert(!this.#closed, "the sequence was closed");
-    const { model, reader, head } = this.#parts;
-    const { runner } = reader;
-    await reader.makeResident(this.#parts.prompt);
-    const rows = Math.max(ids.length, ROWS_MIN, model.rowsMin);
-    if (rows > this.#branches.slots) await this.#branches.resize(rows, 1);
-    const outputs = head(ids.length);
-    const { inputs: prefix, capacity } = runner.prefix();
-    const { past, present } = this.#branches.firstSlots(rows);
-    const inputs = { ...this.#stepInputs(ids, rows, capacity), ...prefix, ...past };
-    const bound = await model.bind(
-      { inputs: { ...inputs, ...outputs.inputs }, outputs: { ...outputs.outputs, ...present } },
-      "shared-prefix",
-    );
-    try {
-      await bound.run();
-      this.#alternatives = ids;
-      return await outputs.read(bound);
-    } finally {
-      bound.dispose();
-      outputs.dispose();
-      for (const tensor of [...Object.values(inputs), ...Object.values(present)]) {
-        if (!tensor.disposed) tensor.dispose();
-      }
+    const { model, reader, copy, prompt } = this.#parts;
+    await reader.makeResident(prompt);
+    const rows = Math.max(alternatives.length, ROWS_MIN, model.rowsMin);
+    const tokens = Math.max(...alternatives.map(({ length }) => length));
+    const { slots, capacity } = this.#branches;
+    if (rows > slots || tokens > capacity) {
+      this.#kept.drop();
+      await this.#branches.resize(Math.max(rows, slots), tokens);
     }
+    const shape = { rows, tokens, outputs: alternatives.length };
+    const key = [...Object.values(shape), reader.runner.capacity, this.#branches.capacity].join();
+    const { in: inputs, bound, head } = await this.#kept.get(key, () => this.#bind(shape));
+    // Rows and places beyond the alternatives repeat a token: nothing that is read sees them.
+    for (let at = 0; at < rows * tokens; at++) {
+      const alternative = alternatives[Math.floor(at / tokens)] ?? alternatives[0]!;
+      inputs.input_ids.data[at] = BigInt(alternative[at % tokens] ?? alternative[0]!);
+    }
+    for (const [row, { length }] of alternatives.entries()) {
+      inputs.rows.data[row] = BigInt(row * tokens + length - 1);
+    }
+    inputs.prefix_tokens.data[0] = BigInt(this.#ids.length);
+    await bound.run();
+    this.#alternatives = alternatives.map(([id]) => id!);
+    prompt.work.tokensRun += alternatives.reduce((sum, { length }) => sum + length, 0);
+    return (await head.read(bound)).map(copy);
   }
 
-  #stepInputs(ids: readonly number[], rows: number, capacity: number): Record<string, Tensor> {
-    const { runtime, bank } = this.#parts.model;
-    const tokens = BigInt64Array.from({ length: rows }, (_, i) => BigInt(ids[i] ?? ids[0]!));
-    const own = runtime.tensor("int64", [rows]);
-    const columns = bank && runtime.tensor("float32", [rows, bank.rank]);
-    const adapter = this.#parts.prompt.adapter?.id ?? null;
-    for (let row = 0; row < rows; row++) if (columns) bank.writeColumns(columns.data, row, adapter);
-    return {
-      input_ids: runtime.tensor("int64", [rows, 1], tokens),
-      rows: counting(runtime, ids.length),
-      ...(columns && { adapter_columns: columns }),
-      ...severalInputs(runtime, own, { rows, tokens: 1, capacity: this.#branches.capacity }),
-      ...prefixInputs(runtime, this.#ids.length, capacity),
+  async #bind({ rows, tokens, outputs }: BranchShape): Promise<Kept<BranchInputs, Output>> {
+    const { model, reader, prompt } = this.#parts;
+    const { runtime, bank } = model;
+    const head = this.#parts.head(outputs);
+    const changing = {
+      input_ids: runtime.tensor("int64", [rows, tokens]),
+      rows: runtime.tensor("int64", [outputs]),
+      prefix_tokens: runtime.tensor("int64", []),
     };
+    const none = runtime.tensor("int64", [rows]); // own tokens before this step
+    const columns = bank && runtime.tensor("float32", [rows * tokens, bank.rank]);
+    for (let row = 0; row < rows * tokens; row++) {
+      if (columns) bank.writeColumns(columns.data, row, prompt.adapter?.id ?? null);
+    }
+    const { past, present } = this.#branches.firstSlots(rows);
+    const inputs = {
+      ...severalInputs(runtime, none, { rows, tokens, capacity: this.#branches.capacity }),
+      ...changing,
+      prefix_places: counting(runtime, reader.runner.capacity),
+      ...(columns && { adapter_columns: columns }),
+      ...reader.runner.prefix(),
+      ...past,
+    };
+    const bound = await model.bind(
+      { inputs: { ...inputs, ...head.inputs }, outputs: { ...head.outputs, ...present } },
+      "shared-prefix",
+    );
+    const tensors = [none, ...Object.values<Tensor>(inputs), ...Object.values(present)];
+    return { in: changing, bound, head, tensors };
   }
+}
+
+interface BranchShape {
+  readonly rows: number;
+  readonly tokens: number;
+  /** Alternatives: the first rows. */
+  readonly outputs: number;
+}
+
+interface BranchInputs {
+  readonly input_ids: Tensor<"int64">;
+  readonly rows: Tensor<"int64">;
+  readonly prefix_tokens: Tensor<"int64">;
 }

@@ -44,6 +44,8 @@ export interface GrowthParts {
   readonly prompt: ReadPrompt;
   /** Lets runs of the model take turns with others. */
   readonly turn: <T>(task: () => Promise<T>) => Promise<T>;
+  /** The same for giving memory back, also when nobody waits for the sequence any more. */
+  readonly lastTurn: (task: () => Promise<void>) => Promise<void>;
   /** Gives back what was set aside for it. */
   readonly onClose: () => void;
 }

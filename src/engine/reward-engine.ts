@@ -10,11 +10,12 @@ import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
 import { PromptReader, ReadPrompt } from "./prompt-reader.ts";
 import type { PromptRunner } from "./prompt-runner.ts";
 import type { ServingModel } from "./serving-model.ts";
-import type { Growing, Scorer, ScoringSession } from "./types.ts";
+import type { ScoredGrowing, Scorer, ScoringSession } from "./types.ts";
 
 export class RewardEngine implements Scorer {
   readonly revision: string;
   readonly labels: number;
+  readonly growsInPlace = true;
   readonly contextTokens: number;
   readonly #model: ServingModel;
   readonly #prefixes: PrefixCache;
@@ -81,7 +82,7 @@ export class RewardEngine implements Scorer {
     });
   }
 
-  #grow({ prompt, signal }: OpenPrompt): Promise<Growing<Float32Array>> {
+  #grow({ prompt, signal }: OpenPrompt): Promise<ScoredGrowing> {
     return this.#enqueue(async () => {
       this.#model.refuseGrowing();
       signal.throwIfAborted();
@@ -89,7 +90,9 @@ export class RewardEngine implements Scorer {
       const reader = new PromptReader(this.#model, this.#prefixes);
       const head = (positions: number) => scores(this.#model, positions);
       const turn = <T>(task: () => Promise<T>) => this.#enqueue(task);
-      return new GrowingSequence({ model: this.#model, reader, prompt, head, turn });
+      const copy = (row: Float32Array) => row.slice();
+      const parts = { model: this.#model, reader, prompt, head, copy, turn, lastTurn: turn };
+      return new GrowingSequence<Float32Array>(parts);
     });
   }
 

@@ -6,7 +6,7 @@ import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { Uniforms } from "../base/random.ts";
 import { cdfBlock } from "../onnx/draw.ts";
-import { type Cutoff, countCutoff } from "./selection.ts";
+import { largest } from "./selection.ts";
 import { Support } from "./support.ts";
 import type { SampledToken, Sampling, TokenLogprob } from "./types.ts";
 import { addBias, keepMinP, keepTopK, keepTopP, penalizeRepetition } from "./warpers.ts";
@@ -92,19 +92,56 @@ export class RowSampler {
     return { id, logprob: logprobOf(row, id), top: this.#topLogprobs(row) };
   }
 
+  /**
+   * The logits after bias and penalties: for one who adds to them before `sampleGuided`.
+   * @returns [V], the caller's own.
+   * @throws as `sample` does.
+   */
+  adjusted(logits: Float32Array): Float64Array {
+    const support = this.#support;
+    this.#load(logits);
+    if (support.values[support.argmax()] === -Infinity) throw nothingLeft(logits);
+    return support.values.slice(0, support.count);
+  }
+
+  /**
+   * Draws by temperature and filters from logits that somebody made of the `adjusted` ones. Takes one uniform, as
+   * `sample` does; what is reported is the model's own.
+   * @param guided [V], at least one of them above −∞.
+   */
+  sampleGuided(row: Omit<LogitsRow, "cdf">, guided: Float64Array): SampledToken {
+    const u = this.#random.uniform();
+    this.#support.load(guided);
+    const id = this.#drawLoaded(u);
+    assert(id !== null, "what guides left no token to draw");
+    this.#count(id);
+    return { id, logprob: logprobOf(row, id), top: this.#topLogprobs(row) };
+  }
+
   #count(id: number): void {
     if (this.#penalized) this.#occurrences.set(id, (this.#occurrences.get(id) ?? 0) + 1);
   }
 
   #drawWarped(logits: Float32Array, u: number): number {
-    const { temperature, topK, topP, minP, logitBias } = this.#sampling;
+    this.#load(logits);
+    const id = this.#drawLoaded(u);
+    if (id === null) throw nothingLeft(logits);
+    return id;
+  }
+
+  #load(logits: Float32Array): void {
+    this.#support.load(logits);
+    addBias(this.#support, this.#sampling.logitBias);
+    penalizeRepetition(this.#support, this.#occurrences, this.#sampling);
+  }
+
+  /** From the logits that the support holds; null when they are all −∞. */
+  #drawLoaded(u: number): number | null {
+    const { temperature, topK, topP, minP } = this.#sampling;
     const support = this.#support;
-    support.load(logits);
-    addBias(support, logitBias);
-    penalizeRepetition(support, this.#occurrences, this.#sampling);
     const best = support.argmax();
     const max = support.values[best]!;
-    if (max === -Infinity) throw nothingLeft(logits);
+    if (max === -Infinity) return null;
     if (temperature === 0) return support.ids[best]!;
     keepTopK(support, topK); // before the temperature, which changes no order: k exponentials, not V
     support.weigh(max, temperature);
@@ -114,11 +151,11 @@ export class RowSampler {
   }
 
   /** Most likely first; ties: the lowest id. Impossible tokens are not reported. */
-  #topLogprobs(row: LogitsRow): TokenLogprob[] {
+  #topLogprobs(row: Omit<LogitsRow, "cdf">): TokenLogprob[] {
     const k = this.#topHeap.length;
     if (k === 0) return [];
     const { logits } = row;
-    return idsAbove(logits, countCutoff(logits, logits.length, k, this.#topHeap))
+    return largest(logits, k, this.#topHeap)
       .filter((id) => logits[id]! > -Infinity)
       .sort((a, b) => logits[b]! - logits[a]! || a - b)
       .map((id) => ({ id, logprob: logprobOf(row, id) }));
@@ -172,22 +209,11 @@ function drawFromCdf(cdf: Float32Array, u: number): number {
 }
 
 /** log p under the model's own distribution. Rounding in logSumExp must not make it positive. */
-function logprobOf({ logits, logSumExp }: LogitsRow, id: number): number {
+function logprobOf({ logits, logSumExp }: Omit<LogitsRow, "cdf">, id: number): number {
   if (Number.isFinite(logSumExp)) return Math.min(0, logits[id]! - logSumExp);
   const certain = logits.reduce((n, logit) => n + (logit === Infinity ? 1 : 0), 0);
   if (certain === 0) throw brokenModel(`the logits' log-sum-exp is ${logSumExp}`);
   return logits[id] === Infinity ? Math.log(1 / certain) : -Infinity;
-}
-
-function idsAbove(logits: Float32Array, { value, ties }: Cutoff): number[] {
-  const ids: number[] = [];
-  let tiesLeft = ties;
-  for (let id = 0; id < logits.length; id++) {
-    const logit = logits[id]!;
-    if (logit < value) continue;
-    if (logit > value || tiesLeft-- > 0) ids.push(id);
-  }
-  return ids;
 }
 
 function nothingLeft(logits: Float32Array): GatewayError {

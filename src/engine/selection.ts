@@ -38,6 +38,26 @@ export function countCutoff(
 }
 
 /**
+ * Places of the k largest values, ascending; of equals the first.
+ * @param heap scratch of at least k values; overwritten.
+ */
+export function largest(
+  values: Float32Array | Float64Array,
+  k: number,
+  heap: Float64Array = new Float64Array(k),
+): number[] {
+  const { value: least, ties } = countCutoff(values, values.length, k, heap);
+  const places: number[] = [];
+  let tiesLeft = ties;
+  for (let place = 0; place < values.length; place++) {
+    const value = values[place]!;
+    if (value < least) continue;
+    if (value > least || tiesLeft-- > 0) places.push(place);
+  }
+  return places;
+}
+
+/**
  * The cutoff that keeps the smallest set of largest weights whose sum reaches share·total, and at
  * least one. Expected time O(count): a prefilter, then quickselect by mass instead of by count.
  * @param weights [count] non-negative, not all zero.

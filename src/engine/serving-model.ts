@@ -31,6 +31,7 @@ import { PromptRunner } from "./prompt-runner.ts";
 import { servedWeights, type WeightFile } from "./served-weights.ts";
 import { DeviceHead, HostHead, type StepHead } from "./step-head.ts";
 import type { Turnstile } from "./turnstile.ts";
+import type { Distribution } from "./types.ts";
 
 export interface ModelSource extends WeightFile {
   readonly config: TransformerConfig;
@@ -145,7 +146,8 @@ export class ServingModel implements PolicyModel {
     const head = (positions: number) => distributions(this, positions, 1);
     return {
       reader,
-      grow: (parts) => new GrowingSequence({ model: this, reader, head, ...parts }),
+      grow: (parts) =>
+        new GrowingSequence<Distribution>({ model: this, reader, head, copy: copied, ...parts }),
     };
   }
 
@@ -249,6 +251,11 @@ export interface BoundRun {
   output(name: string): Tensor;
   dispose(): void;
 }
+
+const copied = ({ logits, logSumExp }: Distribution): Distribution => ({
+  logits: logits.slice(),
+  logSumExp,
+});
 
 const modulesKey = (modules: readonly string[]) => modules.join();
 

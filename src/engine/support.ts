@@ -13,6 +13,14 @@ const sixth = 1 / 6;
 /** 2^−1000 and less count as 0: they cannot change a draw. */
 const octavesMax = 1000;
 const exponentMax = octavesMax * Math.LN2;
+/** 2^(−j/1024), and 2^−k: their product with a short series is exp, 3 times faster than Math.exp. */
+const fractions = Float64Array.from(
+  { length: stepsPerOctave },
+  (_, j) => 2 ** (-j / stepsPerOctave),
+);
+const powers = Float64Array.from({ length: octavesMax + 1 }, (_, k) => {
+  return k < octavesMax ? 2 ** -k : 0;
+});
 
 /**
  * One instance serves every sampler of an engine, for draws are synchronous and never overlap. Its
@@ -28,16 +36,9 @@ export class Support {
   count = 0;
   #everyId = new Int32Array(0);
   #keptIds = new Int32Array(0);
-  /** 2^(−j/1024), and 2^−k: their product with a short series is exp, 3 times faster than Math.exp. */
-  readonly #fractions = Float64Array.from({ length: stepsPerOctave }, (_, j) => {
-    return 2 ** (-j / stepsPerOctave);
-  });
-  readonly #powers = Float64Array.from({ length: octavesMax + 1 }, (_, k) => {
-    return k < octavesMax ? 2 ** -k : 0;
-  });
 
   /** Starts over with the whole vocabulary. */
-  load(logits: Float32Array): void {
+  load(logits: Float32Array | Float64Array): void {
     if (this.values.length < logits.length) this.#grow(logits.length);
     this.values.set(logits);
     this.ids = this.#everyId;
@@ -94,8 +95,6 @@ export class Support {
       for (let i = 0; i < count; i++) values[i] = values[i] === Infinity ? 1 : 0;
       return;
     }
-    const fractions = this.#fractions;
-    const powers = this.#powers;
     for (let i = 0; i < count; i++) {
       let y = (max - values[i]!) / temperature;
       if (y > exponentMax) y = exponentMax;

@@ -90,8 +90,22 @@ export interface Growing<Output> {
   branch(ids: readonly number[]): Promise<readonly Output[]>;
   /** Appends one of the alternatives of the last `branch`, by its index; it is not run again. */
   accept(index: number): Promise<void>;
+  /** Appends a token that has no alternatives. @returns the output after it. */
+  append(id: number): Promise<Output>;
   /** Gives its memory back. Idempotent. */
   close(): void;
+}
+
+/** A reward model's: alternatives may be judged by what follows them. */
+export interface ScoredGrowing extends Growing<Float32Array> {
+  /**
+   * [labels] after each alternative, or after its tail where it has one: what is run behind the alternative for its
+   * score alone, and is never appended.
+   */
+  branch(
+    ids: readonly number[],
+    tails?: readonly (readonly number[])[],
+  ): Promise<readonly Float32Array[]>;
 }
 
 /** Of the next token. */
@@ -148,6 +162,8 @@ export interface Scorer {
   readonly revision: string;
   /** Numbers that the model gives for a token. */
   readonly labels: number;
+  /** Whether a sequence that grows keeps its keys and values; without them every step reads it anew. */
+  readonly growsInPlace: boolean;
   readonly contextTokens: number;
   /**
    * Opens one prompt; its computation is shared by every completion scored on it.
@@ -165,6 +181,6 @@ export interface ScoringSession {
    */
   scores(completion: readonly number[], at: readonly number[]): Promise<readonly Float32Array[]>;
   /** The prompt as a sequence that grows, with [labels] after each alternative. */
-  grow(): Promise<Growing<Float32Array>>;
+  grow(): Promise<ScoredGrowing>;
   close(): void;
 }

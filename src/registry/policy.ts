@@ -47,6 +47,8 @@ export function createPolicy(parts: PolicyParts): Policy {
     created,
     vocabSize,
     defaults: { ...openAiDefaults, ...parts.defaults },
+    tokenizer,
+    endTokens,
     encode(conversation) {
       const prompt = encode(parts, conversation);
       if (prompt.length === 0) throw emptyPrompt(conversation);

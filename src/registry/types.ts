@@ -1,6 +1,7 @@
 /** A loaded policy: an engine with its tokenizer and chat template. The text-aware face of `Generator`. */
 import type { FinishReason, Grown, SampledToken, Sampling, Work } from "../engine/types.ts";
 import type { TemplateMessage as ChatMessage } from "../text/chat-template.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 
 export type { ChatMessage };
 
@@ -74,6 +75,10 @@ export interface Policy {
   readonly created: number;
   readonly vocabSize: number;
   readonly defaults: SamplingDefaults;
+  /** For whoever compares vocabularies, or wants the text of tokens that nobody drew. */
+  readonly tokenizer: Tokenizer;
+  /** Ids that end an answer. */
+  readonly endTokens: ReadonlySet<number>;
   /** @throws GatewayError prompt_too_long, invalid_request (the template refuses the messages) */
   encode(conversation: Conversation): number[];
   /** The tokens of an answer as the model would say it, with the end of its turn unless it is unfinished. */

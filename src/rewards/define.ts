@@ -3,6 +3,7 @@ import type { Static, TObject } from "typebox";
 import type { Clock } from "../base/clock.ts";
 import type { Optioned } from "../base/options.ts";
 import type { TemplateMessage } from "../text/chat-template.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 
 export interface RewardPrompt {
   /** The conversation the text answers; a bare text prompt is one user message. */
@@ -32,6 +33,11 @@ export interface RewardSession {
   score(text: string, options?: ScoreOptions): Promise<number>;
   /** What `score` gives, with the scores it was made of; only rewards made of others have it. */
   judge?(text: string, options?: ScoreOptions): Promise<Judgement>;
+  /**
+   * For an answer that a policy grows by choosing tokens: what was computed of it is kept. A reward without it, or
+   * that cannot for this policy, is asked for the whole text of each alternative.
+   */
+  guide?(options: GuideOptions): Promise<RewardGuide | NoGuide>;
   /** Frees what `open` took. Idempotent. */
   close(): void;
 }
@@ -78,6 +84,40 @@ export interface ComparisonSession extends RewardSession {
 
 export const isPairwiseReward = (reward: Reward): reward is PairwiseReward =>
   "comparesPairs" in reward;
+
+export interface GuideOptions {
+  /** The policy's; another vocabulary cannot be followed token by token. */
+  readonly tokenizer: Tokenizer;
+  /** The policy's tokens that end an answer. */
+  readonly endTokens: ReadonlySet<number>;
+  readonly at: ScoredAt;
+}
+
+/**
+ * Where an unfinished answer is judged: at its last token, as ARGS, RAD and partial-sequence reward models do; or at
+ * the end of its turn, as if it ended there, which is where a reward model of whole answers was trained. A finished
+ * one is judged at the end of its turn either way.
+ */
+export type ScoredAt = "token" | "end-of-turn";
+
+/** An answer that grows. To be closed. */
+export interface RewardGuide {
+  /** Tokens that an answer may have. */
+  readonly tokensMax: number;
+  /** What a reader of the answer should know of how it is judged; null: nothing. */
+  readonly warning: string | null;
+  /** The reward with each alternative for the next token, raw; NaN means "no judgement". Nothing is appended. */
+  branch(ids: readonly number[]): Promise<readonly number[]>;
+  /** Appends one of the alternatives of the last `branch`, by its index, unless it ends the answer. */
+  accept(index: number): Promise<void>;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface NoGuide {
+  /** Why there is none. */
+  readonly problem: string;
+}
 
 /** A reward that judges each step of an answer, of an unfinished one too: every prefix of whole steps is judged alike. */
 export interface ProcessReward extends Reward {

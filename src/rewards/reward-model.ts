@@ -10,6 +10,7 @@ import { encodeChat } from "../text/chat-prompt.ts";
 import type { ChatTemplate, TemplateMessage } from "../text/chat-template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Reward } from "./define.ts";
+import { createRewardGuide } from "./reward-guide.ts";
 
 export interface RewardModelParts {
   readonly id: string;
@@ -43,10 +44,36 @@ export function createRewardModel({
           if (startsWith(whole, prefix)) return session.score(whole.slice(prefix.length), label);
           return scoreApart(scorer, { whole, label }, signal);
         },
+        async guide(options) {
+          if (!options.tokenizer.hasTokensOf(tokenizer)) return { problem: "tokenizers differ" };
+          const whole = (answer: string) =>
+            encode([...messages, { role: "assistant", content: answer }], false);
+          const turnEnd = turnEndOf(tokenizer, prefix, whole);
+          const { vocabSize } = tokenizer;
+          const parts = { id, scorer, session, label, prompt: prefix, turnEnd, vocabSize };
+          return createRewardGuide(parts, options);
+        },
         close: () => session.close(),
       };
     },
   };
+}
+
+/**
+ * What stands behind every answer, seen from what stands behind two that share no token; null where an answer is not
+ * its own tokens after the prompt's, or nothing ends it.
+ */
+function turnEndOf(
+  tokenizer: Tokenizer,
+  prefix: readonly number[],
+  whole: (answer: string) => readonly number[],
+): readonly number[] | null {
+  const [first, second] = ["a", "0 x"].map((answer) => {
+    const unfinished = [...prefix, ...tokenizer.encode(answer)];
+    const finished = whole(answer);
+    return startsWith(finished, unfinished) ? finished.slice(unfinished.length) : null;
+  });
+  return first && second && first.join() === second.join() ? first : null;
 }
 
 /** Another class of the same model is another reward. */

@@ -3,9 +3,12 @@ import type { Clock } from "../base/clock.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { GenerateControl, Policy } from "../registry/types.ts";
 import {
+  type GuideOptions,
   judgementOf,
+  type NoGuide,
   type ProcessRewardSession,
   type Reward,
+  type RewardGuide,
   type RewardSession,
 } from "../rewards/define.ts";
 
@@ -46,6 +49,18 @@ export class Budget {
     return this.rewardsLeft > 0 ? null : "reward_calls";
   }
 
+  /** One more token of an answer. */
+  drew(): void {
+    this.tokens += 1;
+  }
+
+  /** For a search that has no answer yet. */
+  refusal(part: BudgetPart): GatewayError {
+    const { tokens, rewardCalls, ms } = this.#limits;
+    const limit = { tokens, reward_calls: rewardCalls, ms }[part] ?? 0;
+    return new GatewayError("budget_spent", { part, limit });
+  }
+
   get tokensLeft(): number {
     return (this.#limits.tokens ?? Number.POSITIVE_INFINITY) - this.tokens;
   }
@@ -54,7 +69,10 @@ export class Budget {
     return (this.#limits.rewardCalls ?? Number.POSITIVE_INFINITY) - this.rewardCalls;
   }
 
-  /** The policy, whose tokens are counted; what it draws ends where the budget does. */
+  /**
+   * The policy, whose tokens are counted; what it draws ends where the budget does. Who grows a sequence counts the
+   * tokens of the answer by `drew`: two policies may grow the same one.
+   */
   policy(policy: Policy): Policy {
     const isOver = () => this.tokensLeft <= 0 || this.spent === "ms";
     return {
@@ -67,22 +85,6 @@ export class Budget {
         };
         return policy.generate(prompt, n, sampling, { ...control, isEnough });
       },
-      grow: async (prompt, tokensMax, control) => {
-        const { growing, next } = await policy.grow(prompt, tokensMax, control);
-        const accept = (index: number) => {
-          this.tokens += 1;
-          return growing.accept(index);
-        };
-        const counted = {
-          get ids() {
-            return growing.ids;
-          },
-          branch: (ids: readonly number[]) => growing.branch(ids),
-          accept,
-          close: () => growing.close(),
-        };
-        return { growing: counted, next };
-      },
     };
   }
 
@@ -92,25 +94,29 @@ export class Budget {
       const session = reward.open(prompt, signal);
       const counted: RewardSession = {
         ...session,
-        score: (text, how) => this.#asked(() => session.score(text, how)),
+        score: (text, how) => this.#asked(1, () => session.score(text, how)),
         ...(session.judge && {
-          judge: (text, how) => this.#asked(() => judgementOf(session, text, how)),
+          judge: (text, how) => this.#asked(1, () => judgementOf(session, text, how)),
         }),
+        ...(session.guide && { guide: (options) => this.#guide(session, options) }),
       };
       if (!isProcessSession(session)) return counted;
-      return {
-        ...counted,
-        scoreSteps: (text: string) => this.#asked(() => session.scoreSteps(text)),
-      };
+      const scoreSteps = (text: string) => this.#asked(1, () => session.scoreSteps(text));
+      return { ...counted, scoreSteps };
     };
     return { ...reward, open };
   }
 
-  async #asked<T>(ask: () => Promise<T>): Promise<T> {
-    if (this.rewardsLeft <= 0) {
-      throw new GatewayError("budget_spent", { part: "reward_calls", limit: this.rewardCalls });
-    }
-    this.rewardCalls += 1;
+  /** Each alternative is a call. */
+  async #guide(session: RewardSession, options: GuideOptions): Promise<RewardGuide | NoGuide> {
+    const guide = await session.guide!(options);
+    if ("problem" in guide) return guide;
+    return { ...guide, branch: (ids) => this.#asked(ids.length, () => guide.branch(ids)) };
+  }
+
+  async #asked<T>(calls: number, ask: () => Promise<T>): Promise<T> {
+    if (this.rewardsLeft < calls) throw this.refusal("reward_calls");
+    this.rewardCalls += calls;
     return ask();
   }
 }

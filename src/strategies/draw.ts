@@ -88,26 +88,27 @@ export async function judge(
   return { ...candidate, ...(await judgeText(session, candidate.text, { isFinished, signal })) };
 }
 
-type Verdict = Pick<ScoredCandidate, "reward" | "rewardProblem" | "rewardParts">;
+/** What became of asking for a reward. */
+export type Verdict = Pick<ScoredCandidate, "reward" | "rewardProblem" | "rewardParts">;
 
-/**
- * What a session says of a text, or why it says nothing; only abort and our own bugs reject.
- * @param isFinished whether the text is a whole answer.
- */
+/** What a session says of a text, or why it says nothing; only abort and our own bugs reject. */
 export async function judgeText(
   session: RewardSession,
   text: string,
-  { isFinished, signal }: { isFinished: boolean; signal: AbortSignal },
+  { isFinished, signal }: { readonly isFinished: boolean; readonly signal: AbortSignal },
 ): Promise<Verdict> {
   try {
     const { reward, parts } = await judgementOf(session, text, { isFinished });
-    const rewardParts = Object.keys(parts).length > 0 && { rewardParts: parts };
-    if (Number.isFinite(reward)) return { reward, rewardProblem: null, ...rewardParts };
-    return { reward: null, rewardProblem: `the reward gave ${reward}`, ...rewardParts };
+    return { ...verdictOf(reward), ...(Object.keys(parts).length > 0 && { rewardParts: parts }) };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof InvariantError) throw error;
     const rewardProblem = error instanceof Error ? error.message : String(error);
     return { reward: null, rewardProblem };
   }
+}
+
+export function verdictOf(reward: number): Verdict {
+  if (Number.isFinite(reward)) return { reward, rewardProblem: null };
+  return { reward: null, rewardProblem: `the reward gave ${reward}` };
 }

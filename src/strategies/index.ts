@@ -1,16 +1,21 @@
 /** Every strategy. Routes, command line, documentation and the shared test suite read this list. */
 import { GatewayError } from "../base/errors.ts";
+import { args } from "./args.ts";
 import { beamSearch } from "./beam-search.ts";
 import { bestOfN } from "./best-of-n.ts";
 import { blockwise } from "./blockwise.ts";
 import { cards } from "./cards.ts";
 import type { Strategy } from "./define.ts";
+import { dera } from "./dera.ts";
 import { dvts } from "./dvts.ts";
+import { genarm } from "./genarm.ts";
 import { mcts } from "./mcts.ts";
 import { particleFiltering } from "./particle-filtering.ts";
+import { rad } from "./rad.ts";
 import { rewardGuidedSpeculative } from "./reward-guided-speculative.ts";
 import { sample } from "./sample.ts";
 import { speculativeRejection } from "./speculative-rejection.ts";
+import { valueGuided } from "./value-guided.ts";
 import { weakToStrong } from "./weak-to-strong.ts";
 
 export const strategies: readonly Strategy[] = [
@@ -25,6 +30,11 @@ export const strategies: readonly Strategy[] = [
   weakToStrong,
   rewardGuidedSpeculative,
   mcts,
+  args,
+  rad,
+  genarm,
+  dera,
+  valueGuided,
 ];
 
 /** @throws GatewayError strategy_not_found */

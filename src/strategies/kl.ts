@@ -2,6 +2,7 @@
  * How far a strategy's answer moves from the policy, in nats: KL(law of the answer ‖ sampling law).
  * Pure numbers; which of them applies to a run is the strategy's to say.
  */
+import type { Distribution } from "../engine/types.ts";
 import type { TextSampling } from "../registry/types.ts";
 
 /**
@@ -28,6 +29,28 @@ export function bestOfNEstimate(n: number, logprob: number): number {
   const ifNone = none === 0 ? 0 : none * (bestOfNBound(n) + (n - 1) * logMiss);
   const ifSome = some === 0 ? 0 : some * (Math.log(some) - logEpsilon);
   return ifNone + ifSome;
+}
+
+/**
+ * KL(q ‖ π) of the law of one token, q = softmax(guided), π = exp(logits − logSumExp). Summed along an answer drawn
+ * from q it is an unbiased estimate of the KL of whole answers (the chain rule), and never below 0.
+ * @param guided [V], −∞ where q is 0; @param logits [V].
+ */
+export function tokenKl(
+  guided: Float64Array,
+  { logits, logSumExp }: Pick<Distribution, "logits" | "logSumExp">,
+): number {
+  const max = guided.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
+  let total = 0;
+  let mean = 0; // Σ weight·(ln weight − ln π)
+  for (let id = 0; id < guided.length; id++) {
+    const logWeight = guided[id]! - max;
+    if (logWeight < -700) continue; // exp underflows: such a token is never drawn
+    const weight = Math.exp(logWeight);
+    total += weight;
+    mean += weight * (logWeight - (logits[id]! - logSumExp));
+  }
+  return Math.max(0, mean / total - Math.log(total)); // rounding may leave it a little below
 }
 
 /**

@@ -48,6 +48,8 @@ export class Tokenizer {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #splitters: Record<"text" | "parse", AddedTokenSplitters>;
   readonly #around: { before: readonly number[]; after: readonly number[] };
+  /** Others, once compared: vocabularies are large and stay what they are. */
+  readonly #compared = new WeakMap<Tokenizer, boolean>();
 
   /** @throws GatewayError checkpoint_invalid when a file is missing, corrupt or of a kind not supported. */
   static async load(folder: string): Promise<Tokenizer> {
@@ -125,10 +127,13 @@ export class Tokenizer {
 
   /** Whether both spell the same ids in the same way. */
   hasTokensOf(other: Tokenizer): boolean {
-    return (
+    const known = other === this || this.#compared.get(other);
+    if (known !== undefined) return known;
+    const isSame =
       this.#ids.size === other.#ids.size &&
-      [...this.#ids].every(([token, id]) => other.#ids.get(token) === id)
-    );
+      [...this.#ids].every(([token, id]) => other.#ids.get(token) === id);
+    this.#compared.set(other, isSame);
+    return isSame;
   }
 
   /** The id of a token as the vocabulary spells it (`Ġthe`, `▁the`, `<|im_end|>`), or null. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bytesPerToken } from "../../src/engine/cache.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { RewardEngine } from "../../src/engine/reward-engine.ts";
+import { noWork } from "../../src/engine/types.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
 import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
@@ -67,6 +68,30 @@ describe("a policy's sequence", () => {
     await engine.dispose();
   });
 
+  test("appends a token without alternatives as sampling would have gone on", async () => {
+    const engine = await openPolicy();
+    const greedy = { ...plainSampling, temperature: 0, maxTokens: 8, endTokens: new Set<number>() };
+    const [drawn] = await engine.sample(prompt, 1, greedy, { signal });
+    const work = noWork();
+    const { growing, next } = await engine.grow(prompt, 40, { signal, work });
+    const read = work.tokensRun;
+    const found: number[] = [];
+    for (let row = next; found.length < 8; row = await growing.append(found.at(-1)!)) {
+      found.push(row.logits.indexOf(Math.max(...row.logits)));
+      expect(await worstError(engine, growing.ids, row)).toBeLessThan(1e-4);
+    }
+    expect(found).toEqual(drawn!.tokens.map(({ id }) => id));
+    await growing.branch([1, 2]);
+    await growing.accept(1);
+    expect(await worstError(engine, [...growing.ids, 5], await growing.append(5))).toBeLessThan(
+      1e-4,
+    );
+    expect(growing.ids).toEqual([...prompt, ...found.slice(0, 8), 2, 5]);
+    expect(work.tokensRun - read).toBe(8 + 2 + 1);
+    growing.close();
+    await engine.dispose();
+  });
+
   test("may branch again before it accepts, and accepts of the last alternatives only", async () => {
     const engine = await openPolicy();
     const { growing } = await engine.grow(prompt, 40, { signal });
@@ -102,6 +127,28 @@ test("a reward model scores alternatives as it scores the whole text", async () 
   await reward.dispose();
 });
 
+test("a reward model scores what follows an alternative, and appends the alternative alone", async () => {
+  const model = await loadModel(runtime, tinySource(2, config), "scores");
+  const reward = new RewardEngine(model);
+  const session = reward.open(prompt, signal);
+  const growing = await session.grow();
+  const tails = [[9, 8, 7], [], [6], undefined];
+  const chosen: number[] = [];
+  for (let t = 0; t < 4; t++) {
+    const alternatives = [t, t + 10, t + 20, t + 30];
+    const scores = await growing.branch(alternatives, tails as readonly number[][]);
+    for (const [i, id] of alternatives.entries()) {
+      const whole = await session.score([...chosen, id, ...(tails[i] ?? [])]);
+      expect(Math.abs(scores[i]![0]! - whole)).toBeLessThan(1e-4);
+    }
+    await growing.accept(t);
+    chosen.push(alternatives[t]!);
+  }
+  growing.close();
+  session.close();
+  await reward.dispose();
+});
+
 describe("its memory", () => {
   const perToken = bytesPerToken(config);
   const sampling = { ...plainSampling, maxTokens: 60, endTokens: new Set<number>(), seed: 1 };
@@ -131,6 +178,19 @@ describe("its memory", () => {
     await expect(engine.grow(prompt, 100, { signal })).rejects.toMatchObject({
       code: "cache_too_small",
     });
+    await engine.dispose();
+  });
+
+  test("is given back by who has left", async () => {
+    const engine = await openPolicy({ cacheBytesMax: 320 * perToken });
+    const controller = new AbortController();
+    const { growing } = await engine.grow(prompt, 40, { signal: controller.signal });
+    await growing.branch([1, 2]);
+    controller.abort(new Error("gone"));
+    await expect(growing.branch([3])).rejects.toThrow("gone");
+    growing.close();
+    const { growing: other } = await engine.grow(prompt, 40, { signal });
+    other.close();
     await engine.dispose();
   });
 

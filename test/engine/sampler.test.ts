@@ -313,3 +313,44 @@ describe("a row that is no distribution", () => {
     expect(banned).toThrow("bans every token");
   });
 });
+
+describe("for one who guides", () => {
+  const row = withoutCdf(graphRow(normalLogits(300, 2, 5)));
+  const options = sampling({
+    temperature: 0.8,
+    topK: 40,
+    topP: 0.95,
+    minP: 0.001,
+    frequencyPenalty: 0.4,
+    presencePenalty: 0.3,
+    logitBias: new Map([
+      [3, 2],
+      [7, -100],
+    ]),
+    topLogprobs: 3,
+  });
+
+  test("what is adjusted and left as it is draws what `sample` draws", () => {
+    const [plain, guided] = [9, 9].map((seed) => new RowSampler(options, createRandom(seed)));
+    for (let t = 0; t < 200; t++) {
+      expect(guided!.sampleGuided(row, guided!.adjusted(row.logits))).toEqual(plain!.sample(row));
+    }
+  });
+
+  test("what is added is drawn from, and the model's own log-probability reported", () => {
+    const sampler = new RowSampler({ ...options, temperature: 0 }, createRandom(1));
+    const logits = sampler.adjusted(row.logits);
+    expect(logits[7]).toBe(-Infinity);
+    expect(logits[3]).toBeCloseTo(row.logits[3]! + 2, 6);
+    logits[11] = 1_000;
+    const token = sampler.sampleGuided(row, logits);
+    expect(token.id).toBe(11);
+    expect(token.logprob).toBeCloseTo(row.logits[11]! - row.logSumExp, 6);
+  });
+
+  test("a bias that leaves no token is refused before anybody guides", () => {
+    const all = new Map(Array.from(row.logits, (_, id) => [id, -100] as const));
+    const sampler = new RowSampler(sampling({ logitBias: all }), createRandom(1));
+    expect(() => sampler.adjusted(row.logits)).toThrow(/bans every token/);
+  });
+});

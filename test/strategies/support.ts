@@ -3,7 +3,7 @@
 import { systemClock } from "../../src/base/clock.ts";
 import { GatewayError } from "../../src/base/errors.ts";
 import { compileOptions } from "../../src/base/options.ts";
-import type { TextSampling } from "../../src/registry/types.ts";
+import type { Policy, TextSampling } from "../../src/registry/types.ts";
 import type { Reward } from "../../src/rewards/define.ts";
 import { Budget, type BudgetLimits, unlimited } from "../../src/strategies/budget.ts";
 import type {
@@ -14,13 +14,21 @@ import type {
   StrategyResult,
 } from "../../src/strategies/define.ts";
 import { strategies } from "../../src/strategies/index.ts";
-import { type ListedCompletion, listCompletions } from "../support/tabular-generator.ts";
-import { end, law, plainSampling, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
+import { type Law, type ListedCompletion, listCompletions } from "../support/tabular-generator.ts";
+import {
+  end,
+  law,
+  otherLaw,
+  plainSampling,
+  tabularPolicy,
+  tokenizer,
+} from "../support/tabular-policy.ts";
 
 export interface RunOptions {
   readonly budget?: Partial<BudgetLimits>;
   /** By id; more policies and rewards. */
   readonly models?: Models;
+  readonly policy?: Policy;
   readonly reward?: Reward | null;
   readonly options?: Readonly<Record<string, unknown>>;
   readonly sampling?: Partial<TextSampling>;
@@ -28,9 +36,17 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
 }
 
-const noModels: Models = {
+/** What a strategy cannot do without. */
+export const neededOptions: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  genarm: { arm: "other" },
+  dera: { aligned: "other" },
+};
+
+const other = tabularPolicy({ id: "other", law: otherLaw });
+const otherModels: Models = {
   policy: (model) => {
-    throw new GatewayError("model_not_found", { model, known: [] });
+    if (model === other.id) return other;
+    throw new GatewayError("model_not_found", { model, known: [other.id] });
   },
   reward: (asked) => {
     throw new GatewayError("reward_not_found", { reward: String(asked), known: [] });
@@ -48,9 +64,9 @@ export function start(
   budget = new Budget({ ...unlimited, ...run.budget }, systemClock),
 ): AsyncGenerator<StrategyEvent> {
   const input: StrategyInput = {
-    policy: budget.policy(policy),
+    policy: budget.policy(run.policy ?? policy),
     reward: run.reward ? budget.reward(run.reward) : null,
-    models: run.models ?? noModels,
+    models: run.models ?? otherModels,
     budget,
     prompt,
     rewardPrompt: { messages: [{ role: "user", content: "?" }] },
@@ -58,7 +74,8 @@ export function start(
     choices: run.choices ?? 1,
     signal: run.signal ?? new AbortController().signal,
   };
-  return strategy.run(input, readers.get(strategy)!(run.options ?? {}));
+  const options = { ...neededOptions[strategy.name], ...run.options };
+  return strategy.run(input, readers.get(strategy)!(options));
 }
 
 export interface Finished {
@@ -83,9 +100,9 @@ export interface ListedText extends ListedCompletion {
   readonly text: string;
 }
 
-/** Every answer the tabular policy can give in so many tokens; no two have the same text. */
-export function listTexts(maxTokens: number): ListedText[] {
-  return listCompletions(law, end, maxTokens).map((listed) => ({
+/** Every answer the tabular policy, or one of another law, can give in so many tokens; no two have the same text. */
+export function listTexts(maxTokens: number, rows: Law = law): ListedText[] {
+  return listCompletions(rows, end, maxTokens).map((listed) => ({
     ...listed,
     text: tokenizer.decode(listed.tokens),
   }));

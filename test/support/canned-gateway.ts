@@ -9,6 +9,7 @@ import type { AnswerEvent, AnswerRequest, Gateway, ModelCard } from "../../src/g
 import { openAiDefaults } from "../../src/registry/policy.ts";
 import type { Policy } from "../../src/registry/types.ts";
 import type { ScoredCandidate } from "../../src/strategies/define.ts";
+import { chatTokenizer } from "./tabular-policy.ts";
 
 const endToken = 256;
 const revision = "canned-1";
@@ -212,6 +213,8 @@ const bytePolicy: Policy = {
   created: 1_700_000_000,
   vocabSize: endToken + 1,
   defaults: openAiDefaults,
+  tokenizer: chatTokenizer(),
+  endTokens: new Set([endToken]),
   encode(conversation) {
     if (conversation.kind === "tokens") return [...conversation.tokens];
     const text =

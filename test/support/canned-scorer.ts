@@ -9,20 +9,26 @@ export interface ScorerCall {
 
 export interface CannedScorer extends Scorer {
   readonly calls: readonly ScorerCall[];
+  /** All the tokens of every alternative of every branch. */
+  readonly branches: readonly (readonly (readonly number[])[])[];
   openSessions(): number;
 }
 
 export function cannedScorer(
   score: (tokens: readonly number[]) => number,
   contextTokens = 512,
+  growsInPlace = true,
 ): CannedScorer {
   const calls: ScorerCall[] = [];
+  const branches: (readonly number[])[][] = [];
   let open = 0;
   return {
     revision: "scorer-1",
     labels: 1,
+    growsInPlace,
     contextTokens,
     calls,
+    branches,
     openSessions: () => open,
     open(prompt) {
       if (prompt.length >= contextTokens) {
@@ -43,12 +49,17 @@ export function cannedScorer(
           let alternatives: readonly number[] = [];
           return {
             ids,
-            async branch(next) {
+            async branch(next, tails = []) {
               alternatives = next;
-              return next.map((id) => Float32Array.of(score([...ids, id])));
+              branches.push(next.map((id, i) => [...ids, id, ...(tails[i] ?? [])]));
+              return branches.at(-1)!.map((whole) => Float32Array.of(score(whole)));
             },
             async accept(index) {
               ids.push(alternatives[index]!);
+            },
+            async append(id) {
+              ids.push(id);
+              return Float32Array.of(score(ids));
             },
             close: () => undefined,
           };

@@ -90,6 +90,12 @@ export function tabularGenerator(options: TabularOptions): Generator {
         async accept(index) {
           drawn.push(alternatives[index]!);
         },
+        async append(id) {
+          await nextTick();
+          signal.throwIfAborted();
+          drawn.push(id);
+          return after(drawn);
+        },
         close: () => undefined,
       };
       return { growing, next: after([]) };

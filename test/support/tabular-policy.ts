@@ -49,11 +49,19 @@ export const tempered =
     return new Map(weights.map(([id, weight]) => [id, weight / total]));
   };
 
-export function tabularPolicy(
-  parts: Partial<PolicyParts> & { contextTokens?: number } = {},
-): Policy {
-  const { contextTokens = 64, ...rest } = parts;
-  const generator = tabularGenerator({ law, vocabSize: tokenizer.vocabSize, contextTokens });
+/** Of another policy with the same tokens: every row of `law` turned round. */
+export const otherLaw: Law = (history) => {
+  const row = law(history);
+  const ids = [...row.keys()];
+  return new Map(ids.map((id, at) => [id, row.get(ids[(at + 1) % ids.length]!)!]));
+};
+
+export function tabularPolicy({
+  contextTokens = 64,
+  law: rows = law,
+  ...rest
+}: Partial<PolicyParts> & { contextTokens?: number; law?: Law } = {}): Policy {
+  const generator = tabularGenerator({ law: rows, vocabSize: tokenizer.vocabSize, contextTokens });
   return createPolicy({
     id: "table",
     created: 1_700_000_000,

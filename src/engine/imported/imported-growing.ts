@@ -43,6 +43,7 @@ export class ImportedGrowing implements Growing<Distribution> {
       for (let at = 0; at < ids.length; at += rowsMax) {
         found.push(...(await this.#run(ids.slice(at, at + rowsMax))));
       }
+      this.#parts.prompt.work.tokensRun += ids.length;
       return found;
     });
   }
@@ -58,11 +59,17 @@ export class ImportedGrowing implements Growing<Distribution> {
     });
   }
 
+  async append(id: number): Promise<Distribution> {
+    const [output] = await this.branch([id]);
+    await this.accept(0);
+    return output!;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#alternatives = [];
-    void this.#parts.turn(async () => this.#parts.reader.dispose());
+    void this.#parts.lastTurn(async () => this.#parts.reader.dispose());
     this.#parts.onClose();
   }
 
