@@ -85,7 +85,10 @@ function tooManyChoices(choices: number, n: number): GatewayError {
   return new GatewayError("invalid_request", { param: "n", problem });
 }
 
-function allFailed(candidates: readonly ScoredCandidate[]): GatewayError {
+/** What a search says that no source judged any of its candidates. */
+export function allFailed(
+  candidates: readonly Pick<ScoredCandidate, "rewardProblem">[],
+): GatewayError {
   const reasons = new Set(
     candidates.map(({ rewardProblem }) => rewardProblem ?? "no reason given"),
   );
