@@ -85,10 +85,7 @@ function tooManyChoices(choices: number, n: number): GatewayError {
   return new GatewayError("invalid_request", { param: "n", problem });
 }
 
-/** What a search says that no source judged any of its candidates. */
-export function allFailed(
-  candidates: readonly Pick<ScoredCandidate, "rewardProblem">[],
-): GatewayError {
+function allFailed(candidates: readonly ScoredCandidate[]): GatewayError {
   const reasons = new Set(
     candidates.map(({ rewardProblem }) => rewardProblem ?? "no reason given"),
   );

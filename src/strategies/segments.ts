@@ -5,14 +5,14 @@
  * The randomness of a branch follows from its path alone: neither timing nor what happens to others changes it.
  * A branch's text is what of it is final: no half of a character, nothing that may yet become a stop string.
  */
+import { GatewayError } from "../base/errors.ts";
 import { eventStream } from "../base/event-stream.ts";
 import { splitSeed } from "../base/random.ts";
 import type { FinishReason, SampledToken } from "../engine/types.ts";
 import type { Candidate, Policy, TextSampling } from "../registry/types.ts";
 import type { RewardSession, StepRule } from "../rewards/define.ts";
-import { allFailed } from "./best-of-n.ts";
 import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
-import { verdict } from "./draw.ts";
+import { judgeText } from "./draw.ts";
 
 export interface Branch {
   /** Of the candidate that it is the end of; null at the root, which is none. */
@@ -145,7 +145,8 @@ export class Segments {
 
   /** The branch with its reward, which is also its value. A source that fails leaves it without one. */
   async judge(branch: Branch, score: (branch: Branch) => Promise<number>): Promise<Branch> {
-    const judged = await verdict(score(branch), this.signal);
+    const source = { score: () => score(branch), close: () => undefined };
+    const judged = await judgeText(source, branch.text, this.signal);
     return this.replace({ ...branch, ...judged, value: judged.reward });
   }
 
@@ -317,6 +318,12 @@ export function answersOf(
     .toSorted((a, b) => rank(b) - rank(a) || value(b) - value(a))
     .slice(0, choices)
     .map(({ index }) => index);
+}
+
+/** What a search says that no source judged any of its candidates, with each reason once. */
+export function allFailed(failed: readonly Pick<Branch, "rewardProblem">[]): GatewayError {
+  const reasons = new Set(failed.map(({ rewardProblem }) => rewardProblem ?? "no reason given"));
+  return new GatewayError("all_candidates_failed", { n: failed.length, reasons: [...reasons] });
 }
 
 /** The answers' whole texts, for searches that cannot say them before they end. */

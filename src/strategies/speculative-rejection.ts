@@ -12,7 +12,6 @@ import { Type } from "typebox";
 import { eventStream } from "../base/event-stream.ts";
 import type { Transcribed } from "../registry/types.ts";
 import type { RewardSession } from "../rewards/define.ts";
-import { allFailed } from "./best-of-n.ts";
 import {
   defineStrategy,
   type ScoredCandidate,
@@ -20,8 +19,8 @@ import {
   type StrategyInput,
 } from "./define.ts";
 import { demandChoices, demandPrefixes, refusal } from "./demands.ts";
-import { drawAndScore, verdict } from "./draw.ts";
-import { sayAnswers } from "./segments.ts";
+import { drawAndScore, judgeText } from "./draw.ts";
+import { allFailed, sayAnswers } from "./segments.ts";
 
 const lengthsDefault = [16, 32, 64, 128, 256, 512, 1024, 2048];
 
@@ -169,7 +168,7 @@ class Pool {
 
   #ask(row: Row, round: number, text: string): void {
     const { session, signal } = this.#options;
-    const asked = verdict(session.score(text), signal).then(({ reward }) => {
+    const asked = judgeText(session, text, signal).then(({ reward }) => {
       row.scores.set(round, reward);
       this.#decide();
     });
