@@ -21,7 +21,12 @@ export const beamOptions = {
     default: 4,
     description: "next steps for each answer that stays; n is a multiple of it",
   }),
-  iterations: Type.Integer({ minimum: 1, maximum: 1000, default: 40, description: "steps at most" }),
+  iterations: Type.Integer({
+    minimum: 1,
+    maximum: 1000,
+    default: 40,
+    description: "steps at most",
+  }),
   lookahead: Type.Integer({
     minimum: 0,
     maximum: 16,
@@ -59,13 +64,18 @@ export function stoppedBy(
   candidates: StrategyResult["candidates"],
   { spent }: { readonly spent: string | null },
 ): string {
-  const isWhole = candidates.every(({ cut, reward }) => cut === "rejected" || (cut === null && reward !== null));
+  const isWhole = candidates.every(
+    ({ cut, reward }) => cut === "rejected" || (cut === null && reward !== null),
+  );
   return isWhole ? "complete" : (spent ?? "complete");
 }
 
 export function demandMultiple(n: number, width: number): void {
   if (n % width === 0) return;
-  throw refusal("n", `${n} answers cannot be shared among beams of ${width}; n must be a multiple of beam_width`);
+  throw refusal(
+    "n",
+    `${n} answers cannot be shared among beams of ${width}; n must be a multiple of beam_width`,
+  );
 }
 
 export interface BeamOptions {

@@ -18,7 +18,14 @@ import type { RewardSession } from "../rewards/define.ts";
 import { noKl } from "./beam-search.ts";
 import { defineStrategy, type StrategyInput } from "./define.ts";
 import { demandPrefixes, refusal } from "./demands.ts";
-import { type Branch, byValue, demandVerdict, type Segment, type Segments, searchSegments } from "./segments.ts";
+import {
+  type Branch,
+  byValue,
+  demandVerdict,
+  type Segment,
+  type Segments,
+  searchSegments,
+} from "./segments.ts";
 
 const options = Type.Object({
   reward_goal: Type.Number({ default: 8.5, description: "r*, in the reward's unit" }),

@@ -86,7 +86,7 @@ async function simulate(steps: Steps, root: Node, asked: Options): Promise<void>
   const drawn = await steps.segments.extend(leaf.branch, asked.width, steps.step);
   const judged = await steps.judge(drawn);
   demandVerdict(judged, steps.budget);
-  const values = await steps.segments.all(judged.map((branch) => valueOf(steps, branch, asked)));
+  const values = await steps.segments.all(judged.map((branch) => worthOf(steps, branch, asked)));
   const priors = priorsOf(judged, leaf.branch.tokens.length);
   leaf.children = judged.map((branch, i) => nodeOf(branch, leaf, priors[i]!));
   for (const [i, child] of leaf.children.entries()) {
@@ -113,7 +113,7 @@ export function boundOf(
 }
 
 /** The step's value; 0 where no source judged it, the least a process reward's product or mean can be. */
-async function valueOf(steps: Steps, branch: Branch, { value }: Options): Promise<number> {
+async function worthOf(steps: Steps, branch: Branch, { value }: Options): Promise<number> {
   if (value === "process" || branch.end !== null || steps.budget.spent !== null) {
     return branch.value ?? 0;
   }

@@ -107,10 +107,7 @@ async function growSteps(choice: number, { steps, draft, threshold }: Parts): Pr
 }
 
 /** The branch with its reward, and the score of its last step alone; −∞ when the source failed. */
-async function judgeLast(
-  steps: Steps,
-  branch: Branch,
-): Promise<{ judged: Branch; score: number }> {
+async function judgeLast(steps: Steps, branch: Branch): Promise<{ judged: Branch; score: number }> {
   let score = Number.NEGATIVE_INFINITY;
   const judged = await steps.segments.judge(branch, async (each) => {
     const scores = await steps.scores(each);

@@ -220,7 +220,11 @@ export class Segments {
       },
     );
     return drawn.map((candidate, i) => {
-      const branch = this.#branch(from, { candidate, text: texts[i]!, isOvershot: overshot.has(i) });
+      const branch = this.#branch(from, {
+        candidate,
+        text: texts[i]!,
+        isOvershot: overshot.has(i),
+      });
       tell(i, branch.text);
       return branch;
     });
@@ -254,10 +258,15 @@ export class Segments {
     const index = branch.index!;
     if (this.#settled[index] !== undefined) return;
     const logprob = tokens.reduce((sum, token) => sum + token.logprob, 0);
-    const finishReason = end ?? "length";
     const candidate: ScoredCandidate = {
-      ...{ index, text, tokens, logprob, finishReason },
-      ...{ reward, rewardProblem, cut },
+      index,
+      text,
+      tokens,
+      logprob,
+      finishReason: end ?? "length",
+      reward,
+      rewardProblem,
+      cut,
     };
     this.#settled[index] = candidate;
     if (cut !== null) this.emit({ type: "candidate-cut", index, reason: cut });

@@ -71,7 +71,9 @@ export const speculativeRejection = defineStrategy({
     );
     const chosen = choose(candidates, partial, input);
     yield* sayAnswers(candidates, chosen);
-    const isWhole = candidates.every(({ cut, reward: r }) => cut === "rejected" || (!cut && r !== null));
+    const isWhole = candidates.every(
+      ({ cut, reward: r }) => cut === "rejected" || (!cut && r !== null),
+    );
     const stopped = isWhole ? "complete" : (input.budget.spent ?? "complete");
     const kl = { bound: Math.log(n), estimate: null };
     const { warnings } = partial;

@@ -4,7 +4,13 @@ import type { ProcessReward, ProcessRewardSession } from "../rewards/define.ts";
 import { type AggregateName, aggregates } from "../rewards/step-rule.ts";
 import type { StrategyInput } from "./define.ts";
 import { demandSteps } from "./demands.ts";
-import { type Branch, type Segment, type Segments, searchSegments, wholeSteps } from "./segments.ts";
+import {
+  type Branch,
+  type Segment,
+  type Segments,
+  searchSegments,
+  wholeSteps,
+} from "./segments.ts";
 
 const aggregateNames = ["last", "min", "product", "mean", "log-sum", "mean-log", "count"] as const;
 

@@ -113,9 +113,7 @@ function reader(model: Policy, input: StrategyInput): (branch: Branch) => Promis
   const { messages } = rewardPrompt;
   const question = isAlike ? prompt : model.encode({ kind: "chat", messages });
   return async ({ tokens, text, end }) => {
-    const answer = isAlike
-      ? tokens.map(({ id }) => id)
-      : model.encodeAnswer(text, end === "stop");
+    const answer = isAlike ? tokens.map(({ id }) => id) : model.encodeAnswer(text, end === "stop");
     if (answer.length === 0) return 0;
     const logprobs = await model.score(question, answer, signal);
     return logprobs.reduce((sum, logprob) => sum + logprob, 0);

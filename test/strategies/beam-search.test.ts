@@ -29,7 +29,7 @@ const byC = () => cannedProcessReward(worth, "by-c", { separator: "c", aggregate
 function twoBeamsLaw(): TextLaw {
   const law = new Map<string, number>();
   const first = [...nextPrefixes(emptyPrefix, 2)];
-  const better = (a: Prefix, b: Prefix) => (valueOf(b) > valueOf(a) ? b : a);
+  const better = (a: Prefix, b: Prefix) => (worthOf(b) > worthOf(a) ? b : a);
   for (const [one, p] of first) {
     for (const [other, q] of first) {
       const ended = [one, other].filter(({ hasEnded }) => hasEnded);
@@ -50,7 +50,7 @@ function twoBeamsLaw(): TextLaw {
 }
 
 /** The empty answer has no step, so no reward. */
-const valueOf = ({ text }: Prefix) => (text === "" ? Number.NEGATIVE_INFINITY : worth(text));
+const worthOf = ({ text }: Prefix) => (text === "" ? Number.NEGATIVE_INFINITY : worth(text));
 
 describe("beam search's law", () => {
   const observe = (options: Record<string, unknown>) =>

@@ -31,7 +31,10 @@ const observe = (k: number) =>
 function blockLaw(k: number, maxTokens: number): TextLaw {
   const law = new Map<string, number>();
   const grow = (prefix: Prefix, probability: number): void => {
-    if (prefix.hasEnded) return add(law, prefix.text, probability);
+    if (prefix.hasEnded) {
+      add(law, prefix.text, probability);
+      return;
+    }
     const next = bestOf(nextPrefixes(prefix, maxTokens), ({ text }) => distinct(text), k);
     for (const [grown, p] of next) grow(grown, probability * p);
   };

@@ -37,7 +37,10 @@ describe("the entropy of which the most likely tokens are known", () => {
   const exact = (p: readonly number[]) => p.reduce((sum, each) => sum - each * Math.log(each), 0);
 
   test("is exact for a uniform law, and where nothing else is likely", () => {
-    expect(entropyAtLeast(top(new Array(20).fill(1 / 50_000)))).toBeCloseTo(Math.log(50_000), 9);
+    expect(entropyAtLeast(top(Array.from({ length: 20 }, () => 1 / 50_000)))).toBeCloseTo(
+      Math.log(50_000),
+      9,
+    );
     const four = [0.4, 0.3, 0.2, 0.1];
     expect(entropyAtLeast(top(four))).toBeCloseTo(exact(four), 12);
     expect(entropyAtLeast(top([1]))).toBeCloseTo(0, 12);
@@ -78,11 +81,17 @@ describe("cards' law", () => {
   test("is π·min(1, exp((r − τ)/β))/Z when a segment is a whole answer", async () => {
     const worth = (text: string) => distinct(text) / 200;
     const options = {
-      ...{ reward_goal: 4, alpha: 0.5, beta: 0.7 },
-      ...{ entropy: 99, rejections_max: 200 },
+      reward_goal: 4,
+      alpha: 0.5,
+      beta: 0.7,
+      entropy: 99,
+      rejections_max: 200,
     };
     const observed = await observe(worth, options);
-    const { probability } = acceptance({ ...options, soft: true }, { empty: worth(""), tokensMax: 2 });
+    const { probability } = acceptance(
+      { ...options, soft: true },
+      { empty: worth(""), tokensMax: 2 },
+    );
     const tilted = listTexts(2).map(
       ({ text, tokens, probability: p }) =>
         [text, p * probability(worth(text), tokens.length)] as const,
@@ -96,7 +105,13 @@ describe("cards' law", () => {
 
 describe("cards", () => {
   test("ends segments where the next token is uncertain", async () => {
-    const options = { reward_goal: 99, soft: false, entropy: 1.38, segment_tokens_min: 1, top_k: 0 };
+    const options = {
+      reward_goal: 99,
+      soft: false,
+      entropy: 1.38,
+      segment_tokens_min: 1,
+      top_k: 0,
+    };
     const reward = cannedReward((text) => text.length);
     for (let seed = 0; seed < 12; seed++) {
       const { result } = await finish(cards, { reward, options, sampling: { seed } });

@@ -1,6 +1,5 @@
 /** Laws of answers, written down by enumeration: text → probability. */
-import { law } from "../support/tabular-policy.ts";
-import { end, tokenizer } from "../support/tabular-policy.ts";
+import { end, law, tokenizer } from "../support/tabular-policy.ts";
 import { listTexts } from "./support.ts";
 
 export type TextLaw = ReadonlyMap<string, number>;

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { bestOfN } from "../../src/strategies/best-of-n.ts";
 import { boundOf, mcts } from "../../src/strategies/mcts.ts";
 import { cannedProcessReward } from "../support/canned-reward.ts";
+import { end } from "../support/tabular-policy.ts";
 import { distinct } from "./laws.ts";
 import { best, finish } from "./support.ts";
 
@@ -54,16 +55,18 @@ describe("mcts", () => {
 
   test("spends its simulations where steps are worth more", async () => {
     const reward = cannedProcessReward((text) => (text.startsWith("b") ? 0.9 : 0.1));
-    let [onB, elsewhere] = [0, 0];
+    const logitBias = new Map([[end, -100]]); // so that nothing ends before its eighth token
+    let seen = 0;
     for (const seed of seeds) {
       const options = { width: 4, step_tokens: 1, simulations: 12, exploration: 0.1 };
-      const { result } = await finish(mcts, { reward, options, sampling: { seed } });
-      for (const { text } of result.candidates) {
-        if (text.startsWith("b")) onB++;
-        else elsewhere++;
-      }
+      const run = { reward, options, sampling: { seed, logitBias } };
+      const { candidates } = (await finish(mcts, run)).result;
+      const onB = candidates.filter(({ text }) => text.startsWith("b")).length;
+      if (onB === 0) continue; // none of the first four
+      seen++;
+      expect(onB).toBeGreaterThan(0.85 * candidates.length);
     }
-    expect(onB).toBeGreaterThan(2 * elsewhere); // 0.3 against 0.7 without a search
+    expect(seen).toBeGreaterThan(3);
   });
 
   test("draws the most visited path to its end where no answer has ended", async () => {

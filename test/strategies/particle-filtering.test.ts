@@ -1,10 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createRandom } from "../../src/base/random.ts";
-import {
-  particleFiltering,
-  resample,
-  weightsOf,
-} from "../../src/strategies/particle-filtering.ts";
+import { particleFiltering, resample, weightsOf } from "../../src/strategies/particle-filtering.ts";
 import { cannedProcessReward } from "../support/canned-reward.ts";
 import {
   add,
@@ -75,8 +71,14 @@ function twoParticlesLaw(): TextLaw {
         continue;
       }
       const share = odds(one) / (odds(one) + odds(other));
-      for (const [left, s] of [[one, share], [other, 1 - share]] as const) {
-        for (const [right, t] of [[one, share], [other, 1 - share]] as const) {
+      for (const [left, s] of [
+        [one, share],
+        [other, 1 - share],
+      ] as const) {
+        for (const [right, t] of [
+          [one, share],
+          [other, 1 - share],
+        ] as const) {
           for (const [a, u] of grown(left)) {
             for (const [b, v] of grown(right)) select([a, b], p * q * s * t * u * v);
           }

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
+import type { ProcessReward } from "../../src/rewards/define.ts";
 import { rewardGuidedSpeculative } from "../../src/strategies/reward-guided-speculative.ts";
 import { cannedProcessReward } from "../support/canned-reward.ts";
 import { listCompletions } from "../support/tabular-generator.ts";
-import { end, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
-import { chatTokenizer } from "../support/tabular-policy.ts";
+import { chatTokenizer, end, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
 import { otherLaw, tableModels } from "./examples.ts";
 import { chiSquareLimits, distinct, type TextLaw, textLaw } from "./laws.ts";
 import { best, chiSquare, countTexts, finish } from "./support.ts";
@@ -23,7 +23,8 @@ const observe = (options: Record<string, unknown>) =>
     const run = { reward: cannedProcessReward(worth), models: tableModels };
     const asked = { draft: "other", ...options };
     const finished = await finish(rewardGuidedSpeculative, {
-      ...{ ...run, options: asked },
+      ...run,
+      options: asked,
       sampling: { seed, maxTokens: 2 },
     });
     return best(finished).text;
@@ -70,7 +71,9 @@ describe("reward-guided speculative decoding", () => {
     const reward = cannedProcessReward((step) => scores.get(step) ?? 0);
     const bias = new Map([[tokenizer.idOf("a")!, 100]]);
     const { result } = await finish(rewardGuidedSpeculative, {
-      ...{ reward, models: tableModels, options: { draft: "other", step_tokens: 1 } },
+      reward,
+      models: tableModels,
+      options: { draft: "other", step_tokens: 1 },
       sampling: { maxTokens: 3, logitBias: bias },
     });
     expect(result.warnings).toEqual(["2 of 3 steps that the draft proposed stand."]);
@@ -87,15 +90,25 @@ describe("reward-guided speculative decoding", () => {
   });
 
   test("lets the policy write what a failing reward leaves unjudged", async () => {
-    let calls = 0;
-    const reward = cannedProcessReward(() => {
-      calls++;
-      if (calls % 2 === 1) throw new Error("503");
-      return 0.9;
-    });
+    const source = cannedProcessReward(() => 0.9);
+    const reward: ProcessReward = {
+      ...source,
+      open(prompt, signal) {
+        const session = source.open(prompt, signal);
+        let calls = 0;
+        const scoreSteps = async (text: string) => {
+          calls++;
+          if (calls === 1) throw new Error("503");
+          return session.scoreSteps(text);
+        };
+        return { ...session, scoreSteps };
+      },
+    };
     const options = { draft: "other", threshold: 0, step_tokens: 512 };
     const { result } = await finish(rewardGuidedSpeculative, {
-      ...{ reward, options, models: tableModels },
+      reward,
+      options,
+      models: tableModels,
       sampling: { logitBias: new Map([[end, -100]]) },
     });
     expect(result.warnings).toEqual(["0 of 1 steps that the draft proposed stand."]);

@@ -5,7 +5,12 @@ import { createPolicy } from "../../src/registry/policy.ts";
 import { createStepRule } from "../../src/rewards/step-rule.ts";
 import { Budget, unlimited } from "../../src/strategies/budget.ts";
 import type { StrategyEvent } from "../../src/strategies/define.ts";
-import { type Branch, type Segments, searchSegments, wholeSteps } from "../../src/strategies/segments.ts";
+import {
+  type Branch,
+  type Segments,
+  searchSegments,
+  wholeSteps,
+} from "../../src/strategies/segments.ts";
 import { tabularGenerator } from "../support/tabular-generator.ts";
 import { chatTokenizer, end, plainSampling } from "../support/tabular-policy.ts";
 
@@ -27,7 +32,11 @@ async function search<R>(
   const policy = saying(tokenizer.encode(text));
   const signal = new AbortController().signal;
   const input = {
-    ...{ policy, reward: null, prompt: [1], rewardPrompt: { messages: [] }, signal },
+    policy,
+    reward: null,
+    prompt: [1],
+    rewardPrompt: { messages: [] },
+    signal,
     sampling: plainSampling({ maxTokens: 60, stop }),
     budget: new Budget(unlimited, systemClock),
   };
@@ -52,7 +61,9 @@ async function pieces(text: string, segment: object, stop: readonly string[] = [
     return { texts, candidates: segments.close("rejected") };
   };
   const { found, events } = await search(text, run, stop);
-  const shown = events.map((event) => (event.type === "candidate-delta" ? event.text : "")).join("");
+  const shown = events
+    .map((event) => (event.type === "candidate-delta" ? event.text : ""))
+    .join("");
   return { ...found, shown };
 }
 

@@ -70,6 +70,7 @@ describe("speculative rejection's law", () => {
 describe("speculative rejection", () => {
   const options = { n: 32, lengths: [1, 2, 3, 4, 5] };
   const growing = cannedReward((text) => text.length);
+  const endless = { logitBias: new Map([[end, -100]]) };
 
   test("returns an answer that ended by itself, however much is cut", async () => {
     for (const seed of seeds) {
@@ -84,11 +85,11 @@ describe("speculative rejection", () => {
   });
 
   test("cuts while others decode, and spends less than best-of-n", async () => {
-    const run = { reward: growing, options };
+    const run = { reward: growing, options, sampling: endless };
     const { events, result, budget } = await finish(speculativeRejection, run);
     const types = events.map(({ type }) => type);
     expect(types.indexOf("candidate-cut")).toBeLessThan(types.lastIndexOf("candidate-delta"));
-    const whole = await finish(bestOfN, { reward: growing, options: { n: 32 } });
+    const whole = await finish(bestOfN, { ...run, options: { n: 32 } });
     expect(budget.tokens).toBeLessThan(0.6 * whole.budget.tokens);
     for (const { cut, reward } of result.candidates) {
       if (cut === "rejected") expect(reward).toBeNull();
@@ -129,7 +130,7 @@ describe("speculative rejection", () => {
   });
 
   test("ends inside its budget with the best so far, and says so", async () => {
-    const run = { reward: growing, options: { n: 8, lengths: [2] } };
+    const run = { reward: growing, options: { n: 8, lengths: [2] }, sampling: endless };
     const tokens = await finish(speculativeRejection, { ...run, budget: { tokens: 24 } });
     expect(tokens.result.stopped).toBe("tokens");
     expect(tokens.budget.tokens).toBeLessThan(24 + 8);

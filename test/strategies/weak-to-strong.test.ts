@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { weakToStrong } from "../../src/strategies/weak-to-strong.ts";
 import { cannedReward } from "../support/canned-reward.ts";
-import { end, law, tokenizer } from "../support/tabular-policy.ts";
+import { end, law } from "../support/tabular-policy.ts";
 import { otherLaw, tableModels } from "./examples.ts";
 import { bestOf, chiSquareLimits, textLaw } from "./laws.ts";
 import { best, chiSquare, countTexts, finish, listTexts } from "./support.ts";
@@ -50,7 +50,8 @@ describe("weak-to-strong", () => {
 
   test("keeps as many beams as it is told", async () => {
     const { result } = await finish(weakToStrong, {
-      ...{ ...run, options },
+      ...run,
+      options,
       sampling: { maxTokens: 4, logitBias: new Map([[end, -100]]) },
     });
     const rejected = result.candidates.filter(({ cut }) => cut === "rejected");
@@ -76,6 +77,5 @@ describe("weak-to-strong", () => {
   test("refuses to run without its pair", async () => {
     const alone = { models: tableModels, options: { tuned: "other" } };
     await expect(finish(weakToStrong, alone)).rejects.toMatchObject({ param: "alignment.base" });
-    expect(tokenizer.vocabSize).toBeGreaterThan(0);
   });
 });
