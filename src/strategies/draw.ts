@@ -2,7 +2,7 @@
 import { InvariantError } from "../base/assert.ts";
 import type { SampledToken } from "../engine/types.ts";
 import type { Candidate, Transcribed } from "../registry/types.ts";
-import { judgementOf, type RewardSession } from "../rewards/define.ts";
+import { type Judgement, judgementOf, type RewardSession } from "../rewards/define.ts";
 import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
 
 export interface DrawControl {
@@ -77,23 +77,30 @@ function isShort(
 
 type Unjudged = Omit<ScoredCandidate, "reward" | "rewardProblem">;
 
-/** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
 async function judge(
   candidate: Unjudged,
   session: RewardSession | null,
   signal: AbortSignal,
 ): Promise<ScoredCandidate> {
   if (session === null) return { ...candidate, reward: null, rewardProblem: null };
+  const isFinished = candidate.finishReason === "stop";
+  const asked = judgementOf(session, candidate.text, { isFinished });
+  return { ...candidate, ...(await verdictOf(asked, signal)) };
+}
+
+export type Verdict = Pick<ScoredCandidate, "reward" | "rewardProblem" | "rewardParts">;
+
+/** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
+export async function verdictOf(asked: Promise<Judgement>, signal: AbortSignal): Promise<Verdict> {
   try {
-    const isFinished = candidate.finishReason === "stop";
-    const { reward, parts } = await judgementOf(session, candidate.text, { isFinished });
-    const judged = { ...candidate, ...(Object.keys(parts).length > 0 && { rewardParts: parts }) };
+    const { reward, parts } = await asked;
+    const judged = Object.keys(parts).length > 0 ? { rewardParts: parts } : {};
     if (Number.isFinite(reward)) return { ...judged, reward, rewardProblem: null };
     return { ...judged, reward: null, rewardProblem: `the reward gave ${reward}` };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof InvariantError) throw error;
     const rewardProblem = error instanceof Error ? error.message : String(error);
-    return { ...candidate, reward: null, rewardProblem };
+    return { reward: null, rewardProblem };
   }
 }
