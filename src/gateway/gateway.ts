@@ -76,7 +76,7 @@ async function* answer(
   const plan = planFor(request);
   const finished: ScoredCandidate[] = [];
   const work = noWork();
-  const budget = new Budget(plan.budget, clock);
+  const budget = new Budget(plan.budget, clock, startedMs);
   let result: StrategyResult | null = null;
   let outcome: Outcome = { kind: "cancelled", error: null }; // what a reader leaves that stops reading
   let ms = 0;

@@ -9,7 +9,7 @@ import { defineReward } from "./define.ts";
 import { ruleReward } from "./rule.ts";
 
 const units = {
-  characters: (text: string) => [...text].length,
+  characters: (text: string) => Array.from(text).length,
   words: (text: string) => text.split(/\s+/).filter(Boolean).length,
   lines: (text: string) => text.split("\n").length,
 };

@@ -13,7 +13,14 @@ import type { RewardSession } from "../rewards/define.ts";
 import { defineStrategy, type StrategyInput, type StrategyResult } from "./define.ts";
 import { demandPrefixes } from "./demands.ts";
 import { bestOfNBound, bestOfNEstimate, drawsFromModel } from "./kl.ts";
-import { type Branch, byValue, demandVerdict, type Segments, searchSegments } from "./segments.ts";
+import {
+  asking,
+  type Branch,
+  byValue,
+  demandVerdict,
+  type Segments,
+  searchSegments,
+} from "./segments.ts";
 
 export const blockwise = defineStrategy({
   name: "blockwise",
@@ -65,14 +72,13 @@ async function growBlocks(
   choice: number,
   { segments, session, budget, k, blockTokens }: Parts,
 ): Promise<Grown> {
-  const score = ({ text }: Branch) => session.score(text);
   const blockLogprobs: number[] = [];
   let branch = segments.root(choice);
   let isJudged = true;
   do {
     const drawn = await segments.extend(branch, k, { tokensMax: blockTokens });
     const isLast = drawn[0]!.end !== null || budget.spent !== null;
-    const judged = k > 1 || isLast ? await segments.judgeAll(drawn, score) : drawn;
+    const judged = k > 1 || isLast ? await segments.judgeAll(drawn, asking(session)) : drawn;
     if (k > 1) demandVerdict(judged, budget);
     isJudged &&= k === 1 || judged.every(({ value }) => value !== null);
     const [best, ...others] = byValue(judged) as [Branch, ...Branch[]]; // k ≥ 1

@@ -31,10 +31,11 @@ export class Budget {
   readonly #clock: Clock;
   readonly #startedMs: number;
 
-  constructor(limits: BudgetLimits, clock: Clock) {
+  /** @param startedMs of the clock, from when time counts. */
+  constructor(limits: BudgetLimits, clock: Clock, startedMs = clock.elapsedMs()) {
     this.#limits = limits;
     this.#clock = clock;
-    this.#startedMs = clock.elapsedMs();
+    this.#startedMs = startedMs;
   }
 
   get ms(): number {

@@ -19,6 +19,7 @@ import { noKl } from "./beam-search.ts";
 import { defineStrategy, type StrategyInput } from "./define.ts";
 import { demandPrefixes, refusal } from "./demands.ts";
 import {
+  asking,
   type Branch,
   byValue,
   demandVerdict,
@@ -64,7 +65,7 @@ export const cards = defineStrategy({
     }
     const open = (signal: AbortSignal) => reward.open(input.rewardPrompt, signal);
     const search = async (segments: Segments, session: RewardSession) => {
-      const empty = await segments.judge(segments.root(), () => session.score(""));
+      const empty = await segments.judge(segments.root(), asking(session));
       const accept = acceptance(asked, {
         empty: empty.reward ?? asked.reward_goal, // as after α = 1, where nobody judges nothing
         tokensMax: input.sampling.maxTokens,
@@ -153,7 +154,7 @@ async function drawSegment(from: Branch, parts: Parts): Promise<Branch> {
     const seed = splitSeed(from.seed, seen.length);
     const start = seen.length === 0 ? from : { ...from, index: null, seed };
     const [drawn] = await segments.extend(start, 1, segmentOf(asked));
-    const judged = await segments.judge(drawn!, ({ text }) => session.score(text));
+    const judged = await segments.judge(drawn!, asking(session));
     seen.push(judged);
     const { value, tokens } = judged;
     const chance = value === null ? 0 : accept.probability(value, tokens.length);

@@ -2,7 +2,7 @@
 import { InvariantError } from "../base/assert.ts";
 import type { SampledToken } from "../engine/types.ts";
 import type { Candidate, Transcribed } from "../registry/types.ts";
-import { judgementOf, type RewardSession } from "../rewards/define.ts";
+import { type Judgement, judgementOf, type RewardSession } from "../rewards/define.ts";
 import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
 
 export interface DrawControl {
@@ -77,7 +77,6 @@ function isShort(
 
 export type Unjudged = Omit<ScoredCandidate, "reward" | "rewardProblem">;
 
-/** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
 export async function judge(
   candidate: Unjudged,
   session: RewardSession | null,
@@ -85,21 +84,18 @@ export async function judge(
 ): Promise<ScoredCandidate> {
   if (session === null) return { ...candidate, reward: null, rewardProblem: null };
   const isFinished = candidate.finishReason === "stop";
-  return { ...candidate, ...(await judgeText(session, candidate.text, { isFinished, signal })) };
+  const asked = judgementOf(session, candidate.text, { isFinished });
+  return { ...candidate, ...(await verdictOf(asked, signal)) };
 }
 
 /** What became of asking for a reward. */
 export type Verdict = Pick<ScoredCandidate, "reward" | "rewardProblem" | "rewardParts">;
 
-/** What a session says of a text, or why it says nothing; only abort and our own bugs reject. */
-export async function judgeText(
-  session: RewardSession,
-  text: string,
-  { isFinished, signal }: { readonly isFinished: boolean; readonly signal: AbortSignal },
-): Promise<Verdict> {
+/** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
+export async function verdictOf(asked: Promise<Judgement>, signal: AbortSignal): Promise<Verdict> {
   try {
-    const { reward, parts } = await judgementOf(session, text, { isFinished });
-    return { ...verdictOf(reward), ...(Object.keys(parts).length > 0 && { rewardParts: parts }) };
+    const { reward, parts } = await asked;
+    return { ...numberOf(reward), ...(Object.keys(parts).length > 0 && { rewardParts: parts }) };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof InvariantError) throw error;
@@ -108,7 +104,7 @@ export async function judgeText(
   }
 }
 
-export function verdictOf(reward: number): Verdict {
+export function numberOf(reward: number): Verdict {
   if (Number.isFinite(reward)) return { reward, rewardProblem: null };
   return { reward: null, rewardProblem: `the reward gave ${reward}` };
 }

@@ -9,10 +9,10 @@ import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import { largest } from "../engine/selection.ts";
 import type { Policy } from "../registry/types.ts";
-import type { RewardSession, ScoredAt } from "../rewards/define.ts";
+import { judgementOf, type RewardSession, type ScoredAt } from "../rewards/define.ts";
 import type { StrategyInput } from "./define.ts";
 import { demandPrefixes } from "./demands.ts";
-import { judgeText, type Verdict, verdictOf } from "./draw.ts";
+import { numberOf, type Verdict, verdictOf } from "./draw.ts";
 import type { Guidance, Steering } from "./token-guided.ts";
 
 export interface RewardSteering {
@@ -112,7 +112,7 @@ async function openJudging(
   const { tokenizer, endTokens } = policy;
   const guide = (await session.guide?.({ tokenizer, endTokens, at })) ?? null;
   if (guide !== null && !("problem" in guide)) {
-    const branch = async (ids: readonly number[]) => (await guide.branch(ids)).map(verdictOf);
+    const branch = async (ids: readonly number[]) => (await guide.branch(ids)).map(numberOf);
     return { ...guide, branch };
   }
   const why = guide?.problem ?? "it judges texts";
@@ -136,7 +136,7 @@ function textJudging(
         ids.map((id) => {
           const isFinished = endTokens.has(id);
           const text = tokenizer.decode(isFinished ? accepted : [...accepted, id]);
-          return judgeText(session, wholeCharacters(text), { isFinished, signal });
+          return verdictOf(judgementOf(session, wholeCharacters(text), { isFinished }), signal);
         }),
       );
     },

@@ -112,7 +112,7 @@ async function judgeLast(steps: Steps, branch: Branch): Promise<{ judged: Branch
   const judged = await steps.segments.judge(branch, async (each) => {
     const scores = await steps.scores(each);
     score = scores.steps.at(-1) ?? 0;
-    return scores.reward;
+    return { reward: scores.reward, parts: {} };
   });
   return { judged, score };
 }

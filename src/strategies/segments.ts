@@ -10,9 +10,14 @@ import { eventStream } from "../base/event-stream.ts";
 import { splitSeed } from "../base/random.ts";
 import type { FinishReason, SampledToken } from "../engine/types.ts";
 import type { Candidate, Policy, TextSampling } from "../registry/types.ts";
-import type { RewardSession, StepRule } from "../rewards/define.ts";
+import {
+  type Judgement,
+  judgementOf,
+  type RewardSession,
+  type StepRule,
+} from "../rewards/define.ts";
 import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
-import { judgeText } from "./draw.ts";
+import { verdictOf } from "./draw.ts";
 
 export interface Branch {
   /** Of the candidate that it is the end of; null at the root, which is none. */
@@ -24,10 +29,20 @@ export interface Branch {
   /** Of `text`; null when it was not judged. */
   readonly reward: number | null;
   readonly rewardProblem: string | null;
+  readonly rewardParts?: Readonly<Record<string, number>>;
   /** What the search compares; the reward unless it says otherwise. Null: unjudged, behind all others. */
   readonly value: number | null;
   readonly seed: number;
 }
+
+/** What a source says of a branch. */
+export type Ask = (branch: Branch) => Promise<Judgement>;
+
+/** The reward of a branch's text, which is an unfinished answer unless the model ended it. */
+export const asking =
+  (session: RewardSession): Ask =>
+  ({ text, end }) =>
+    judgementOf(session, text, { isFinished: end === "stop" });
 
 /** Where a continuation ends, if the answer does not end before. */
 export interface Segment {
@@ -144,18 +159,13 @@ export class Segments {
   }
 
   /** The branch with its reward, which is also its value. A source that fails leaves it without one. */
-  async judge(branch: Branch, score: (branch: Branch) => Promise<number>): Promise<Branch> {
-    const source = { score: () => score(branch), close: () => undefined };
-    const isFinished = branch.end === "stop";
-    const judged = await judgeText(source, branch.text, { isFinished, signal: this.signal });
+  async judge(branch: Branch, ask: Ask): Promise<Branch> {
+    const judged = await verdictOf(ask(branch), this.signal);
     return this.replace({ ...branch, ...judged, value: judged.reward });
   }
 
-  judgeAll(
-    branches: readonly Branch[],
-    score: (branch: Branch) => Promise<number>,
-  ): Promise<Branch[]> {
-    return this.all(branches.map((branch) => this.judge(branch, score)));
+  judgeAll(branches: readonly Branch[], ask: Ask): Promise<Branch[]> {
+    return this.all(branches.map((branch) => this.judge(branch, ask)));
   }
 
   /** The branch as it is from now on. */
@@ -255,7 +265,7 @@ export class Segments {
   }
 
   #settle(branch: Branch, cut: CutReason | null): void {
-    const { text, tokens, end, reward, rewardProblem } = branch;
+    const { text, tokens, end, reward, rewardProblem, rewardParts } = branch;
     const index = branch.index!;
     if (this.#settled[index] !== undefined) return;
     const logprob = tokens.reduce((sum, token) => sum + token.logprob, 0);
@@ -267,6 +277,7 @@ export class Segments {
       finishReason: end ?? "length",
       reward,
       rewardProblem,
+      ...(rewardParts && { rewardParts }),
       cut,
     };
     this.#settled[index] = candidate;

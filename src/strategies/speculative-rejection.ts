@@ -11,7 +11,7 @@
 import { Type } from "typebox";
 import { eventStream } from "../base/event-stream.ts";
 import type { Transcribed } from "../registry/types.ts";
-import type { RewardSession } from "../rewards/define.ts";
+import { judgementOf, type RewardSession } from "../rewards/define.ts";
 import {
   defineStrategy,
   type ScoredCandidate,
@@ -19,7 +19,7 @@ import {
   type StrategyInput,
 } from "./define.ts";
 import { demandChoices, demandPrefixes, refusal } from "./demands.ts";
-import { drawAndScore, judgeText } from "./draw.ts";
+import { drawAndScore, verdictOf } from "./draw.ts";
 import { allFailed, sayAnswers } from "./segments.ts";
 
 const lengthsDefault = [16, 32, 64, 128, 256, 512, 1024, 2048];
@@ -170,10 +170,12 @@ class Pool {
 
   #ask(row: Row, round: number, text: string): void {
     const { session, signal } = this.#options;
-    const asked = judgeText(session, text, { isFinished: false, signal }).then(({ reward }) => {
-      row.scores.set(round, reward);
-      this.#decide();
-    });
+    const asked = verdictOf(judgementOf(session, text, { isFinished: false }), signal).then(
+      ({ reward }) => {
+        row.scores.set(round, reward);
+        this.#decide();
+      },
+    );
     asked.catch(() => {}); // NOTE: awaited by `settled`; an earlier rejection must not count as unhandled
     this.#asked.push(asked);
   }

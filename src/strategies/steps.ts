@@ -56,7 +56,10 @@ export class Steps {
 
   /** The branches with the rewards of their steps: of the whole ones, until the answer has ended. */
   judge(branches: readonly Branch[]): Promise<Branch[]> {
-    return this.segments.judgeAll(branches, async (branch) => (await this.scores(branch)).reward);
+    return this.segments.judgeAll(branches, async (branch) => {
+      const { reward } = await this.scores(branch);
+      return { reward, parts: {} };
+    });
   }
 
   /** [steps] in order, and their reward by the aggregate that was asked for. */

@@ -15,7 +15,14 @@ import type { RewardSession } from "../rewards/define.ts";
 import { noKl } from "./beam-search.ts";
 import { defineStrategy, type StrategyInput } from "./define.ts";
 import { demandChoices, refusal } from "./demands.ts";
-import { type Branch, byValue, type Segments, sayAnswers, searchSegments } from "./segments.ts";
+import {
+  asking,
+  type Branch,
+  byValue,
+  type Segments,
+  sayAnswers,
+  searchSegments,
+} from "./segments.ts";
 import { speakAlike } from "./vocabularies.ts";
 
 export const weakToStrong = defineStrategy({
@@ -88,9 +95,7 @@ async function growChunks(parts: Parts, sizes: Sizes): Promise<Branch[]> {
 
 async function appraise(branch: Branch, { segments, value, session }: Parts): Promise<Branch> {
   const isReported = session !== null && branch.end !== null;
-  const judged = isReported
-    ? await segments.judge(branch, ({ text }) => session.score(text))
-    : branch;
+  const judged = isReported ? await segments.judge(branch, asking(session)) : branch;
   return segments.replace({ ...judged, value: await value(branch) });
 }
 

@@ -1,5 +1,6 @@
 /** The events of one run as messages on a socket, no faster than its reader takes them. */
 import { assert } from "../../base/assert.ts";
+import type { AnswerEvent } from "../../gateway/types.ts";
 import type { Run } from "../answers.ts";
 import { reportOf } from "../openai/alignment.ts";
 import { createTranscript, type Delta } from "../openai/transcript.ts";
@@ -55,11 +56,9 @@ export async function deliver(run: Run, { id, outbox, signal }: Addressee): Prom
         await send({ type: "alignment.candidate.scored", id, ...scored });
         break;
       }
-      case "candidate-cut": {
-        const { index, reason } = event;
-        if (detail !== "none") await send({ type: "alignment.candidate.cut", id, index, reason });
+      case "candidate-cut":
+        if (detail !== "none") await send(cutMessage(id, event));
         break;
-      }
       case "text-delta":
         await sendText(transcript.delta(prompt, event.choice, event.text, event.tokens));
         break;
@@ -96,3 +95,12 @@ function rejectionOf(signal: AbortSignal): Promise<never> {
   aborted.catch(() => {});
   return aborted;
 }
+
+const cutMessage = (id: string, { index, reason }: CutEvent): ServerMessage => ({
+  type: "alignment.candidate.cut",
+  id,
+  index,
+  reason,
+});
+
+type CutEvent = Extract<AnswerEvent, { type: "candidate-cut" }>;
