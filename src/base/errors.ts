@@ -96,6 +96,12 @@ export const errorTable = {
     text: (p) =>
       `The conversation with its answer has ${p.tokens} tokens; the reward '${p.reward}' accepts ${p.limit}. Shorten either, or lower max_tokens.`,
   }),
+  reward_too_slow: entry<{ reward: string; limitMs: number }>({
+    status: 400,
+    param: () => "alignment.reward",
+    text: (p) =>
+      `The reward '${p.reward}' needs more than the ${p.limitMs} ms that it may take. Simplify its patterns: nested repetition such as (a+)+ takes time that doubles with every character.`,
+  }),
   cache_too_small: entry<{ tokens: number; limit: number; bytes: number }>({
     status: 400,
     param: () => "max_tokens",
@@ -157,6 +163,11 @@ export const errorTable = {
     param: () => "alignment.reward",
     text: (p) =>
       `The reward '${p.reward}' compares answers with each other and scores none alone. Give it a 'reference' to compare with, or take a strategy that compares.`,
+  }),
+  sandbox_failed: entry<{ reward: string; problem: string }>({
+    status: 500,
+    text: (p) =>
+      `The reward '${p.reward}' cannot run programs: ${p.problem}. It needs Linux with util-linux and user namespaces for everybody (in a container they must be allowed); where the server itself is contained, set its isolation to "process".`,
   }),
   reward_part_missing: entry<{ reward: string; part: string }>({
     status: 502,

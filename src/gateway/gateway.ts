@@ -15,7 +15,7 @@ import type { Store } from "../store/store.ts";
 import { Budget } from "../strategies/budget.ts";
 import type { Models, ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
 import { createPlanner, type Plan } from "./plan.ts";
-import { type Outcome, requestRecord, tokensOf } from "./record.ts";
+import { type Outcome, requestRecord } from "./record.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import type { Answer, AnswerEvent, AnswerRequest, Gateway, RewardScores } from "./types.ts";
 
@@ -98,13 +98,14 @@ async function* answer(
   } finally {
     ms = clock.elapsedMs() - startedMs;
     const found = result ?? unfinished(finished);
-    const { rewardCalls } = budget;
-    const record = requestRecord(request, plan, { ...found, rewardCalls, outcome, createdAt, ms });
+    const { tokens, rewardCalls } = budget;
+    const spent = { tokens, rewardCalls };
+    const record = requestRecord(request, plan, { ...found, ...spent, outcome, createdAt, ms });
     if (request.store) await recorder.append(record);
   }
   yield {
     type: "done",
-    answer: answerOf(plan, result, { work, ms, rewardCalls: budget.rewardCalls }),
+    answer: answerOf(plan, result, { work, ms, budget }),
   };
 }
 
@@ -140,12 +141,12 @@ function unfinished(finished: readonly ScoredCandidate[]) {
 function answerOf(
   { policy, strategy, reward, prompt, sampling }: Plan,
   { candidates, chosen, kl, stopped, warnings }: StrategyResult,
-  { work, ms, rewardCalls }: { work: Work; ms: number; rewardCalls: number },
+  { work, ms, budget }: { work: Work; ms: number; budget: Budget },
 ): Answer {
   const choices = chosen.map((index) => candidates[index]!);
-  const tokens = tokensOf(candidates);
   const parts = candidates.map(({ rewardParts = {} }) => rewardParts);
   const disagreement = disagreementOf(parts, chosen[0]!);
+  const { tokens, rewardCalls } = budget;
   return {
     choices,
     promptTokens: prompt.length,

@@ -15,6 +15,8 @@ export interface Ending {
   /** Milliseconds since 1970, when the request was accepted. */
   readonly createdAt: number;
   readonly ms: number;
+  /** Drawn in all: candidates may share their beginnings, and a search may draw what is no candidate's. */
+  readonly tokens: number;
   readonly rewardCalls: number;
   /** All of them when the outcome is "completed", else those that were finished by then. */
   readonly candidates: readonly ScoredCandidate[];
@@ -25,7 +27,7 @@ export interface Ending {
 export function requestRecord(
   request: AnswerRequest,
   { policy, reward, strategy, options, prompt, sampling }: Plan,
-  { outcome, createdAt, ms, rewardCalls, candidates, chosen }: Ending,
+  { outcome, createdAt, ms, tokens, rewardCalls, candidates, chosen }: Ending,
 ): RequestRecord {
   const { seed, logitBias, ...drawn } = sampling;
   return {
@@ -46,14 +48,10 @@ export function requestRecord(
     ),
     outcome: outcome.kind,
     error: outcome.error,
-    cost: { tokens: tokensOf(candidates), rewardCalls, ms },
+    cost: { tokens, rewardCalls, ms },
     user: request.user,
     metadata: request.metadata && { ...request.metadata },
   };
-}
-
-export function tokensOf(candidates: readonly ScoredCandidate[]): number {
-  return candidates.reduce((sum, { tokens }) => sum + tokens.length, 0);
 }
 
 function candidateRecord(

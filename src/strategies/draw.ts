@@ -75,25 +75,39 @@ function isShort(
   return prompt.length + tokens.length < policy.contextTokens;
 }
 
-type Unjudged = Omit<ScoredCandidate, "reward" | "rewardProblem">;
+export type Unjudged = Omit<ScoredCandidate, "reward" | "rewardProblem">;
 
 /** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
-async function judge(
+export async function judge(
   candidate: Unjudged,
   session: RewardSession | null,
   signal: AbortSignal,
 ): Promise<ScoredCandidate> {
   if (session === null) return { ...candidate, reward: null, rewardProblem: null };
+  const isFinished = candidate.finishReason === "stop";
+  return { ...candidate, ...(await judgeText(session, candidate.text, { isFinished, signal })) };
+}
+
+type Verdict = Pick<ScoredCandidate, "reward" | "rewardProblem" | "rewardParts">;
+
+/**
+ * What a session says of a text, or why it says nothing; only abort and our own bugs reject.
+ * @param isFinished whether the text is a whole answer.
+ */
+export async function judgeText(
+  session: RewardSession,
+  text: string,
+  { isFinished, signal }: { isFinished: boolean; signal: AbortSignal },
+): Promise<Verdict> {
   try {
-    const isFinished = candidate.finishReason === "stop";
-    const { reward, parts } = await judgementOf(session, candidate.text, { isFinished });
-    const judged = { ...candidate, ...(Object.keys(parts).length > 0 && { rewardParts: parts }) };
-    if (Number.isFinite(reward)) return { ...judged, reward, rewardProblem: null };
-    return { ...judged, reward: null, rewardProblem: `the reward gave ${reward}` };
+    const { reward, parts } = await judgementOf(session, text, { isFinished });
+    const rewardParts = Object.keys(parts).length > 0 && { rewardParts: parts };
+    if (Number.isFinite(reward)) return { reward, rewardProblem: null, ...rewardParts };
+    return { reward: null, rewardProblem: `the reward gave ${reward}`, ...rewardParts };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof InvariantError) throw error;
     const rewardProblem = error instanceof Error ? error.message : String(error);
-    return { ...candidate, reward: null, rewardProblem };
+    return { reward: null, rewardProblem };
   }
 }

@@ -151,6 +151,17 @@ describe("an answer", () => {
     expect(store.records[0]!.cost).toEqual(report.cost);
   });
 
+  test("counts what candidates share once, as it was drawn", async () => {
+    const options = { k: 3, block_tokens: 2 };
+    const alignment = { ...bestOf(1), strategy: "blockwise", options };
+    const { report, completionTokens } = await answer(world().gateway, request({ alignment }));
+    const listed = report.candidates.map(({ tokens }) => tokens.length);
+    const longest = Math.max(...listed);
+    expect(completionTokens).toBe(report.cost.tokens);
+    expect(completionTokens).toBeLessThanOrEqual(3 * longest);
+    expect(completionTokens).toBeLessThan(listed.reduce((sum, length) => sum + length, 0));
+  });
+
   test("returns the choices best first, with the reward of the first in the report", async () => {
     const asked = request({ alignment: bestOf(8), choices: 3 });
     const { choices, report } = await answer(world().gateway, asked);

@@ -37,6 +37,12 @@ describe("rewards", () => {
     );
   });
 
+  test("that run programs come with the configuration alone", () => {
+    const code = { kind: "code", language: "javascript", tests: [{ stdout: "" }] };
+    expect(() => world().get(code)).toThrow(/'code' can only be configured.*regex/);
+    expect(world({ tests: code }).get("tests").revision).toMatch(/^code:/);
+  });
+
   test("may be made of others, by id or by their options", async () => {
     const parts = ["judge", { reward: { kind: "length", max: 2 }, weight: 1 }];
     const session = world()

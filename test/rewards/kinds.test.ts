@@ -25,6 +25,17 @@ const { url } = await startRewardServer(({ path }) => send(replies[path]), after
 
 /** For each kind, options of two different rewards, and an answer that both have a number for. */
 const examples: Readonly<Record<string, Example>> = {
+  regex: { options: { pattern: "four" }, others: { pattern: "five" }, answer: "It is four." },
+  "exact-match": { options: { expected: "4" }, others: { expected: "5" }, answer: "It is 4." },
+  "numeric-match": { options: { expected: 4 }, others: { expected: 5 }, answer: "It is 4." },
+  "json-schema": { options: {}, others: { partial: true }, answer: "4" },
+  "format-tags": { options: {}, others: { tags: ["answer"] }, answer: "<answer>4</answer>" },
+  script: { options: { scripts: ["Latin"] }, others: { scripts: ["Greek"] }, answer: "four" },
+  code: {
+    options: { language: "javascript", isolation: "process", tests: [{ stdout: "4" }] },
+    others: { language: "javascript", isolation: "process", tests: [{ stdout: "5" }] },
+    answer: "console.log(2 + 2)",
+  },
   length: { options: { max: 3 }, others: { max: 4 }, answer: "one two three" },
   ensemble: {
     options: { parts: ["judge", { reward: { kind: "length", max: 3 }, weight: 2 }] },

@@ -1,11 +1,14 @@
 /** What every strategy promises, whatever it does in between. */
 import { describe, expect, test } from "vitest";
 import { compileOptions } from "../../src/base/options.ts";
-import type { StrategyEvent } from "../../src/strategies/define.ts";
+import type { Strategy, StrategyEvent } from "../../src/strategies/define.ts";
 import { strategies, strategyNamed } from "../../src/strategies/index.ts";
 import { cannedReward } from "../support/canned-reward.ts";
-import { best, finish, start } from "./support.ts";
+import { fitted } from "./examples.ts";
+import { best, finish as finishRun, type RunOptions, start as startRun } from "./support.ts";
 
+const finish = (strategy: Strategy, run: RunOptions) => finishRun(strategy, fitted(strategy, run));
+const start = (strategy: Strategy, run: RunOptions) => startRun(strategy, fitted(strategy, run));
 const byLength = () => cannedReward((text) => text.length);
 const seeds = Array.from({ length: 20 }, (_, seed) => seed);
 

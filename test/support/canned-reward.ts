@@ -1,6 +1,6 @@
 /** A reward that is a function of the text, and remembers what was asked of it. */
 import type { ProcessReward, Reward, RewardPrompt } from "../../src/rewards/define.ts";
-import { createStepRule } from "../../src/rewards/step-rule.ts";
+import { type AggregateName, createStepRule } from "../../src/rewards/step-rule.ts";
 
 export interface CannedReward extends Reward {
   readonly texts: readonly string[];
@@ -42,12 +42,13 @@ export function cannedReward(
   };
 }
 
-/** One whose steps are lines, and whose reward is the worst of them. */
+/** One whose steps are lines unless said otherwise, and whose reward is the worst of them. */
 export function cannedProcessReward(
   score: (step: string) => number,
   id = "canned",
-): ProcessReward & Pick<CannedReward, "openSessions"> {
-  const steps = createStepRule({ separator: "\n", trims: false, aggregate: "min" });
+  rule: { readonly separator?: string; readonly aggregate?: AggregateName } = {},
+): ProcessReward & CannedReward {
+  const steps = createStepRule({ separator: "\n", trims: false, aggregate: "min", ...rule });
   const whole = cannedReward((text) => steps.aggregate(steps.split(text).map(score)), id);
   return {
     ...whole,

@@ -144,7 +144,10 @@ describe("a judge behind OpenAI's API", () => {
       client.abort("left");
       return hang;
     });
-    const session = make("judge", { url: server.url }).open({ messages }, client.signal);
+    const session = make("judge", { url: server.url, timeoutMs: 240_000 }).open(
+      { messages },
+      client.signal,
+    );
     await expect(session.score("Four.")).rejects.toBe("left");
     await server.abandoned;
   });

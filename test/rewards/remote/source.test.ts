@@ -9,7 +9,10 @@ import { hang, hangUp, send, sendText, startRewardServer } from "../../support/r
 
 const read = compileOptions({ name: "source", options: Type.Object(remoteOptions) }, "reward");
 const never = new AbortController().signal;
-afterEach(() => void vi.unstubAllEnvs());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.useRealTimers();
+});
 
 function source(url: string, given: Readonly<Record<string, unknown>> = {}, clock = systemClock) {
   return createSource("mine", read({ url, retryWaitMs: 1, ...given }), clock);
@@ -129,7 +132,12 @@ describe("what would not pass is asked once:", () => {
   });
 
   test("a server that hangs, whose connection is closed", async () => {
-    const server = await startRewardServer(() => hang);
+    // the time passes once the call is there, however slow the machine is
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const server = await startRewardServer(() => {
+      vi.advanceTimersByTime(20);
+      return hang;
+    });
     await expect(source(server.url, { timeoutMs: 20 }).post({}, never)).rejects.toThrow(
       /no whole reply within 20 ms\. Raise timeoutMs/,
     );
@@ -159,7 +167,9 @@ test("a client that leaves closes the connection", async () => {
     client.abort("left");
     return hang;
   });
-  await expect(source(server.url).post({}, client.signal)).rejects.toBe("left");
+  // a timeout longer than any test's: only the client's leaving ends the call
+  const asked = source(server.url, { timeoutMs: 240_000 });
+  await expect(asked.post({}, client.signal)).rejects.toBe("left");
   await server.abandoned;
 });
 
