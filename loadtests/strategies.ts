@@ -125,8 +125,11 @@ function withoutGuide(reward: Reward): Reward {
   return {
     ...reward,
     open: (prompt, signal) => {
-      const { guide: _, ...session } = reward.open(prompt, signal);
-      return session;
+      const session = reward.open(prompt, signal);
+      return {
+        score: (text, how) => session.score(text, how),
+        close: () => session.close(),
+      };
     },
   };
 }

@@ -43,9 +43,9 @@ describe("a guide", () => {
       ["xyz", 2],
       ["mn", 0],
     ] as const) {
-      const ids = [...letters].map((letter) => tokenizer.idOf(letter)!);
+      const ids = Array.from(letters).map((letter) => tokenizer.idOf(letter)!);
       const scores = await guide.branch([...ids, end]);
-      const texts = [...[...letters].map((letter) => text + letter), text];
+      const texts = [...Array.from(letters).map((letter) => text + letter), text];
       expect(scores).toEqual(await Promise.all(texts.map((each) => session.score(each))));
       await guide.accept(chosen);
       text += letters[chosen];

@@ -69,8 +69,11 @@ describe("on a real engine", () => {
     const texts: Reward = {
       ...reward,
       open: (prompt, signal) => {
-        const { guide: _, ...session } = reward.open(prompt, signal);
-        return session;
+        const session = reward.open(prompt, signal);
+        return {
+          score: (text, how) => session.score(text, how),
+          close: () => session.close(),
+        };
       },
     };
     for (const seed of [1, 2, 3]) {
