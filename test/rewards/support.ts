@@ -8,7 +8,8 @@ type Options = Readonly<Record<string, unknown>>;
 
 export function made(kind: RewardKind, options: Options, clock: Clock = systemClock): Reward {
   const world = {
-    reward: (asked: string | RewardSpec) => cannedReward((text) => text.length, String(asked)),
+    reward: (asked: string | RewardSpec) =>
+      cannedReward((text) => text.length, JSON.stringify(asked)),
     speaker: () => {
       throw new Error("no policy here");
     },

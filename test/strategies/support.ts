@@ -49,7 +49,7 @@ const otherModels: Models = {
     throw new GatewayError("model_not_found", { model, known: [other.id] });
   },
   reward: (asked) => {
-    throw new GatewayError("reward_not_found", { reward: String(asked), known: [] });
+    throw new GatewayError("reward_not_found", { reward: JSON.stringify(asked), known: [] });
   },
 };
 const policy = tabularPolicy();
