@@ -46,6 +46,7 @@ export async function measureStrategies({ tokens, repeats }: Load) {
       policy,
       reward,
       prompt,
+      conversation: { kind: "chat", messages },
       rewardPrompt: { messages },
       sampling: { ...sampling, logitBias: ended(policy) },
       models: { policy: () => policy, reward: () => reward },

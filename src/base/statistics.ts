@@ -138,8 +138,11 @@ function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Linear between order statistics (Hyndman & Fan's type 7, the default of R and NumPy). */
-function quantileOfSorted(sorted: Float64Array, share: number): number {
+/**
+ * Linear between order statistics (Hyndman & Fan's type 7, the default of R and NumPy).
+ * @param sorted ascending, at least one value.
+ */
+export function quantileOfSorted(sorted: ArrayLike<number>, share: number): number {
   const position = share * (sorted.length - 1);
   const below = Math.floor(position);
   const low = sorted[below]!;

@@ -116,12 +116,12 @@ interface Searching {
 
 /** Runs the strategy, passes its events on, keeps what is finished, and returns its result. */
 async function* search(
-  { choices, signal, user }: AnswerRequest,
+  { conversation, choices, signal, user }: AnswerRequest,
   { strategy, options, rewardMessages, ...plan }: Omit<Plan, "budget"> & Searching,
   finished: ScoredCandidate[],
 ): AsyncGenerator<AnswerEvent, StrategyResult, void> {
   const rewardPrompt = { messages: rewardMessages, user };
-  const input = { ...plan, rewardPrompt, choices, signal };
+  const input = { ...plan, conversation, rewardPrompt, choices, signal };
   let result: StrategyResult | null = null;
   for await (const event of strategy.run(input, options)) {
     assert(result === null, `${strategy.name} went on after "done"`);
@@ -140,7 +140,7 @@ function unfinished(finished: readonly ScoredCandidate[]) {
 
 function answerOf(
   { policy, strategy, reward, prompt, sampling }: Plan,
-  { candidates, chosen, kl, stopped, warnings }: StrategyResult,
+  { candidates, chosen, kl, stopped, warnings, details }: StrategyResult,
   { work, ms, budget }: { work: Work; ms: number; budget: Budget },
 ): Answer {
   const choices = chosen.map((index) => candidates[index]!);
@@ -162,6 +162,7 @@ function answerOf(
       cost: { tokens, rewardCalls, ms },
       stopped,
       warnings: disagreement === null ? warnings : [...warnings, ...warningsOf(disagreement)],
+      ...(details && { details }),
       work,
       revision: { policy: policy.revision, reward: reward?.revision ?? null },
       seed: sampling.seed,

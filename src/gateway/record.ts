@@ -1,7 +1,7 @@
 /** From what a search left behind to the record that the log keeps. */
 import { asParts } from "../rewards/nested.ts";
-import type { CandidateRecord, RequestRecord } from "../store/types.ts";
-import type { ScoredCandidate } from "../strategies/define.ts";
+import type { CandidateRecord, CandidateSourceRecord, RequestRecord } from "../store/types.ts";
+import type { CandidateSource, ScoredCandidate } from "../strategies/define.ts";
 import type { Plan } from "./plan.ts";
 import type { AnswerRequest } from "./types.ts";
 
@@ -55,7 +55,7 @@ export function requestRecord(
 }
 
 function candidateRecord(
-  { index, tokens, text, finishReason, reward, rewardParts = {} }: ScoredCandidate,
+  { index, tokens, text, finishReason, reward, rewardParts = {}, source }: ScoredCandidate,
   rewardId: string | null,
   chosen: boolean,
 ): CandidateRecord {
@@ -73,7 +73,12 @@ function candidateRecord(
             asParts(rewardId, { reward: reward ?? Number.NaN, parts: rewardParts }),
           ),
     chosen,
+    ...(source && { source: sourceRecord(source) }),
   };
+}
+
+function sourceRecord({ model, revision, prompt }: CandidateSource): CandidateSourceRecord {
+  return { model, revision, promptTokens: prompt };
 }
 
 function asSent({ conversation }: AnswerRequest): unknown {

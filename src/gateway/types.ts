@@ -54,6 +54,8 @@ export interface AnswerReport {
   /** "complete", the part of the budget that was spent, or a word of the strategy's own. */
   readonly stopped: string;
   readonly warnings: readonly string[];
+  /** Numbers of the strategy's own. */
+  readonly details?: Readonly<Record<string, number>>;
   /** What the policy's model had to do for it. */
   readonly work: Readonly<Work>;
   readonly revision: { readonly policy: string; readonly reward: string | null };

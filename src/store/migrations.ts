@@ -53,6 +53,10 @@ const migrations: readonly Migration[] = [
        )`,
     ],
   },
+  {
+    name: "what drew a candidate",
+    statements: ["alter table candidates add column source jsonb"],
+  },
 ];
 
 /** Brings the schema up to date. @throws GatewayError database_failed for a newer database. */

@@ -68,9 +68,10 @@ function checkRequest({
   assert(Number.isSafeInteger(seed), `Request ${id}: the seed is ${seed}.`);
   assert(Object.values(cost).every(Number.isFinite), `Request ${id}: a cost is not finite.`);
   assert(areIds(promptTokens), `Request ${id}: a prompt token is no token id.`);
-  candidates.forEach(({ index, tokens }, i) => {
+  candidates.forEach(({ index, tokens, source }, i) => {
     assert(index === i, `Request ${id}: candidate ${index} is in place ${i}.`);
-    assert(areIds(tokens), `Request ${id}, candidate ${i}: a token is no token id.`);
+    const ids = [...tokens, ...(source?.promptTokens ?? [])];
+    assert(areIds(ids), `Request ${id}, candidate ${i}: a token is no token id.`);
   });
 }
 
@@ -88,8 +89,10 @@ function candidateToJson(candidate: CandidateRecord): CandidateJson {
 }
 
 function candidateFromJson(candidate: CandidateJson): CandidateRecord {
+  const { source, ...rest } = candidate; // null in the database's rows where there is none
   return {
-    ...candidate,
+    ...rest,
+    ...(source && { source }),
     logprobs: candidate.logprobs.map(Number),
     rewards: mapValues(candidate.rewards, (reward) => (reward === null ? null : Number(reward))),
   };

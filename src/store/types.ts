@@ -15,6 +15,14 @@ export interface CandidateRecord {
   rewards: Readonly<Record<string, number | null>>;
   /** Whether this candidate was the answer. */
   chosen: boolean;
+  /** What drew it, where that is not the request's policy on the request's prompt: token ids and logprobs are its. */
+  source?: CandidateSourceRecord;
+}
+
+export interface CandidateSourceRecord {
+  model: string;
+  revision: string;
+  promptTokens: readonly number[];
 }
 
 export interface RequestCost {

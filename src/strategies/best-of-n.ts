@@ -1,23 +1,50 @@
 /**
- * Best-of-N: draw n independent completions, return the one with the highest reward.
- * Cost: n generations in one batch + n reward evaluations, each made while the others still decode;
- * nothing can stream as final before the last candidate is judged.
- * KL(best-of-n ‖ sampling law) ≤ ln n − (n − 1)/n — a bound, not an identity: Beirami et al.,
- * arXiv:2401.01879. With several choices both KL figures are those of the first, which is best-of-n's
- * answer however many follow it.
+ * Best-of-N: draw n independent candidates, return one of them by its reward r. `choose` says which:
+ *   argmax       the highest r;
+ *   tilted       one with probability ∝ exp(r/β): its law tends to π·exp(r/β)/Z as n grows (self-normalised importance
+ *                resampling; β → 0 is argmax, β → ∞ is sampling). Detail `effectiveCandidates` = (Σw)²/Σw²;
+ *   regularised  the highest r − β·ln(π/π_ref), π_ref being the served policy `reference`: likely answers that π_ref
+ *                finds unlikely lose. The objective of Ziegler et al., arXiv:1909.08593, eq. 2, on each candidate.
+ * Cost: n generations in one batch + n reward evaluations, each made while the others still decode; regularised also
+ * reads every candidate once with the reference.
+ * Final: after the last candidate is judged. With `maxReward` (argmax only) a candidate that reaches it is final at once
+ * and ends the rest: nothing can surpass it. Among several that would reach it the first to be judged wins, which
+ * favours short ones; without `maxReward` it is the earliest in order.
+ * KL(answer ‖ sampling law) ≤ ln n − (n − 1)/n for each: see `bestOfNBound`. With several choices both KL figures are
+ * those of the first.
  */
 import { Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
-import { eventStream } from "../base/event-stream.ts";
-import type { TextSampling } from "../registry/types.ts";
+import type { Policy } from "../registry/types.ts";
 import {
   defineStrategy,
   type ScoredCandidate,
-  type StrategyEvent,
+  type StrategyInput,
   type StrategyResult,
 } from "./define.ts";
 import { drawAndScore } from "./draw.ts";
 import { bestOfNBound, bestOfNEstimate, drawsFromModel } from "./kl.ts";
+import {
+  bestFirst,
+  choiceRandom,
+  effectiveNumber,
+  isUnsurpassable,
+  judgedOf,
+  rangeWarnings,
+  rankedBy,
+  refuseTooManyChoices,
+  someFailed,
+  tiltedWeights,
+} from "./ranking.ts";
+import { Commits, type Emit, searchEvents } from "./search.ts";
+
+interface Options {
+  readonly n: number;
+  readonly choose: "argmax" | "tilted" | "regularised";
+  readonly beta: number;
+  readonly reference: string | null;
+  readonly maxReward: number | null;
+}
 
 export const bestOfN = defineStrategy({
   name: "best-of-n",
@@ -25,69 +52,162 @@ export const bestOfN = defineStrategy({
   needsReward: true,
   options: Type.Object({
     n: Type.Integer({ minimum: 1, maximum: 128, default: 16, description: "candidates to draw" }),
+    choose: Type.Enum(["argmax", "tilted", "regularised"], {
+      default: "argmax",
+      description:
+        "argmax: the highest reward; tilted: one with probability ∝ exp(reward/beta); regularised: the highest reward − beta·ln(π/π_ref)",
+    }),
+    beta: Type.Number({
+      exclusiveMinimum: 0,
+      default: 1,
+      description: "temperature of tilted, weight of regularised; in the reward's unit",
+    }),
+    reference: Type.Union([Type.String({ minLength: 1 }), Type.Null()], {
+      default: null,
+      description: "id of the served policy that regularised compares with",
+    }),
+    maxReward: Type.Union([Type.Number(), Type.Null()], {
+      default: null,
+      description: "the reward's highest value: a candidate that reaches it ends the search",
+    }),
   }),
-  async *run(input, { n }) {
-    if (input.choices > n) throw tooManyChoices(input.choices, n);
-    const candidates = yield* eventStream<StrategyEvent, ScoredCandidate[]>(
-      input.signal,
-      (emit, signal) =>
-        drawAndScore(input, n, {
-          signal,
-          emit,
-          onText: (index, text) => emit({ type: "candidate-delta", index, text }),
-        }),
-    );
-    const chosen = bestFirst(candidates).slice(0, input.choices);
-    for (const [choice, index] of chosen.entries()) {
-      const { text, tokens } = candidates[index]!;
-      yield { type: "text-delta", choice, text, tokens };
-    }
-    const kl = klOf(candidates, chosen[0]!, input.sampling);
-    const stopped = input.budget.spent ?? "complete";
-    yield { type: "done", result: { candidates, chosen, kl, stopped, warnings: [] } };
+  async *run(input, options) {
+    refuseTooManyChoices("best-of-n", input.choices, options.n);
+    refuseContradictions(options);
+    yield* searchEvents(input, (searched, emit) => search(searched, options, emit));
   },
 });
 
-/**
- * Indices of the judged candidates, highest reward first; ties: the earliest. A candidate without a
- * reward never wins, but follows the judged ones where more choices are asked for than were judged.
- * @throws GatewayError all_candidates_failed
- */
-function bestFirst(candidates: readonly ScoredCandidate[]): number[] {
-  if (candidates.every(({ reward }) => reward === null)) throw allFailed(candidates);
-  const rank = ({ reward }: ScoredCandidate) => reward ?? Number.NEGATIVE_INFINITY;
-  return candidates
-    .toSorted((a, b) => (rank(a) === rank(b) ? 0 : rank(b) - rank(a))) // a stable sort
-    .map(({ index }) => index);
-}
-
-/**
- * Both null when a candidate went unjudged: the winner's law is then conditional on being judged, and
- * neither figure covers that. The estimate also needs the probability the answer was drawn with, which
- * its log-probability is only when sampling draws from the model's own law.
- */
-function klOf(
-  candidates: readonly ScoredCandidate[],
-  best: number,
-  sampling: TextSampling,
-): StrategyResult["kl"] {
-  if (candidates.some(({ reward }) => reward === null)) return { bound: null, estimate: null };
-  const n = candidates.length;
-  const { logprob } = candidates[best]!;
+async function search(input: StrategyInput, options: Options, emit: Emit): Promise<StrategyResult> {
+  const { n, maxReward } = options;
+  const commits = new Commits(input.choices, emit);
+  const candidates = await drawAndScore(input, n, {
+    signal: input.signal,
+    emit,
+    onText: (index, text) => emit({ type: "candidate-delta", index, text }),
+    cut: commits.cut,
+    onJudged: (candidate) => {
+      if (isUnsurpassable(candidate, maxReward)) commits.commit(candidate);
+    },
+  });
+  const isDecided = commits.areMade;
+  const { order, details } = await ordered(input, options, candidates);
+  for (const candidate of order) commits.commit(candidate);
+  const { chosen } = commits;
   return {
-    bound: bestOfNBound(n),
-    estimate: drawsFromModel(sampling) ? bestOfNEstimate(n, logprob) : null,
+    candidates,
+    chosen,
+    kl: klOf(candidates, candidates[chosen[0]!]!, { input, isArgmax: options.choose === "argmax" }),
+    stopped: isDecided ? "decided" : (input.budget.spent ?? "complete"),
+    warnings: rangeWarnings(candidates, maxReward),
+    ...(details && { details }),
   };
 }
 
-function tooManyChoices(choices: number, n: number): GatewayError {
-  const problem = `best-of-n draws ${n} candidates and cannot return ${choices} of them; raise alignment.n or lower n`;
-  return new GatewayError("invalid_request", { param: "n", problem });
+interface Order {
+  /** First choice first. */
+  readonly order: readonly ScoredCandidate[];
+  readonly details?: Readonly<Record<string, number>>;
 }
 
-function allFailed(candidates: readonly ScoredCandidate[]): GatewayError {
-  const reasons = new Set(
-    candidates.map(({ rewardProblem }) => rewardProblem ?? "no reason given"),
+async function ordered(
+  input: StrategyInput,
+  { choose, beta, reference }: Options,
+  candidates: readonly ScoredCandidate[],
+): Promise<Order> {
+  switch (choose) {
+    case "argmax":
+      return { order: bestFirst(candidates) };
+    case "tilted": {
+      const weights = tiltedWeights(
+        judgedOf(candidates).map(({ reward }) => reward),
+        beta,
+      );
+      const details = { effectiveCandidates: effectiveNumber(weights) };
+      return { order: tiltedOrder(candidates, beta, input.sampling.seed), details };
+    }
+    case "regularised": {
+      judgedOf(candidates);
+      const ratios = await logRatios(input, input.models.policy(reference!), candidates);
+      return { order: rankedBy(candidates, ({ index, reward }) => reward - beta * ratios[index]!) };
+    }
+  }
+}
+
+/**
+ * Draws without replacement with probability ∝ exp(r/β): by descending r/β + Gumbel noise, the first of which is a
+ * draw from the softmax. Equal texts are candidates of their own. Source: Kool et al., arXiv:1903.06059, section 2.
+ */
+function tiltedOrder(
+  candidates: readonly ScoredCandidate[],
+  beta: number,
+  seed: number,
+): ScoredCandidate[] {
+  const random = choiceRandom(seed);
+  const noise = candidates.map(() => -Math.log(-Math.log(random.uniform())));
+  const highest = Math.max(...judgedOf(candidates).map(({ reward }) => reward));
+  return rankedBy(candidates, ({ index, reward }) => (reward - highest) / beta + noise[index]!);
+}
+
+/**
+ * ln π(y)/π_ref(y) of every candidate, nats, each model on its own encoding of the conversation.
+ * @throws GatewayError invalid_request when the reference spells a token differently: its vocabulary is another.
+ */
+async function logRatios(
+  { policy, conversation, signal }: StrategyInput,
+  reference: Policy,
+  candidates: readonly ScoredCandidate[],
+): Promise<number[]> {
+  const spelled = (by: Policy, id: number) => Buffer.from(by.tokenText(id).bytes);
+  const ids = new Set(candidates.flatMap(({ tokens }) => tokens.map(({ id }) => id)));
+  for (const id of ids) {
+    const isShared = id < reference.vocabSize;
+    if (!isShared || !spelled(policy, id).equals(spelled(reference, id))) {
+      throw foreignReference(policy, reference);
+    }
+  }
+  const prompt = reference.encode(conversation);
+  return Promise.all(
+    candidates.map(async ({ tokens, logprob }) => {
+      const completion = tokens.map(({ id }) => id);
+      const logprobs = await reference.score(prompt, completion, signal);
+      return logprob - logprobs.reduce((sum, value) => sum + value, 0);
+    }),
   );
-  return new GatewayError("all_candidates_failed", { n: candidates.length, reasons: [...reasons] });
+}
+
+/**
+ * Both null when a candidate went unjudged: the answer's law is then conditional on being judged, and neither figure
+ * covers that. The estimate is argmax's over all n, and needs the probability the answer was drawn with, which its
+ * log-probability is only when sampling draws from the model's own law.
+ */
+function klOf(
+  candidates: readonly ScoredCandidate[],
+  best: ScoredCandidate,
+  { input, isArgmax }: { readonly input: StrategyInput; readonly isArgmax: boolean },
+): StrategyResult["kl"] {
+  if (someFailed(candidates)) return { bound: null, estimate: null };
+  const n = candidates.length;
+  const isEstimable =
+    isArgmax && candidates.every(({ reward }) => reward !== null) && drawsFromModel(input.sampling);
+  return {
+    bound: bestOfNBound(n),
+    estimate: isEstimable ? bestOfNEstimate(n, best.logprob) : null,
+  };
+}
+
+function refuseContradictions({ choose, reference, maxReward }: Options): void {
+  if (choose === "regularised" && reference === null) {
+    const problem = "regularised compares with a reference policy; name a served model";
+    throw new GatewayError("invalid_request", { param: "alignment.reference", problem });
+  }
+  if (choose !== "argmax" && maxReward !== null) {
+    const problem = `${choose} needs all candidates and cannot end at a highest reward; leave it out or choose argmax`;
+    throw new GatewayError("invalid_request", { param: "alignment.maxReward", problem });
+  }
+}
+
+function foreignReference(policy: Policy, reference: Policy): GatewayError {
+  const problem = `'${reference.id}' has another vocabulary than '${policy.id}', so it cannot read its tokens; name a model of the same family`;
+  return new GatewayError("invalid_request", { param: "alignment.reference", problem });
 }

@@ -4,7 +4,7 @@
  */
 import type { Static, TObject } from "typebox";
 import type { SampledToken } from "../engine/types.ts";
-import type { Candidate, Policy, TextSampling } from "../registry/types.ts";
+import type { Candidate, Conversation, Policy, TextSampling } from "../registry/types.ts";
 import type { Reward, RewardPrompt, RewardSpec } from "../rewards/define.ts";
 import type { Budget } from "./budget.ts";
 
@@ -13,6 +13,8 @@ export interface StrategyInput {
   /** Null when the request names none; strategies that need one say so in `needsReward`. */
   readonly reward: Reward | null;
   readonly prompt: readonly number[];
+  /** What `prompt` encodes, for strategies that put it to other models or in other words. */
+  readonly conversation: Conversation;
   readonly rewardPrompt: RewardPrompt;
   readonly sampling: TextSampling;
   /** Others that are served, for strategies that use several. */
@@ -39,6 +41,14 @@ export interface ScoredCandidate extends Candidate {
   readonly cut: CutReason | null;
   /** Of a reward made of others: their scores, by name. */
   readonly rewardParts?: Readonly<Record<string, number>>;
+  /** What drew it; nothing where that is the request's own policy and prompt. */
+  readonly source?: CandidateSource;
+}
+
+export interface CandidateSource {
+  readonly model: string;
+  readonly revision: string;
+  readonly prompt: readonly number[];
 }
 
 export type CutReason = "budget" | "rejected" | "decided";
@@ -56,6 +66,8 @@ export interface StrategyResult {
   readonly stopped: string;
   /** What a reader of the answer should know: no candidate passed, say. */
   readonly warnings: readonly string[];
+  /** Numbers of the strategy's own, named in its doc comment. */
+  readonly details?: Readonly<Record<string, number>>;
 }
 
 export type StrategyEvent =

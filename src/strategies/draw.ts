@@ -3,7 +3,13 @@ import { InvariantError } from "../base/assert.ts";
 import type { SampledToken } from "../engine/types.ts";
 import type { Candidate, Transcribed } from "../registry/types.ts";
 import { type Judgement, judgementOf, type RewardSession } from "../rewards/define.ts";
-import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
+import type {
+  CandidateSource,
+  CutReason,
+  ScoredCandidate,
+  StrategyEvent,
+  StrategyInput,
+} from "./define.ts";
 
 export interface DrawControl {
   readonly signal: AbortSignal;
@@ -16,6 +22,10 @@ export interface DrawControl {
   readonly onJudged?: (candidate: ScoredCandidate) => void;
   /** Added to the candidates' indices. */
   readonly from?: number;
+  /** Opened already, by whoever closes it; one is opened for these candidates when nothing is said. */
+  readonly session?: RewardSession | null;
+  /** Noted with each candidate. */
+  readonly source?: CandidateSource | undefined;
 }
 
 /**
@@ -26,17 +36,19 @@ export interface DrawControl {
 export async function drawAndScore(
   input: Pick<StrategyInput, "policy" | "reward" | "prompt" | "rewardPrompt" | "sampling">,
   n: number,
-  { signal, emit, onText, cut, onJudged, from = 0 }: DrawControl,
+  { signal, emit, onText, cut, onJudged, from = 0, source, ...control }: DrawControl,
 ): Promise<ScoredCandidate[]> {
   signal.throwIfAborted();
   const { policy, reward, prompt, rewardPrompt, sampling } = input;
-  const session = reward?.open(rewardPrompt, signal) ?? null;
+  const { session: given } = control;
+  const session = given === undefined ? (reward?.open(rewardPrompt, signal) ?? null) : given;
   const cuts = new Map<number, CutReason>();
   const judged: Promise<ScoredCandidate>[] = [];
   const onCandidate = (drawn: Candidate) => {
     const isWhole = drawn.finishReason === "stop" || drawn.tokens.length >= sampling.maxTokens;
     const reason = cuts.get(drawn.index) ?? (isWhole || !isShort(input, drawn) ? null : "budget");
-    const candidate = { ...drawn, index: from + drawn.index, cut: reason };
+    const place = { index: from + drawn.index, cut: reason };
+    const candidate = { ...drawn, ...place, ...(source && { source }) };
     if (reason !== null) emit({ type: "candidate-cut", index: candidate.index, reason });
     const isJudged = reason === null || reason === "budget";
     const verdict = judge(candidate, isJudged ? session : null, signal).then((scored) => {
@@ -63,7 +75,7 @@ export async function drawAndScore(
     const scored = await Promise.all(judged);
     return scored.sort((a, b) => a.index - b.index);
   } finally {
-    session?.close();
+    if (given === undefined) session?.close();
   }
 }
 

@@ -8,7 +8,10 @@ import type { TextSampling } from "../registry/types.ts";
 /**
  * KL(best-of-n ‖ sampling law) ≤ ln n − (n − 1)/n, whatever the law and the reward; equality only in
  * the limit of ever smaller probabilities. A bound, not an identity: Beirami et al., arXiv:2401.01879.
- * @param n candidates drawn independently, all of them judged; 1 gives 0.
+ * It holds for every rule that picks one of at most n independent candidates: for any set A of answers
+ * P(pick ∈ A) ≤ P(some candidate ∈ A) = 1 − (1 − π(A))ⁿ, with equality for the best by a reward without ties, whose law
+ * therefore majorises all others; and KL is Schur-convex in the density.
+ * @param n candidates drawn independently at most; 1 gives 0.
  */
 export function bestOfNBound(n: number): number {
   return Math.log(n) - (n - 1) / n;

@@ -241,7 +241,7 @@ describe("a refused request", () => {
       "an unknown option",
       { alignment: { strategy: "best-of-n", reward: null, options: { N: 4 } } },
       { code: "invalid_request", param: "alignment.N" },
-      /its options are: n\); did you mean 'n'\?/,
+      /its options are: n, .*\); did you mean 'n'\?/,
     ],
     [
       "an option out of range",

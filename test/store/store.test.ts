@@ -54,6 +54,10 @@ describe("a record", () => {
           rewards: { x: Number.NaN, y: Number.POSITIVE_INFINITY, z: null, "the reward": 0.1 + 0.2 },
         }),
         candidateRecord({ index: 1, tokens: [], logprobs: [], rewards: {}, finishReason: "error" }),
+        candidateRecord({
+          index: 2,
+          source: { model: "large", revision: "large-1", promptTokens: [1, 2] },
+        }),
       ],
       outcome: "failed",
       error: "it's broken",

@@ -1,7 +1,7 @@
 /** What every strategy promises, whatever it does in between. */
 import { describe, expect, test } from "vitest";
 import { compileOptions } from "../../src/base/options.ts";
-import type { Strategy, StrategyEvent } from "../../src/strategies/define.ts";
+import type { ScoredCandidate, Strategy, StrategyEvent } from "../../src/strategies/define.ts";
 import { strategies, strategyNamed } from "../../src/strategies/index.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import { fitted } from "./examples.ts";
@@ -60,8 +60,9 @@ describe.each(strategies)("$name", (strategy) => {
     const announced = events.filter((event) => event.type === "candidate-scored");
     const inOrder = announced.toSorted((a, b) => a.index - b.index);
     expect(inOrder.map(({ candidate }) => candidate)).toEqual(result.candidates);
+    const isUnasked = ({ cut }: ScoredCandidate) => cut === "decided" || cut === "rejected";
     expect(inOrder.map(({ reward }) => reward)).toEqual(
-      result.candidates.map(({ text }) => text.length),
+      result.candidates.map((each) => (isUnasked(each) ? null : each.text.length)),
     );
   });
 
@@ -92,6 +93,18 @@ describe.each(strategies)("$name", (strategy) => {
       expect(estimate).toBeGreaterThanOrEqual(0);
       if (bound !== null) expect(estimate).toBeLessThanOrEqual(bound + 1e-12);
     }
+  });
+
+  test("ends where its budget of tokens does, with an answer, and says so", async () => {
+    const reasons = new Set<string>();
+    for (const seed of seeds) {
+      const run = { reward: byLength(), budget: { tokens: 3 }, sampling: { seed } };
+      const { result, budget } = await finish(strategy, run);
+      expect(result.chosen).toHaveLength(1);
+      expect(budget.tokens).toBeLessThanOrEqual(3 + result.candidates.length); // each ends at its own next token
+      reasons.add(result.stopped);
+    }
+    expect(reasons).toContain("tokens");
   });
 
   test("does not begin when it is already aborted", async () => {

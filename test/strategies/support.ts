@@ -3,7 +3,7 @@
 import { systemClock } from "../../src/base/clock.ts";
 import { GatewayError } from "../../src/base/errors.ts";
 import { compileOptions } from "../../src/base/options.ts";
-import type { Policy, TextSampling } from "../../src/registry/types.ts";
+import type { Conversation, Policy, TextSampling } from "../../src/registry/types.ts";
 import type { Reward } from "../../src/rewards/define.ts";
 import { Budget, type BudgetLimits, unlimited } from "../../src/strategies/budget.ts";
 import type {
@@ -25,16 +25,25 @@ import {
 } from "../support/tabular-policy.ts";
 
 export interface RunOptions {
+  /** In place of the tabular policy. */
+  readonly policy?: Policy;
+  /** In place of "?". */
+  readonly conversation?: Conversation;
   readonly budget?: Partial<BudgetLimits>;
   /** By id; more policies and rewards. */
   readonly models?: Models;
-  readonly policy?: Policy;
   readonly reward?: Reward | null;
   readonly options?: Readonly<Record<string, unknown>>;
   readonly sampling?: Partial<TextSampling>;
   readonly choices?: number;
   readonly signal?: AbortSignal;
 }
+
+/** Models of which one policy is served. */
+export const serving = (served: Policy): Models => ({
+  ...otherModels,
+  policy: (id) => (id === served.id ? served : otherModels.policy(id)),
+});
 
 /** What a strategy cannot do without. */
 export const neededOptions: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
@@ -53,7 +62,7 @@ const otherModels: Models = {
   },
 };
 const policy = tabularPolicy();
-const prompt = policy.encode({ kind: "text", text: "?" });
+const question: Conversation = { kind: "text", text: "?" };
 const readers = new Map(
   strategies.map((strategy) => [strategy, compileOptions(strategy, "alignment")]),
 );
@@ -63,12 +72,14 @@ export function start(
   run: RunOptions = {},
   budget = new Budget({ ...unlimited, ...run.budget }, systemClock),
 ): AsyncGenerator<StrategyEvent> {
+  const { conversation = question } = run;
   const input: StrategyInput = {
     policy: budget.policy(run.policy ?? policy),
     reward: run.reward ? budget.reward(run.reward) : null,
     models: run.models ?? otherModels,
     budget,
-    prompt,
+    prompt: policy.encode(conversation),
+    conversation,
     rewardPrompt: { messages: [{ role: "user", content: "?" }] },
     sampling: plainSampling(run.sampling),
     choices: run.choices ?? 1,
@@ -107,6 +118,37 @@ export function listTexts(maxTokens: number, rows: Law = law): ListedText[] {
     text: tokenizer.decode(listed.tokens),
   }));
 }
+
+/**
+ * The exact law of an answer picked from n independent candidates: every tuple of texts with its probability, shared
+ * among its places as `chances` says.
+ */
+export function pickLaw(
+  listed: readonly ListedText[],
+  n: number,
+  chances: (tuple: readonly ListedText[]) => readonly number[],
+): Map<string, number> {
+  const law = new Map(listed.map(({ text }) => [text, 0]));
+  const extend = (tuple: readonly ListedText[], probability: number) => {
+    if (tuple.length < n) {
+      for (const next of listed) extend([...tuple, next], probability * next.probability);
+      return;
+    }
+    for (const [at, chance] of chances(tuple).entries()) {
+      const { text } = tuple[at]!;
+      law.set(text, law.get(text)! + probability * chance);
+    }
+  };
+  extend([], 1);
+  return law;
+}
+
+/** All the chance to one place. */
+export const certainly = (tuple: readonly unknown[], place: number): number[] =>
+  tuple.map((_, at) => (at === place ? 1 : 0));
+
+/** The first place of the highest value. */
+export const argmax = (values: readonly number[]): number => values.indexOf(Math.max(...values));
 
 /**
  * Pearson's Σ (observed − expected)²/expected over the texts, of so many draws. Texts expected less

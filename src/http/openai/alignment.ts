@@ -72,6 +72,15 @@ export const reportSchema = Type.Object(
             tokens: Type.Integer({ description: "How many." }),
             logprob: Type.Number({ description: "Sum over the tokens, nats." }),
             finish_reason: Type.Enum(["stop", "length"]),
+            source: Type.Optional(
+              Type.Object(
+                { model: Type.String(), revision: Type.String() },
+                {
+                  additionalProperties: false,
+                  description: "What drew it, where that is another model or another prompt.",
+                },
+              ),
+            ),
             cut: Type.Optional(
               Type.Enum(["budget", "rejected", "decided"], {
                 description: "Why the search ended it before it ended itself.",
@@ -136,6 +145,9 @@ export const reportSchema = Type.Object(
         "`complete`, the part of the budget that was spent, or a word of the strategy's.",
     }),
     warnings: Type.Array(Type.String()),
+    details: Type.Optional(
+      Type.Record(Type.String(), Type.Number(), { description: "Numbers of the strategy's own." }),
+    ),
     revision: Type.Object(
       { policy: Type.String(), reward: Type.Union([Type.String(), Type.Null()]) },
       { additionalProperties: false },
@@ -195,7 +207,7 @@ const limitsOf = ({
 /** Ours → wire. */
 export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typeof reportSchema> {
   const { strategy, n, chosen, reward, kl, disagreement, cost, work, stopped, warnings } = report;
-  const { revision, seed } = report;
+  const { details, revision, seed } = report;
   const summary = {
     strategy,
     n,
@@ -217,6 +229,7 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     },
     stopped,
     warnings: [...warnings],
+    ...(details && { details: { ...details } }),
     revision: { policy: revision.policy, reward: revision.reward },
     seed,
   };
@@ -230,6 +243,9 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     tokens: candidate.tokens.length,
     logprob: candidate.logprob,
     finish_reason: candidate.finishReason,
+    ...(candidate.source && {
+      source: { model: candidate.source.model, revision: candidate.source.revision },
+    }),
     ...(candidate.cut === null ? {} : { cut: candidate.cut }),
   }));
   return { ...summary, candidates };
