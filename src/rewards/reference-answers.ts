@@ -11,7 +11,7 @@ export const referenceOptions = Type.Object(
   {
     policy: Type.String({ minLength: 1, description: "id of the policy that answers" }),
     n: Type.Integer({ minimum: 2, maximum: 128, default: 16, description: "answers to draw" }),
-    maxTokens: Type.Integer({ minimum: 1, default: 256 }),
+    max_tokens: Type.Integer({ minimum: 1, default: 256 }),
     temperature: Type.Number({ minimum: 0, maximum: 2, default: 1 }),
     seed: Type.Integer({ minimum: 0, default: 1 }),
   },
@@ -20,7 +20,7 @@ export const referenceOptions = Type.Object(
 
 export interface ReferenceSettings {
   readonly n: number;
-  readonly maxTokens: number;
+  readonly max_tokens: number;
   readonly temperature: number;
   readonly seed: number;
 }
@@ -39,7 +39,7 @@ export interface ReferenceAnswers {
 }
 
 export function referenceAnswers(
-  { n, maxTokens, temperature, seed }: ReferenceSettings,
+  { n, max_tokens: maxTokens, temperature, seed }: ReferenceSettings,
   speaker: Speaker,
   { base, prompt, signal }: { base: RewardSession; prompt: RewardPrompt; signal: AbortSignal },
 ): ReferenceAnswers {

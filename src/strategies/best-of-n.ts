@@ -2,14 +2,14 @@
  * Best-of-N: draw n independent candidates, return one of them by its reward r. `choose` says which:
  *   argmax       the highest r;
  *   tilted       one with probability ∝ exp(r/β): its law tends to π·exp(r/β)/Z as n grows (self-normalised importance
- *                resampling; β → 0 is argmax, β → ∞ is sampling). Detail `effectiveCandidates` = (Σw)²/Σw²;
+ *                resampling; β → 0 is argmax, β → ∞ is sampling). Detail `effective_candidates` = (Σw)²/Σw²;
  *   regularised  the highest r − β·ln(π/π_ref), π_ref being the served policy `reference`: likely answers that π_ref
  *                finds unlikely lose. The objective of Ziegler et al., arXiv:1909.08593, eq. 2, on each candidate.
  * Cost: n generations in one batch + n reward evaluations, each made while the others still decode; regularised also
  * reads every candidate once with the reference.
- * Final: after the last candidate is judged. With `maxReward` (argmax only) a candidate that reaches it is final at once
+ * Final: after the last candidate is judged. With `max_reward` (argmax only) a candidate that reaches it is final at once
  * and ends the rest: nothing can surpass it. Among several that would reach it the first to be judged wins, which
- * favours short ones; without `maxReward` it is the earliest in order.
+ * favours short ones; without `max_reward` it is the earliest in order.
  * KL(answer ‖ sampling law) ≤ ln n − (n − 1)/n for each: see `bestOfNBound`. With several choices both KL figures are
  * those of the first.
  */
@@ -43,7 +43,7 @@ interface Options {
   readonly choose: "argmax" | "tilted" | "regularised";
   readonly beta: number;
   readonly reference: string | null;
-  readonly maxReward: number | null;
+  readonly max_reward: number | null;
 }
 
 export const bestOfN = defineStrategy({
@@ -66,7 +66,7 @@ export const bestOfN = defineStrategy({
       default: null,
       description: "id of the served policy that regularised compares with",
     }),
-    maxReward: Type.Union([Type.Number(), Type.Null()], {
+    max_reward: Type.Union([Type.Number(), Type.Null()], {
       default: null,
       description: "the reward's highest value: a candidate that reaches it ends the search",
     }),
@@ -79,7 +79,7 @@ export const bestOfN = defineStrategy({
 });
 
 async function search(input: StrategyInput, options: Options, emit: Emit): Promise<StrategyResult> {
-  const { n, maxReward } = options;
+  const { n, max_reward: maxReward } = options;
   const commits = new Commits(input.choices, emit);
   const candidates = await drawAndScore(input, n, {
     signal: input.signal,
@@ -123,7 +123,7 @@ async function ordered(
         judgedOf(candidates).map(({ reward }) => reward),
         beta,
       );
-      const details = { effectiveCandidates: effectiveNumber(weights) };
+      const details = { effective_candidates: effectiveNumber(weights) };
       return { order: tiltedOrder(candidates, beta, input.sampling.seed), details };
     }
     case "regularised": {
@@ -196,14 +196,14 @@ function klOf(
   };
 }
 
-function refuseContradictions({ choose, reference, maxReward }: Options): void {
+function refuseContradictions({ choose, reference, max_reward: maxReward }: Options): void {
   if (choose === "regularised" && reference === null) {
     const problem = "regularised compares with a reference policy; name a served model";
     throw new GatewayError("invalid_request", { param: "alignment.reference", problem });
   }
   if (choose !== "argmax" && maxReward !== null) {
     const problem = `${choose} needs all candidates and cannot end at a highest reward; leave it out or choose argmax`;
-    throw new GatewayError("invalid_request", { param: "alignment.maxReward", problem });
+    throw new GatewayError("invalid_request", { param: "alignment.max_reward", problem });
   }
 }
 

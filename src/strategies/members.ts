@@ -11,7 +11,7 @@ export const memberProperties = {
     }),
   ),
   temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2 })),
-  topP: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+  top_p: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
 };
 
 export type Member = Static<ReturnType<typeof memberSchema>>;
@@ -30,7 +30,7 @@ export interface MemberInput {
  */
 export function memberInput(
   input: StrategyInput,
-  { model, temperature, topP }: Member,
+  { model, temperature, top_p: topP }: Member,
   seed: number,
 ): MemberInput {
   const asked = {

@@ -49,7 +49,7 @@ export const mixture = defineStrategy({
         minItems: 1,
         maxItems: 8,
         default: [{ temperature: 0.7 }, { temperature: 1 }, { temperature: 1.3 }],
-        description: "who draws: a model, a temperature, a topP, each with its weight",
+        description: "who draws: a model, a temperature, a top_p, each with its weight",
       },
     ),
   }),

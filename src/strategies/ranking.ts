@@ -61,7 +61,7 @@ export function rangeWarnings(
   const highest = Math.max(...candidates.map(({ reward }) => reward ?? Number.NEGATIVE_INFINITY));
   if (highest <= maxReward) return [];
   return [
-    `A candidate has the reward ${highest}, above maxReward = ${maxReward}: the search may have ended too early.`,
+    `A candidate has the reward ${highest}, above max_reward = ${maxReward}: the search may have ended too early.`,
   ];
 }
 

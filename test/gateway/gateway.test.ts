@@ -278,7 +278,7 @@ describe("a reward made of others", () => {
   const byUser = {
     kind: "ensemble",
     parts: ["judge", { reward: { kind: "length", unit: "characters", max: 1 }, weight: 0 }],
-    weightsByUser: { bob: { judge: 0, length: 1 } },
+    weights_by_user: { bob: { judge: 0, length: 1 } },
   };
   const asked = (user: string | null) =>
     request({ user, alignment: { ...bestOf(8), reward: byUser } });

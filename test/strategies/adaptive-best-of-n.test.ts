@@ -54,7 +54,7 @@ describe("adaptive best-of-n", () => {
       const { result } = await finish(adaptiveBestOfN, { reward: cannedReward(distinct), options });
       expect(result.stopped).toBe("price");
       expect(result.candidates).toHaveLength(gain.gain === "normal" ? 4 : 8); // records need two waves
-      expect(result.details!["gainPerToken"]).toBeLessThan(1e9);
+      expect(result.details!["gain_per_token"]).toBeLessThan(1e9);
     },
   );
 
@@ -83,7 +83,7 @@ describe("adaptive best-of-n", () => {
 
   test("stops at a reward that nothing can surpass", async () => {
     const reward = cannedReward((text) => Math.min(2, text.length));
-    const options = { price: 0, maxReward: 2 };
+    const options = { price: 0, max_reward: 2 };
     const finished = await finish(adaptiveBestOfN, { reward, options });
     expect(finished.result.stopped).toBe("decided");
     expect(best(finished).reward).toBe(2);

@@ -83,7 +83,7 @@ describe("tilted", () => {
     }
     const warm = { choose: "tilted", beta: 1e12 };
     const { result } = await finish(bestOfN, { reward: cannedReward(reward), options: warm });
-    expect(result.details!["effectiveCandidates"]).toBeCloseTo(16, 6);
+    expect(result.details!["effective_candidates"]).toBeCloseTo(16, 6);
     expect(result.kl).toEqual({ bound: bestOfNBound(16), estimate: null });
   });
 });
@@ -148,7 +148,7 @@ describe("a highest reward", () => {
   test("is final at once, and ends those that still decode", async () => {
     const run = { reward: cannedReward(byLength), sampling: { seed: 2 } };
     const all = await finish(bestOfN, run);
-    const early = await finish(bestOfN, { ...run, options: { maxReward: 3 } });
+    const early = await finish(bestOfN, { ...run, options: { max_reward: 3 } });
     expect(early.result.stopped).toBe("decided");
     expect(best(early).reward).toBe(best(all).reward);
     expect(early.budget.tokens).toBeLessThan(all.budget.tokens);
@@ -163,27 +163,27 @@ describe("a highest reward", () => {
   test("changes nothing where no candidate has it", async () => {
     const run = { reward: cannedReward(byLength), sampling: { seed: 2 } };
     const all = await finish(bestOfN, run);
-    expect((await finish(bestOfN, { ...run, options: { maxReward: 99 } })).result).toEqual(
+    expect((await finish(bestOfN, { ...run, options: { max_reward: 99 } })).result).toEqual(
       all.result,
     );
   });
 
   test("serves several choices, each as it comes", async () => {
-    const run = { reward: cannedReward(byLength), choices: 3, options: { maxReward: 3 } };
+    const run = { reward: cannedReward(byLength), choices: 3, options: { max_reward: 3 } };
     const { result } = await finish(bestOfN, run);
     const chosen = result.chosen.map((index) => result.candidates[index]!);
     expect(chosen.map((candidate) => candidate.reward)).toEqual([3, 3, 3]);
   });
 
   test("that is surpassed is told", async () => {
-    const run = { reward: cannedReward(() => 3), options: { maxReward: 2 } };
+    const run = { reward: cannedReward(() => 3), options: { max_reward: 2 } };
     const { warnings } = (await finish(bestOfN, run)).result;
-    expect(warnings.join()).toMatch(/reward 3, above maxReward = 2/);
+    expect(warnings.join()).toMatch(/reward 3, above max_reward = 2/);
   });
 
   test("has no meaning where all candidates are needed", async () => {
-    const options = { choose: "tilted", maxReward: 3 };
+    const options = { choose: "tilted", max_reward: 3 };
     const run = { reward: cannedReward(byLength), options };
-    await expect(finish(bestOfN, run)).rejects.toMatchObject({ param: "alignment.maxReward" });
+    await expect(finish(bestOfN, run)).rejects.toMatchObject({ param: "alignment.max_reward" });
   });
 });

@@ -4,6 +4,7 @@ import { compileOptions } from "../../src/base/options.ts";
 import type { ScoredCandidate, Strategy, StrategyEvent } from "../../src/strategies/define.ts";
 import { strategies, strategyNamed } from "../../src/strategies/index.ts";
 import { cannedReward } from "../support/canned-reward.ts";
+import { optionNames } from "../support/option-names.ts";
 import { fitted } from "./examples.ts";
 import {
   best,
@@ -162,6 +163,7 @@ describe.each(strategies)("$name", (strategy) => {
     expect(strategy.name).toMatch(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/);
     expect(strategyNamed(strategy.name)).toBe(strategy);
     expect(strategy.description).toMatch(/^[A-Z].{10,}\.$/);
+    for (const name of optionNames(strategy.options)) expect(name).toMatch(/^[a-z]+(_[a-z]+)*$/);
   });
 });
 

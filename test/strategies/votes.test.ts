@@ -218,7 +218,7 @@ describe("weighted vote", () => {
     }
   });
 
-  test.each([{ weight: "sigmoid" }, { weight: "exp", maxReward: 4 }])(
+  test.each([{ weight: "sigmoid" }, { weight: "exp", max_reward: 4 }])(
     "gives the same answer when it ends early ($weight)",
     async (options) => {
       let early = 0;

@@ -1,6 +1,6 @@
 /**
  * A sequence classifier behind vLLM's `/classify`: one class's score. Unit: the model's logit, or with
- * `rawScores: false` its probability. Cost: one call for each answer as `chat`, one for up to `batchMax` as `text`.
+ * `raw_scores: false` its probability. Cost: one call for each answer as `chat`, one for up to `batch_max` as `text`.
  * Failure: source.ts, protocol.ts.
  * POST {model?, messages: [{role, content}] | input: [text], use_activation}
  *   → {id, object: "list", created, model, data: [{index, label, probs: [x, …], num_classes}], usage}
@@ -22,12 +22,12 @@ export const vllmClassify = defineReward({
   isInline: false,
   options: Type.Object({ ...vllmOptions, ...conversationOptions }),
   create(id, options, { clock }) {
-    const { model, rawScores, conversation, template, label } = options;
+    const { model, raw_scores, conversation, template, label } = options;
     return remoteReward(
       { id, settings: options, clock },
       {
         name: "vllm-classify",
-        judging: { model, rawScores, conversation, template, label },
+        judging: { model, raw_scores, conversation, template, label },
         ...vllmInput(id, options),
         read(reply, count) {
           const rows = readReply(reply).data;

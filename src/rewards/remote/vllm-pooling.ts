@@ -1,6 +1,6 @@
 /**
  * A reward model behind vLLM's `/pooling`: its scalar head at the end of the conversation. Unit: the model's own.
- * Cost: one call for each answer as `chat`, one for up to `batchMax` answers as `text`. Failure: source.ts, protocol.ts.
+ * Cost: one call for each answer as `chat`, one for up to `batch_max` answers as `text`. Failure: source.ts, protocol.ts.
  * POST {model?, messages: [{role, content}] | input: [text], use_activation}
  *   → {id, object: "list", created, model, data: [{index, object: "pooling", data: [x] | [[x], …]}], usage}
  * `data` has one row a token where the model pools all of them; the last is the reward. A model without a head
@@ -22,12 +22,12 @@ export const vllmPooling = defineReward({
   isInline: false,
   options: Type.Object({ ...vllmOptions, ...conversationOptions }),
   create(id, options, { clock }) {
-    const { model, rawScores, conversation, template, label } = options;
+    const { model, raw_scores, conversation, template, label } = options;
     return remoteReward(
       { id, settings: options, clock },
       {
         name: "vllm-pooling",
-        judging: { model, rawScores, conversation, template, label },
+        judging: { model, raw_scores, conversation, template, label },
         ...vllmInput(id, options),
         read(reply, count) {
           const rows = readReply(reply).data;

@@ -8,7 +8,7 @@ import {
   templateOption,
   textWriter,
 } from "./conversation.ts";
-import { batchMax, remoteOptions } from "./options.ts";
+import { batchMaxOption, remoteOptions } from "./options.ts";
 import { WrongReply } from "./protocol.ts";
 
 export const vllmOptions = {
@@ -16,7 +16,7 @@ export const vllmOptions = {
   model: Type.Optional(
     Type.String({ minLength: 1, description: "name it is served under; unset: the only one" }),
   ),
-  rawScores: Type.Boolean({
+  raw_scores: Type.Boolean({
     default: true,
     description:
       "logits as they are (`use_activation: false`); vLLM's own default squashes them by softmax or sigmoid",
@@ -30,7 +30,7 @@ export const conversationOptions = {
       "`chat`: messages, in the chat template of the model there, one answer a call; `text`: one text each, many a call",
   }),
   template: templateOption,
-  batchMax,
+  batch_max: batchMaxOption,
   label: Type.Optional(
     Type.Integer({
       minimum: 0,
@@ -41,10 +41,10 @@ export const conversationOptions = {
 
 interface InputSettings {
   readonly model?: string;
-  readonly rawScores: boolean;
+  readonly raw_scores: boolean;
   readonly conversation: "chat" | "text";
   readonly template?: TemplateOption;
-  readonly batchMax: number;
+  readonly batch_max: number;
 }
 
 /**
@@ -52,11 +52,11 @@ interface InputSettings {
  * `add_generation_prompt` and `add_special_tokens` are false by default there, which is what a whole conversation wants.
  */
 export function vllmInput(reward: string, settings: InputSettings) {
-  const { conversation, template, rawScores, model } = settings;
-  const common = { ...(model !== undefined && { model }), use_activation: !rawScores };
+  const { conversation, template, raw_scores, model } = settings;
+  const common = { ...(model !== undefined && { model }), use_activation: !raw_scores };
   const write = textWriter(reward, template);
   return {
-    batchMax: conversation === "chat" ? 1 : settings.batchMax,
+    batchMax: conversation === "chat" ? 1 : settings.batch_max,
     inputOf: (judged: Judged) => (conversation === "chat" ? asMessages(judged) : write(judged)),
     body: (batch: readonly (string | readonly TemplateMessage[])[]) =>
       conversation === "chat" ? { ...common, messages: batch[0] } : { ...common, input: batch },
