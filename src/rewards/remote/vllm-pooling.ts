@@ -8,35 +8,15 @@
  * Source: vllm/entrypoints/pooling/{base,pooling}/protocol.py (PoolingChatRequest, PoolingResponseData).
  */
 import { Type } from "typebox";
-import { defineReward } from "../define.ts";
-import { inOrder, remoteReward, replyReader } from "./protocol.ts";
-import { conversationOptions, rewardAmong, vllmInput, vllmOptions } from "./vllm.ts";
+import { replyReader } from "./protocol.ts";
+import { conversationReward } from "./vllm.ts";
 
 const readReply = replyReader(
   Type.Object({ data: Type.Array(Type.Object({ index: Type.Integer(), data: Type.Unknown() })) }),
 );
 
-export const vllmPooling = defineReward({
+export const vllmPooling = conversationReward({
   name: "vllm-pooling",
   description: "Asks a reward model behind vLLM's /pooling.",
-  isInline: false,
-  options: Type.Object({ ...vllmOptions, ...conversationOptions }),
-  create(id, options, { clock }) {
-    const { model, raw_scores, conversation, template, label } = options;
-    return remoteReward(
-      { id, settings: options, clock },
-      {
-        name: "vllm-pooling",
-        judging: { model, raw_scores, conversation, template, label },
-        ...vllmInput(id, options),
-        read(reply, count) {
-          const rows = readReply(reply).data;
-          return inOrder(
-            rows.map(({ index, data }) => ({ index, value: rewardAmong(data, label) })),
-            count,
-          );
-        },
-      },
-    );
-  },
+  rowsOf: (reply) => readReply(reply).data.map(({ index, data }) => ({ index, values: data })),
 });
