@@ -1,9 +1,8 @@
 /** `plumbline eval …`: runs an evaluation with a progress bar and prints it. */
-import { SingleBar } from "cli-progress";
 import type { OptionValues } from "commander";
 import { loadConfig } from "./base/config.ts";
 import { GatewayError } from "./base/errors.ts";
-import type { Interval } from "./base/statistics.ts";
+import { percent, plain, progressBar } from "./evaluation-report.ts";
 import { formatsCommand } from "./formats-command.ts";
 import { type EmbeddedEvaluation, evaluateEmbedded } from "./jobs/evaluate-embedded.ts";
 import { loadModels } from "./models.ts";
@@ -32,10 +31,7 @@ export async function evaluateCommand(what: string, options: OptionValues): Prom
 async function embeddedCommand(options: OptionValues): Promise<void> {
   const { prompts, samples, pairs, seed, json, text: _, reward: _r, ...flags } = options;
   const models = await loadModels(loadConfig({ flags }));
-  const bar = new SingleBar({
-    stream: process.stderr,
-    format: "{bar} {percentage} %  {eta_formatted} left",
-  });
+  const bar = progressBar();
   const evaluation = await evaluateEmbedded({
     policy: models.policy,
     reward: models.reward,
@@ -43,10 +39,7 @@ async function embeddedCommand(options: OptionValues): Promise<void> {
     n: count("samples", samples),
     pairs: count("pairs", pairs),
     seed: count("seed", seed),
-    onProgress(done, total) {
-      if (done === 1) bar.start(total, 0);
-      bar.update(done);
-    },
+    onProgress: bar.onProgress,
   });
   bar.stop();
   await models.dispose();
@@ -70,10 +63,6 @@ function table({
   arithmetic,
   support,
 }: EmbeddedEvaluation): string {
-  const percent = ({ estimate, low, high }: Interval) =>
-    `${(100 * estimate).toFixed(1)} % [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
-  const plain = ({ estimate, low, high }: Interval) =>
-    `${estimate.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`;
   const rows: [string, string][] = [
     [`reward model, right order of ${pairs} pairs`, percent(pairAccuracy)],
     [

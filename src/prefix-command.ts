@@ -1,10 +1,9 @@
 /** `plumbline eval prefix`: whether a reward's numbers for unfinished answers say which finished one will be good. */
-import { SingleBar } from "cli-progress";
 import type { OptionValues } from "commander";
 import { systemClock } from "./base/clock.ts";
 import { loadConfig } from "./base/config.ts";
 import { GatewayError } from "./base/errors.ts";
-import type { Interval } from "./base/statistics.ts";
+import { percent, plain, progressBar } from "./evaluation-report.ts";
 import { evaluatePrefix, type PrefixEvaluation, type PrefixRow } from "./jobs/evaluate-prefix.ts";
 import { loadModels, type Models } from "./models.ts";
 import { createRewards } from "./registry/rewards.ts";
@@ -19,20 +18,14 @@ export async function prefixCommand(options: OptionValues): Promise<void> {
   }
   const config = loadConfig({ flags });
   const models = await loadModels(config);
-  const bar = new SingleBar({
-    stream: process.stderr,
-    format: "{bar} {percentage} %  {eta_formatted} left",
-  });
+  const bar = progressBar();
   const evaluation = await evaluatePrefix({
     policy: models.policy,
     reward: rewardsOf(models, config.rewards).get(reward ?? models.reward.id),
     promptsPerDomain: prompts,
     n: samples,
     seed,
-    onProgress(done, total) {
-      if (done === 1) bar.start(total, 0);
-      bar.update(done);
-    },
+    onProgress: bar.onProgress,
   });
   bar.stop();
   await models.dispose();
@@ -69,10 +62,6 @@ function table({ reward, promptsPerDomain, n, rows }: PrefixEvaluation): string 
 }
 
 function rowText({ domain, cut, share, fidelity, promptsWithoutOrder }: PrefixRow): string {
-  const plain = ({ estimate, low, high }: Interval) =>
-    `${estimate.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`;
-  const percent = ({ estimate, low, high }: Interval) =>
-    `${(100 * estimate).toFixed(1)} % [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
   const cells =
     fidelity === null
       ? ["-", "-", "-"]

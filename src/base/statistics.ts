@@ -134,7 +134,7 @@ function centredRanks(values: readonly number[]): number[] {
   return ranks;
 }
 
-function meanOf(values: readonly number[]): number {
+export function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 

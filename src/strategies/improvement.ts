@@ -1,6 +1,6 @@
 /** What another wave of candidates would add to the best reward so far. Pure numbers, in the reward's unit. */
 import { assert } from "../base/assert.ts";
-import { chiSquareSurvival } from "../base/statistics.ts";
+import { chiSquareSurvival, meanOf } from "../base/statistics.ts";
 
 export interface GainOptions {
   /** Candidates of the next wave. */
@@ -19,7 +19,7 @@ export interface GainOptions {
  */
 export function normalGain(rewards: readonly number[], { wave, maxReward }: GainOptions): number {
   assert(rewards.length >= 2, "a normal law is fitted to two rewards at least");
-  const mean = rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length;
+  const mean = meanOf(rewards);
   const squares = rewards.reduce((sum, reward) => sum + (reward - mean) ** 2, 0);
   const deviation = Math.sqrt(squares / (rewards.length - 1));
   if (deviation === 0) return 0;

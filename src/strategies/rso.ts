@@ -10,6 +10,7 @@
  */
 import { Type } from "typebox";
 import type { Uniforms } from "../base/random.ts";
+import { meanOf } from "../base/statistics.ts";
 import { defineStrategy, type StrategyInput, type StrategyResult } from "./define.ts";
 import { drawAndScore } from "./draw.ts";
 import { bestOfNBound } from "./kl.ts";
@@ -67,7 +68,7 @@ async function search(
     kl: { bound: someFailed(candidates) ? null : bestOfNBound(n), estimate: null },
     stopped: input.budget.spent ?? "complete",
     warnings: [],
-    details: { acceptance: weights.reduce((sum, weight) => sum + weight, 0) / weights.length },
+    details: { acceptance: meanOf(weights) },
   };
 }
 
