@@ -8,32 +8,24 @@ import { type Law, tabularGenerator } from "../support/tabular-generator.ts";
 import { chatTokenizer, law, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
 import {
   argmax,
-  best,
   certainly,
   chiSquare,
-  countTexts,
-  finish,
+  distinct,
+  draws,
   type ListedText,
+  limit,
   listTexts,
+  observe,
   pickLaw,
-  serving,
-} from "./support.ts";
+} from "./laws.ts";
+import { best, finish, serving } from "./support.ts";
 
 /** No two texts have the same reward; between 0 and 4. */
-const reward = (text: string) =>
-  (Array.from(text).reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7) *
-    4) /
-  1009;
+const reward = (text: string) => (distinct(text) * 4) / 1009;
 const listed = listTexts(2);
-const draws = 1_000;
-const limit = 32.91; // 12 degrees of freedom, p = 0.001
 
-const observe = (options: Readonly<Record<string, unknown>>, models?: Models) =>
-  countTexts(draws, async (seed) => {
-    const sampling = { seed, maxTokens: 2 };
-    const run = { reward: cannedReward(reward), options, sampling, ...(models && { models }) };
-    return best(await finish(bestOfN, run)).text;
-  });
+const answers = (options: Readonly<Record<string, unknown>>, models?: Models) =>
+  observe(bestOfN, { reward: cannedReward(reward), options, ...(models && { models }) });
 
 const softmax = (beta: number) => (tuple: readonly ListedText[]) => {
   const weights = tuple.map(({ text }) => Math.exp(reward(text) / beta));
@@ -44,7 +36,7 @@ const softmax = (beta: number) => (tuple: readonly ListedText[]) => {
 describe("tilted", () => {
   test("takes each of three candidates in proportion to exp(r/β)", async () => {
     const beta = 0.8;
-    const observed = await observe({ n: 3, choose: "tilted", beta });
+    const observed = await answers({ n: 3, choose: "tilted", beta });
     expect(chiSquare(observed, pickLaw(listed, 3, softmax(beta)), draws)).toBeLessThan(limit);
     // the same draws tell it from the best of three, and from sampling
     const highest = pickLaw(listed, 3, (tuple) =>
@@ -71,7 +63,7 @@ describe("tilted", () => {
     const distances = [1, 2, 3, 4].map(distance);
     expect(distances).toEqual(distances.toSorted((a, b) => b - a));
     expect(distances[3]!).toBeLessThan(distances[0]! / 3);
-    const observed = await observe({ n: 32, choose: "tilted", beta });
+    const observed = await answers({ n: 32, choose: "tilted", beta });
     expect(chiSquare(observed, target, draws)).toBeLessThan(limit);
   });
 
@@ -106,7 +98,7 @@ describe("regularised", () => {
       reward(text) - beta * Math.log(reach(law, tokens) / reach(other, tokens));
     const exact = pickLaw(listed, 3, (tuple) => certainly(tuple, argmax(tuple.map(key))));
     const options = { n: 3, choose: "regularised", beta, reference: "base" };
-    const observed = await observe(options, serving(reference));
+    const observed = await answers(options, serving(reference));
     expect(chiSquare(observed, exact, draws)).toBeLessThan(limit);
     const plain = pickLaw(listed, 3, (tuple) =>
       certainly(tuple, argmax(tuple.map(({ text }) => reward(text)))),

@@ -5,14 +5,8 @@ import type { ScoredCandidate, Strategy, StrategyEvent } from "../../src/strateg
 import { strategies, strategyNamed } from "../../src/strategies/index.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import { optionNames } from "../support/option-names.ts";
-import { fitted } from "./examples.ts";
-import {
-  best,
-  finish as finishRun,
-  neededOptions,
-  type RunOptions,
-  start as startRun,
-} from "./support.ts";
+import { fitted, needs } from "./examples.ts";
+import { best, finish as finishRun, type RunOptions, start as startRun } from "./support.ts";
 
 const finish = (strategy: Strategy, run: RunOptions) => finishRun(strategy, fitted(strategy, run));
 const start = (strategy: Strategy, run: RunOptions) => startRun(strategy, fitted(strategy, run));
@@ -152,7 +146,7 @@ describe.each(strategies)("$name", (strategy) => {
 
   test("has defaults for every option but those it needs, and refuses options it does not have", () => {
     const read = compileOptions(strategy, "alignment");
-    const needed = neededOptions[strategy.name] ?? {};
+    const needed = needs[strategy.name]?.options ?? {};
     expect(Object.keys(read(needed))).toEqual(Object.keys(strategy.options.properties));
     expect(() => read({ ...needed, tempurature: 1 })).toThrow(
       /^Invalid 'alignment\.tempurature': .* has no such option \(its options are: /,
