@@ -20,16 +20,10 @@ import {
   type StrategyInput,
   type StrategyResult,
 } from "./define.ts";
+import { demandChoices } from "./demands.ts";
 import { normalGain, recordGain } from "./improvement.ts";
 import { bestOfNBound } from "./kl.ts";
-import {
-  bestFirst,
-  isJudged,
-  isUnsurpassable,
-  rangeWarnings,
-  refuseTooManyChoices,
-  someFailed,
-} from "./ranking.ts";
+import { bestFirst, isJudged, isUnsurpassable, rangeWarnings, someFailed } from "./ranking.ts";
 import { Commits, type Emit, searchEvents } from "./search.ts";
 import { drawInWaves } from "./waves.ts";
 
@@ -65,7 +59,7 @@ export const adaptiveBestOfN = defineStrategy({
     }),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("adaptive-best-of-n", input.choices, options.n);
+    demandChoices("adaptive-best-of-n", input.choices, options.n);
     yield* searchEvents(input, (searched, emit) => search(searched, options, emit));
   },
 });

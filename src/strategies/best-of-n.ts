@@ -14,7 +14,6 @@
  * those of the first.
  */
 import { Type } from "typebox";
-import { GatewayError } from "../base/errors.ts";
 import type { Policy } from "../registry/types.ts";
 import {
   defineStrategy,
@@ -22,6 +21,7 @@ import {
   type StrategyInput,
   type StrategyResult,
 } from "./define.ts";
+import { demandChoices, demandSameTokens, refusal } from "./demands.ts";
 import { drawAndScore } from "./draw.ts";
 import { bestOfNBound, bestOfNEstimate, drawsFromModel } from "./kl.ts";
 import {
@@ -32,7 +32,6 @@ import {
   judgedOf,
   rangeWarnings,
   rankedBy,
-  refuseTooManyChoices,
   someFailed,
   tiltedWeights,
 } from "./ranking.ts";
@@ -72,8 +71,8 @@ export const bestOfN = defineStrategy({
     }),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("best-of-n", input.choices, options.n);
-    refuseContradictions(options);
+    demandChoices("best-of-n", input.choices, options.n);
+    refuseContradictions(input, options);
     yield* searchEvents(input, (searched, emit) => search(searched, options, emit));
   },
 });
@@ -151,21 +150,12 @@ function tiltedOrder(
 
 /**
  * ln π(y)/π_ref(y) of every candidate, nats, each model on its own encoding of the conversation.
- * @throws GatewayError invalid_request when the reference spells a token differently: its vocabulary is another.
  */
 async function logRatios(
-  { policy, conversation, signal }: StrategyInput,
+  { conversation, signal }: StrategyInput,
   reference: Policy,
   candidates: readonly ScoredCandidate[],
 ): Promise<number[]> {
-  const spelled = (by: Policy, id: number) => Buffer.from(by.tokenText(id).bytes);
-  const ids = new Set(candidates.flatMap(({ tokens }) => tokens.map(({ id }) => id)));
-  for (const id of ids) {
-    const isShared = id < reference.vocabSize;
-    if (!isShared || !spelled(policy, id).equals(spelled(reference, id))) {
-      throw foreignReference(policy, reference);
-    }
-  }
   const prompt = reference.encode(conversation);
   return Promise.all(
     candidates.map(async ({ tokens, logprob }) => {
@@ -196,18 +186,21 @@ function klOf(
   };
 }
 
-function refuseContradictions({ choose, reference, max_reward: maxReward }: Options): void {
-  if (choose === "regularised" && reference === null) {
-    const problem = "regularised compares with a reference policy; name a served model";
-    throw new GatewayError("invalid_request", { param: "alignment.reference", problem });
+function refuseContradictions(
+  { policy, models }: StrategyInput,
+  { choose, reference, max_reward: maxReward }: Options,
+): void {
+  if (choose === "regularised") {
+    if (reference === null) {
+      throw refusal(
+        "reference",
+        "regularised compares with a reference policy; name a served model",
+      );
+    }
+    demandSameTokens(policy, models.policy(reference), "reference");
   }
   if (choose !== "argmax" && maxReward !== null) {
     const problem = `${choose} needs all candidates and cannot end at a highest reward; leave it out or choose argmax`;
-    throw new GatewayError("invalid_request", { param: "alignment.max_reward", problem });
+    throw refusal("max_reward", problem);
   }
-}
-
-function foreignReference(policy: Policy, reference: Policy): GatewayError {
-  const problem = `'${reference.id}' has another vocabulary than '${policy.id}', so it cannot read its tokens; name a model of the same family`;
-  return new GatewayError("invalid_request", { param: "alignment.reference", problem });
 }

@@ -12,16 +12,10 @@ import { Type } from "typebox";
 import type { Uniforms } from "../base/random.ts";
 import { meanOf } from "../base/statistics.ts";
 import { defineStrategy, type StrategyInput, type StrategyResult } from "./define.ts";
+import { demandChoices } from "./demands.ts";
 import { drawAndScore } from "./draw.ts";
 import { bestOfNBound } from "./kl.ts";
-import {
-  bestFirst,
-  choiceRandom,
-  judgedOf,
-  refuseTooManyChoices,
-  someFailed,
-  tiltedWeights,
-} from "./ranking.ts";
+import { bestFirst, choiceRandom, judgedOf, someFailed, tiltedWeights } from "./ranking.ts";
 import { Commits, type Emit, searchEvents } from "./search.ts";
 
 export const rso = defineStrategy({
@@ -38,7 +32,7 @@ export const rso = defineStrategy({
     }),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("rso", input.choices, options.n);
+    demandChoices("rso", input.choices, options.n);
     yield* searchEvents(input, (searched, emit) => search(searched, options, emit));
   },
 });

@@ -5,7 +5,6 @@
  * The randomness of a branch follows from its path alone: neither timing nor what happens to others changes it.
  * A branch's text is what of it is final: no half of a character, nothing that may yet become a stop string.
  */
-import { GatewayError } from "../base/errors.ts";
 import { eventStream } from "../base/event-stream.ts";
 import { splitSeed } from "../base/random.ts";
 import type { FinishReason, SampledToken } from "../engine/types.ts";
@@ -17,6 +16,7 @@ import {
   type StepRule,
 } from "../rewards/define.ts";
 import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
+import { allFailed } from "./demands.ts";
 import { verdictOf } from "./draw.ts";
 
 export interface Branch {
@@ -339,12 +339,6 @@ export function answersOf(
     .toSorted((a, b) => rank(b) - rank(a) || value(b) - value(a))
     .slice(0, choices)
     .map(({ index }) => index);
-}
-
-/** What a search says that no source judged any of its candidates, with each reason once. */
-export function allFailed(failed: readonly Pick<Branch, "rewardProblem">[]): GatewayError {
-  const reasons = new Set(failed.map(({ rewardProblem }) => rewardProblem ?? "no reason given"));
-  return new GatewayError("all_candidates_failed", { n: failed.length, reasons: [...reasons] });
 }
 
 /** The answers' whole texts, for searches that cannot say them before they end. */

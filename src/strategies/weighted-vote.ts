@@ -13,14 +13,8 @@
  */
 import { Type } from "typebox";
 import { defineStrategy, type ScoredCandidate } from "./define.ts";
-import {
-  bestFirst,
-  isJudged,
-  type Judged,
-  rangeWarnings,
-  refuseTooManyChoices,
-  someFailed,
-} from "./ranking.ts";
+import { demandChoices } from "./demands.ts";
+import { bestFirst, isJudged, type Judged, rangeWarnings, someFailed } from "./ranking.ts";
 import { searchEvents } from "./search.ts";
 import { type Election, elect, type Franchise } from "./vote-search.ts";
 import { ballotOptions, votersAmong } from "./votes.ts";
@@ -55,7 +49,7 @@ export const weightedVote = defineStrategy({
     }),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("weighted-vote", input.choices, options.n);
+    demandChoices("weighted-vote", input.choices, options.n);
     yield* searchEvents(input, async (searched, emit) => {
       const { n, answer, marker, early, max_reward: maxReward } = options;
       const election = { n, answer, marker, early };

@@ -82,7 +82,7 @@ describe("best-of-n", () => {
     const run = { reward: cannedReward(distinct), options: n4, choices: 5 };
     const error = await finish(bestOfN, run).catch((thrown: unknown) => thrown as GatewayError);
     expect(error).toMatchObject({ code: "invalid_request", param: "n" });
-    expect((error as GatewayError).message).toMatch(/draws 4 candidates and cannot return 5/);
+    expect((error as GatewayError).message).toMatch(/may end with 4 answers and cannot return 5/);
   });
 
   test.each([0, 129, 1.5, "4"])("refuses n = %j", async (n) => {

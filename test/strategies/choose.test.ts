@@ -117,10 +117,7 @@ describe("regularised", () => {
 
   test("refuses a reference that spells its tokens differently", async () => {
     const foreign = chatTokenizer(["abababcabc abababcabc"], 262);
-    const swapped = {
-      ...tabularPolicy({ id: "base" }),
-      tokenText: (id: number) => ({ text: "?", bytes: foreign.bytesOf(id + 1) }),
-    };
+    const swapped = tabularPolicy({ id: "base", tokenizer: foreign });
     const options = { choose: "regularised", reference: "base" };
     const run = { reward: cannedReward(reward), options, models: serving(swapped) };
     await expect(finish(bestOfN, run)).rejects.toMatchObject({ param: "alignment.reference" });

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { weakToStrong } from "../../src/strategies/weak-to-strong.ts";
 import { cannedReward } from "../support/canned-reward.ts";
-import { end, law, otherLaw } from "../support/tabular-policy.ts";
+import { chatTokenizer, end, law, otherLaw, tabularPolicy } from "../support/tabular-policy.ts";
 import { bestOf, chiSquare, draws, limit, listTexts, observe, textLaw } from "./laws.ts";
-import { best, finish } from "./support.ts";
+import { best, finish, serving } from "./support.ts";
 
 /** Σ ln tuned − ln base over an answer's tokens, from the tables. */
 function ratioOf(tokens: readonly number[]): number {
@@ -67,5 +67,16 @@ describe("weak-to-strong", () => {
   test("refuses to run without its pair", async () => {
     const alone = { options: { tuned: "other", base: "" } };
     await expect(finish(weakToStrong, alone)).rejects.toMatchObject({ param: "alignment.base" });
+  });
+
+  test("puts the conversation to a pair of other tokens, but no token ids", async () => {
+    const foreign = tabularPolicy({ id: "foreign", tokenizer: chatTokenizer(["ab ab"], 262) });
+    const models = serving(foreign);
+    const options = { tuned: "foreign", base: "other", beams: 1, chunk_tokens: 8 };
+    const { result } = await finish(weakToStrong, { models, options });
+    expect(result.chosen).toHaveLength(1);
+    const conversation = { kind: "tokens", tokens: [5, 6] } as const;
+    const run = { models, options, conversation };
+    await expect(finish(weakToStrong, run)).rejects.toMatchObject({ param: "prompt" });
   });
 });
