@@ -39,6 +39,8 @@ withSettings(
     .option("--samples <count>", "candidates of each prompt", "16")
     .option("--pairs <count>", "held-out preference pairs", "800")
     .option("--seed <number>", "of prompts and samples", "2026")
+    .option("--trials <file>", "strategies: a YAML list of what to compare")
+    .option("--out <folder>", "strategies: for results, tables and figures")
     .option("--json", "one JSON object on standard output, for machines"),
 ).action(evaluateCommand);
 

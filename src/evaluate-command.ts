@@ -7,6 +7,7 @@ import { formatsCommand } from "./formats-command.ts";
 import { type EmbeddedEvaluation, evaluateEmbedded } from "./jobs/evaluate-embedded.ts";
 import { loadModels } from "./models.ts";
 import { prefixCommand } from "./prefix-command.ts";
+import { strategiesCommand } from "./strategies-command.ts";
 
 export async function evaluateCommand(what: string, options: OptionValues): Promise<void> {
   switch (what) {
@@ -21,8 +22,33 @@ export async function evaluateCommand(what: string, options: OptionValues): Prom
         samples: count("samples", options["samples"]),
         seed: count("seed", options["seed"]),
       });
+    case "strategies": {
+      const {
+        prompts,
+        samples,
+        seed,
+        json,
+        trials,
+        out,
+        pairs: _p,
+        text: _t,
+        reward: _r,
+        ...flags
+      } = options;
+      return strategiesCommand(
+        {
+          prompts: count("prompts", prompts),
+          samples: count("samples", samples),
+          seed: count("seed", seed),
+          json,
+          trials,
+          out,
+        },
+        loadConfig({ flags }),
+      );
+    }
     default: {
-      const problem = `'${what}' is none of 'embedded', 'formats' and 'prefix'`;
+      const problem = `'${what}' is none of 'embedded', 'formats', 'prefix' and 'strategies'`;
       throw new GatewayError("invalid_request", { param: "what", problem });
     }
   }
