@@ -9,7 +9,7 @@ export function progressBar() {
     format: "{bar} {percentage} %  {eta_formatted} left",
   });
   return {
-    onProgress(done: number, total: number) {
+    onProgress: (done: number, total: number) => {
       if (done === 1) bar.start(total, 0);
       bar.update(done);
     },
