@@ -59,5 +59,5 @@ export function embeddedTrials(reward: string): Trial[] {
 /** The strategy and its size. */
 function named(strategy: string, { n, k }: Options): string {
   const size = n ?? k;
-  return size === undefined ? strategy : `${strategy} ${String(size)}`;
+  return typeof size === "number" ? `${strategy} ${size}` : strategy;
 }

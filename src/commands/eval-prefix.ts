@@ -1,27 +1,36 @@
 /** `plumbline eval prefix`: whether a reward's numbers for unfinished answers say which finished one will be good. */
-import type { OptionValues } from "commander";
-import { systemClock } from "./base/clock.ts";
-import { loadConfig } from "./base/config.ts";
-import { GatewayError } from "./base/errors.ts";
-import { percent, plain, progressBar } from "./evaluation-report.ts";
-import { evaluatePrefix, type PrefixEvaluation, type PrefixRow } from "./jobs/evaluate-prefix.ts";
-import { loadModels, type Models } from "./models.ts";
-import { createRewards } from "./registry/rewards.ts";
-import { createSpeaker } from "./registry/speaker.ts";
+import type { Command, OptionValues } from "commander";
+import { GatewayError } from "../base/errors.ts";
+import { evaluatePrefix, type PrefixEvaluation, type PrefixRow } from "../jobs/evaluate-prefix.ts";
+import { loadModels } from "../setup/models.ts";
+import { openRegistry } from "../setup/registry.ts";
+import { configOf, natural, progressBar, withSeed, withSettings } from "./options.ts";
+import { percent, plain } from "./report.ts";
+
+export function addPrefix(group: Command): void {
+  const command = group
+    .command("prefix")
+    .description("whether a reward's numbers for unfinished answers say which will be good")
+    .option("--reward <id>", "a served reward; without it, the reward model")
+    .option("--prompts <count>", "held-out prompts of each domain", natural, 400)
+    .option("--samples <count>", "candidates of each prompt", natural, 16);
+  withSettings(withSeed(command)).action(evaluate);
+}
 
 /** @throws GatewayError reward_not_found, invalid_request with fewer than two samples */
-export async function prefixCommand(options: OptionValues): Promise<void> {
-  const { prompts, samples, pairs: _p, text: _t, seed, json, reward, ...flags } = options;
+async function evaluate(options: OptionValues): Promise<void> {
+  const { prompts, samples, seed, json, reward } = options;
   if (samples < 2) {
     const problem = "one answer has none to be compared with; draw 2 or more";
     throw new GatewayError("invalid_request", { param: "--samples", problem });
   }
-  const config = loadConfig({ flags });
+  const config = configOf(options);
   const models = await loadModels(config);
+  const { registry } = await openRegistry(config, models);
   const bar = progressBar();
   const evaluation = await evaluatePrefix({
     policy: models.policy,
-    reward: rewardsOf(models, config.rewards).get(reward ?? models.reward.id),
+    reward: registry.reward(reward ?? models.reward.id),
     promptsPerDomain: prompts,
     n: samples,
     seed,
@@ -30,25 +39,6 @@ export async function prefixCommand(options: OptionValues): Promise<void> {
   bar.stop();
   await models.dispose();
   console.log(json ? JSON.stringify(evaluation) : table(evaluation));
-}
-
-function rewardsOf(
-  { policies, reward }: Models,
-  configured: Parameters<typeof createRewards>[0]["configured"],
-) {
-  return createRewards({
-    loaded: [reward],
-    configured,
-    speaker(id) {
-      const policy = policies.find((each) => each.id === id);
-      if (policy) return createSpeaker(policy);
-      throw new GatewayError("model_not_found", {
-        model: id,
-        known: policies.map((each) => each.id),
-      });
-    },
-    clock: systemClock,
-  });
 }
 
 function table({ reward, promptsPerDomain, n, rows }: PrefixEvaluation): string {

@@ -1,9 +1,9 @@
 /** What a configuration serves, by public id: models, rewards and presets. */
-import { systemClock } from "./base/clock.ts";
-import type { Config } from "./base/config.ts";
+import { systemClock } from "../base/clock.ts";
+import type { Config } from "../base/config.ts";
+import { createRegistry, type Registry } from "../registry/registry.ts";
+import type { Policy } from "../registry/types.ts";
 import type { Models } from "./models.ts";
-import { createRegistry, type Registry } from "./registry/registry.ts";
-import type { Policy } from "./registry/types.ts";
 
 /**
  * Adapters included: they are loaded before there is a registry, since rewards and presets may name them; those that

@@ -1,41 +1,39 @@
 /** `plumbline eval strategies`: what each strategy makes of the compute it spends, as tables and figures. */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { SingleBar } from "cli-progress";
+import type { Command, OptionValues } from "commander";
 import { type Static, Type } from "typebox";
 import { parse } from "yaml";
-import { writeFileAtomically } from "./base/atomic-file.ts";
-import { compileCheck, dottedPath } from "./base/check.ts";
-import { systemClock } from "./base/clock.ts";
-import type { Config } from "./base/config.ts";
-import { GatewayError } from "./base/errors.ts";
-import { type Domain, domains } from "./corpus/index.ts";
-import { createGateway } from "./gateway/gateway.ts";
-import { bestOfNCurve, type CurvePoint } from "./jobs/best-of-n-curve.ts";
-import { evaluateStrategies, type Trial } from "./jobs/evaluate-strategies.ts";
-import { plotsOf, type StrategiesEvaluation, tablesOf } from "./jobs/strategies-report.ts";
-import { embeddedTrials } from "./jobs/strategy-trials.ts";
-import { loadModels } from "./models.ts";
-import { openRegistry } from "./open-registry.ts";
-import { strategies } from "./strategies/index.ts";
+import { writeFileAtomically } from "../base/atomic-file.ts";
+import { compileCheck, dottedPath } from "../base/check.ts";
+import { systemClock } from "../base/clock.ts";
+import { GatewayError } from "../base/errors.ts";
+import { type Domain, domains } from "../corpus/index.ts";
+import { createGateway } from "../gateway/gateway.ts";
+import { bestOfNCurve, type CurvePoint } from "../jobs/best-of-n-curve.ts";
+import { evaluateStrategies, type Trial } from "../jobs/evaluate-strategies.ts";
+import { plotsOf, type StrategiesEvaluation, tablesOf } from "../jobs/strategies-report.ts";
+import { embeddedTrials } from "../jobs/strategy-trials.ts";
+import { loadModels } from "../setup/models.ts";
+import { openRegistry } from "../setup/registry.ts";
+import { strategies } from "../strategies/index.ts";
+import { configOf, count, natural, progressBar, withSeed, withSettings } from "./options.ts";
 
-export interface StrategiesFlags {
-  readonly prompts: number;
-  /** Candidates of a prompt for the curve of best-of-N; 0 draws none. */
-  readonly samples: number;
-  readonly seed: number;
-  readonly json?: boolean;
-  /** A YAML list of what to compare. */
-  readonly trials?: string;
-  /** A folder for results, tables and figures. */
-  readonly out?: string;
+export function addStrategies(group: Command): void {
+  const command = group
+    .command("strategies")
+    .description("what each strategy makes of the compute it spends, and best-of-N over N")
+    .option("--prompts <count>", "held-out prompts of each domain", natural, 100)
+    .option("--samples <count>", "largest N of best-of-N; 0 leaves the curve out", count, 256)
+    .option("--trials <file>", "a YAML list of what to compare")
+    .option("--out <folder>", "for results, tables and figures");
+  withSettings(withSeed(command)).action(evaluate);
 }
 
 /** @throws GatewayError invalid_request for a wrong list of trials; whatever an answer fails with */
-export async function strategiesCommand(
-  { prompts, samples, seed, json, trials: file, out }: StrategiesFlags,
-  config: Config,
-): Promise<void> {
+async function evaluate(options: OptionValues): Promise<void> {
+  const { prompts, samples, seed, json, trials: file, out } = options;
+  const config = configOf(options);
   const models = await loadModels(config);
   const { policy, reward } = models;
   const { registry, adapters } = await openRegistry(config, models);
@@ -49,22 +47,20 @@ export async function strategiesCommand(
   const trials = file === undefined ? embeddedTrials(reward.id) : await readTrials(file);
   const measured = trials.flatMap((trial) => trial.domains).length * prompts;
   const total = measured + (samples > 0 ? domains.length * prompts : 0);
-  const bar = new SingleBar({
-    stream: process.stderr,
-    format: "{bar} {percentage} %  {eta_formatted} left",
-  });
-  bar.start(total, 0);
+  const bar = progressBar();
+  let done = 0;
+  const onProgress = () => bar.onProgress(++done, total);
   const rows = await evaluateStrategies({
     gateway,
     model: policy.id,
     trials,
     promptsPerDomain: prompts,
     seed,
-    onProgress: () => bar.increment(),
+    onProgress,
   });
   const curves = { support: [], arithmetic: [] } as Record<Domain, CurvePoint[]>;
   if (samples > 0) {
-    const shared = { policy, reward, prompts, n: samples, seed, onProgress: () => bar.increment() };
+    const shared = { policy, reward, prompts, n: samples, seed, onProgress };
     for (const domain of domains) curves[domain] = await bestOfNCurve({ ...shared, domain });
   }
   bar.stop();
@@ -81,7 +77,7 @@ export async function strategiesCommand(
 }
 
 async function write(folder: string, evaluation: StrategiesEvaluation): Promise<void> {
-  const { svgOf } = await import("./jobs/plots.ts"); // a second to load, which no other command waits for
+  const { svgOf } = await import("../jobs/plots.ts"); // a second to load, which no other command waits for
   await mkdir(folder, { recursive: true });
   const texts = new Map([
     ["results.json", JSON.stringify(evaluation)],
