@@ -18,6 +18,7 @@ import { createPlanner, type Plan } from "./plan.ts";
 import { type Outcome, requestRecord } from "./record.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import type { Answer, AnswerEvent, AnswerRequest, Gateway, RewardScores } from "./types.ts";
+import { warningsAbout } from "./warnings.ts";
 
 export interface GatewayParts {
   readonly registry: Registry;
@@ -161,7 +162,11 @@ function answerOf(
       ...(disagreement && { disagreement }),
       cost: { tokens, rewardCalls, ms },
       stopped,
-      warnings: disagreement === null ? warnings : [...warnings, ...warningsOf(disagreement)],
+      warnings: [
+        ...warnings,
+        ...warningsAbout(candidates),
+        ...(disagreement === null ? [] : warningsOf(disagreement)),
+      ],
       ...(details && { details }),
       work,
       revision: { policy: policy.revision, reward: reward?.revision ?? null },

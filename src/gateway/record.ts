@@ -55,10 +55,12 @@ export function requestRecord(
 }
 
 function candidateRecord(
-  { index, tokens, text, finishReason, reward, rewardParts = {}, source }: ScoredCandidate,
+  candidate: ScoredCandidate,
   rewardId: string | null,
   chosen: boolean,
 ): CandidateRecord {
+  const { index, tokens, text, finishReason, reward, rewardParts = {} } = candidate;
+  const { rewardFlags, source } = candidate;
   return {
     index,
     tokens: tokens.map(({ id }) => id),
@@ -72,6 +74,7 @@ function candidateRecord(
         : Object.fromEntries(
             asParts(rewardId, { reward: reward ?? Number.NaN, parts: rewardParts }),
           ),
+    ...(rewardFlags && { rewardFlags }),
     chosen,
     ...(source && { source: sourceRecord(source) }),
   };

@@ -8,7 +8,7 @@ import type { Preset } from "../../src/registry/types.ts";
 import type { Reward } from "../../src/rewards/define.ts";
 import type { RequestRecord } from "../../src/store/types.ts";
 import { strategies } from "../../src/strategies/index.ts";
-import { cannedProcessReward, cannedReward } from "../support/canned-reward.ts";
+import { cannedProcessReward, cannedReward, flaggedReward } from "../support/canned-reward.ts";
 import { tabularPolicy } from "../support/tabular-policy.ts";
 
 const policy = tabularPolicy();
@@ -313,6 +313,44 @@ describe("a reward made of others", () => {
     expect(report.disagreement!.dissenting).toEqual(["length"]);
     expect(report.warnings).toEqual([expect.stringMatching(/parts of the reward contradict/)]);
   });
+});
+
+describe("a reward that came about in another way than usual", () => {
+  const flagged = () =>
+    flaggedReward(
+      (text) => text.length,
+      (text) => (text.startsWith("a") ? "mean-logprob" : null),
+      "judge",
+    );
+  const isFlagged = ({ text }: { text: string }) => text.startsWith("a");
+  const nested = { kind: "ensemble", parts: ["judge"] };
+
+  test.each([
+    ["of its own", "judge", "best-of-n"],
+    ["within another reward", nested, "best-of-n"],
+    ["in a search over pieces", "judge", "blockwise"],
+  ])(
+    "%s is told with its candidate, counted in a warning, and logged",
+    async (_, reward, strategy) => {
+      const { gateway, store } = world({ reward: flagged() });
+      const options = strategy === "best-of-n" ? { n: 9 } : { k: 4, block_tokens: 1 };
+      const { report } = await answer(
+        gateway,
+        request({ alignment: { strategy, reward, options }, sampling: { maxTokens: 6, seed: 5 } }),
+      );
+      const told = report.candidates.filter(isFlagged);
+      expect(told.length).toBeGreaterThan(0);
+      expect(told.length).toBeLessThan(report.candidates.length);
+      for (const candidate of report.candidates) {
+        const flags = isFlagged(candidate) ? ["mean-logprob"] : undefined;
+        expect(candidate.rewardFlags).toEqual(flags);
+        expect(store.records[0]!.candidates[candidate.index]!.rewardFlags).toEqual(flags);
+      }
+      expect(report.warnings).toContainEqual(
+        `${told.length} of ${report.candidates.length} rewards came about in another way than usual: a judge was never clear and the answer's likelihood stands for its rating (${told.length}).`,
+      );
+    },
+  );
 });
 
 describe("the record", () => {

@@ -69,6 +69,11 @@ export const reportSchema = Type.Object(
             }),
             reward_parts: Type.Optional(partsSchema),
             reward_problem: Type.Optional(Type.String({ description: "Why there is no reward." })),
+            reward_flags: Type.Optional(
+              Type.Array(Type.Enum(["asked-again", "mean-logprob"]), {
+                description: "How the reward came about, where that is not the usual way.",
+              }),
+            ),
             tokens: Type.Integer({ description: "How many." }),
             logprob: Type.Number({ description: "Sum over the tokens, nats." }),
             finish_reason: Type.Enum(["stop", "length"]),
@@ -240,6 +245,7 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     reward: candidate.reward,
     ...(candidate.rewardParts && { reward_parts: partsOf(candidate.rewardParts) }),
     ...(candidate.rewardProblem === null ? {} : { reward_problem: candidate.rewardProblem }),
+    ...(candidate.rewardFlags && { reward_flags: [...candidate.rewardFlags] }),
     tokens: candidate.tokens.length,
     logprob: candidate.logprob,
     finish_reason: candidate.finishReason,
