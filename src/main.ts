@@ -11,6 +11,7 @@ import { loadModels, type Models } from "./models.ts";
 import { createRegistry, type Registry } from "./registry/registry.ts";
 import type { Policy } from "./registry/types.ts";
 import { openStore } from "./store/store.ts";
+import { limitsOf } from "./strategies/budget.ts";
 import { strategies } from "./strategies/index.ts";
 import { version } from "./version.ts";
 
@@ -116,6 +117,8 @@ function presetsOf(config: Config, model: string) {
     strategy: preset.strategy,
     options: preset.options ?? {},
     reward: preset.reward ?? null,
+    ...(preset.holdout !== undefined && { holdout: preset.holdout }),
+    ...(preset.budget && { budget: limitsOf(preset.budget) }),
   }));
   if (named.length > 0) return named;
   return [

@@ -22,6 +22,19 @@ export interface BudgetLimits {
 
 export const unlimited: BudgetLimits = { tokens: null, rewardCalls: null, ms: null };
 
+/** As a request or a preset says it. */
+export interface AskedBudget {
+  readonly tokens?: number;
+  readonly reward_calls?: number;
+  readonly ms?: number;
+}
+
+export const limitsOf = ({ tokens, reward_calls, ms }: AskedBudget): BudgetLimits => ({
+  tokens: tokens ?? null,
+  rewardCalls: reward_calls ?? null,
+  ms: ms ?? null,
+});
+
 export type BudgetPart = "tokens" | "reward_calls" | "ms";
 
 export class Budget {

@@ -353,6 +353,123 @@ describe("a reward that came about in another way than usual", () => {
   );
 });
 
+describe("a held-out reward", () => {
+  const shortness = () => cannedReward((text) => -text.length, "shortness");
+  const heldOut = (n: number, more: object = {}) =>
+    request({ alignment: { ...bestOf(n), holdout: "shortness", ...more } });
+  const withHoldout = (holdout: Reward = shortness()) => {
+    const judge = byLength();
+    return { ...world({ rewards: [judge, holdout] }), judge };
+  };
+
+  test("judges every candidate, changes none, and is reported, logged and warned of", async () => {
+    const holdout = shortness();
+    const { gateway, store } = withHoldout(holdout);
+    const plain = await answer(gateway, request({ alignment: bestOf(8) }));
+    const { report } = await answer(gateway, heldOut(8));
+    expect(report.candidates).toEqual(plain.report.candidates);
+    expect(report.chosen).toBe(plain.report.chosen);
+    const lengths = report.candidates.map(({ text }) => text.length);
+    const mean = lengths.reduce((sum, length) => sum + length, 0) / 8;
+    expect(report.rewards).toMatchObject({ n: 8, max: Math.max(...lengths) });
+    expect(report.holdout).toMatchObject({ reward: "shortness", revision: "shortness-1" });
+    expect(report.holdout!.spread!.mean).toBeCloseTo(-mean, 12);
+    expect(report.holdout!.chosen).toBe(-Math.max(...lengths));
+    expect(report.warningKinds).toContain("holdout");
+    expect(report.warningKinds).toHaveLength(report.warnings.length);
+    for (const { index, rewards } of store.records[1]!.candidates) {
+      const length = lengths[index]!;
+      expect(rewards).toEqual({ judge: length, "holdout:shortness": -length });
+    }
+    expect(holdout.openSessions()).toBe(0);
+  });
+
+  test("costs reward calls, and is not refused by a budget of them", async () => {
+    const { gateway } = withHoldout();
+    const budget = { tokens: null, rewardCalls: 8, ms: null };
+    const { report } = await answer(gateway, heldOut(8, { budget }));
+    expect(report.cost.rewardCalls).toBe(16);
+    expect(report.holdout!.spread!.n).toBe(8);
+    expect(report.candidates.every(({ reward }) => reward !== null)).toBe(true);
+  });
+
+  test("that fails costs no answer", async () => {
+    const { gateway, store } = withHoldout(
+      cannedReward(
+        (text) => (text.length > 3 ? Promise.reject(new Error("down")) : 1),
+        "shortness",
+      ),
+    );
+    const { report } = await answer(gateway, heldOut(16));
+    const failed = report.candidates.filter(({ text }) => text.length > 3);
+    expect(failed.length).toBeGreaterThan(0);
+    expect(report.holdout!.spread!.n).toBe(16 - failed.length);
+    expect(report.warnings).toContainEqual(
+      `The held-out reward 'shortness' judged ${16 - failed.length} of 16 candidates: down.`,
+    );
+    const logged = store.records[0]!.candidates[failed[0]!.index]!.rewards;
+    expect(logged["holdout:shortness"]).toBeNaN();
+  });
+
+  test("that cannot open the prompt costs no answer either", async () => {
+    const broken = { ...shortness(), open: () => refuseOpening() };
+    const { report } = await answer(withHoldout(broken).gateway, heldOut(4));
+    expect(report.holdout).toMatchObject({ spread: null, chosen: null });
+    expect(report.cost.rewardCalls).toBe(4);
+    expect(report.warnings).toContainEqual(expect.stringMatching(/judged 0 of 4.*too long for it/));
+  });
+
+  test("is ended with the search", async () => {
+    const signals: AbortSignal[] = [];
+    const never = cannedReward((_, signal) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    }, "shortness");
+    const { gateway } = withHoldout(never);
+    for await (const event of gateway.answer(heldOut(4))) {
+      if (event.type === "candidate-scored") break;
+    }
+    expect(signals.length).toBeGreaterThan(0);
+    expect(signals.every(({ aborted }) => aborted)).toBe(true);
+    expect(never.openSessions()).toBe(0);
+  });
+
+  test("may be one that the request brings, and not the one that chooses", async () => {
+    const { gateway } = withHoldout();
+    const brought = { kind: "length", unit: "characters", max: 3 };
+    const { report } = await answer(gateway, heldOut(4, { holdout: brought }));
+    expect(report.holdout!.reward).toBe("length");
+    const refused = (holdout: unknown) => refusal(gateway, heldOut(4, { holdout }));
+    expect(await refused("judge")).toMatchObject({ param: "alignment.holdout" });
+    expect(await refused("jury")).toMatchObject({
+      code: "reward_not_found",
+      param: "alignment.holdout",
+    });
+    expect(await refused({ kind: "length", max: -1 })).toMatchObject({
+      code: "invalid_request",
+      param: "alignment.holdout.max",
+    });
+    expect(await refused({ kind: "ensemble", parts: ["jury"] })).toMatchObject({
+      param: "alignment.holdout",
+    });
+  });
+
+  test("and a budget may stand in a preset", async () => {
+    const budget = { tokens: 3, rewardCalls: null, ms: null };
+    const careful = { ...preset, id: "careful", holdout: "shortness", budget };
+    const rewards = [byLength(), shortness()];
+    const { gateway } = world({ rewards, presets: [careful] });
+    const { report } = await answer(gateway, request({ model: "careful" }));
+    expect(report.stopped).toBe("tokens");
+    expect(report.holdout!.reward).toBe("shortness");
+    expect(() => world({ presets: [careful] })).toThrow(/preset 'careful'.*'shortness'/);
+  });
+});
+
+const refuseOpening = (): never => {
+  throw new Error("the prompt is too long for it");
+};
+
 describe("the record", () => {
   test("holds every candidate with tokens, log-probabilities and rewards", async () => {
     const { gateway, store } = world();

@@ -2,6 +2,7 @@
 import { type Static, Type } from "typebox";
 import { GatewayError } from "../../base/errors.ts";
 import type { AlignmentRequest, AnswerReport, ModelCard } from "../../gateway/types.ts";
+import { limitsOf } from "../../strategies/budget.ts";
 
 export const alignmentField = Type.Object(
   {
@@ -14,6 +15,19 @@ export const alignmentField = Type.Object(
           Type.Null(),
         ],
         { description: "What to prefer: a reward's id, or a kind of reward with its options." },
+      ),
+    ),
+    holdout: Type.Optional(
+      Type.Union(
+        [
+          Type.String({ minLength: 1 }),
+          Type.Object({ kind: Type.String({ minLength: 1 }) }, { additionalProperties: true }), // the kind's own schema decides
+          Type.Null(),
+        ],
+        {
+          description:
+            "A reward that judges every candidate and chooses none: a reward's id, or a kind of reward with its options.",
+        },
       ),
     ),
     budget: Type.Optional(
@@ -42,6 +56,16 @@ export const alignmentField = Type.Object(
 
 const nullableNumber = Type.Union([Type.Number(), Type.Null()]);
 
+const spreadFields = {
+  n: Type.Integer({ description: "Candidates that were judged." }),
+  mean: Type.Number(),
+  deviation: Type.Union([Type.Number(), Type.Null()], {
+    description: "Standard deviation over n − 1; null for one candidate.",
+  }),
+  min: Type.Number(),
+  max: Type.Number(),
+};
+
 export const partsSchema = Type.Record(Type.String(), nullableNumber, {
   description: "Of a reward made of others: their raw scores, by name; null: no judgement.",
 });
@@ -58,6 +82,12 @@ export const reportSchema = Type.Object(
     n: Type.Integer(),
     chosen: Type.Integer({ description: "Index of the returned candidate." }),
     reward: nullableNumber,
+    rewards: Type.Optional(
+      Type.Object(spreadFields, {
+        additionalProperties: false,
+        description: "Over the judged candidates, without those cut for being worse.",
+      }),
+    ),
     candidates: Type.Optional(
       Type.Array(
         Type.Object(
@@ -72,6 +102,11 @@ export const reportSchema = Type.Object(
             reward_flags: Type.Optional(
               Type.Array(Type.Enum(["asked-again", "mean-logprob"]), {
                 description: "How the reward came about, where that is not the usual way.",
+              }),
+            ),
+            holdout: Type.Optional(
+              Type.Union([Type.Number(), Type.Null()], {
+                description: "The held-out reward; null: no judgement.",
               }),
             ),
             tokens: Type.Integer({ description: "How many." }),
@@ -96,6 +131,16 @@ export const reportSchema = Type.Object(
         ),
       ),
     ),
+    distinct: Type.Object(
+      { texts: Type.Integer(), of: Type.Integer() },
+      {
+        additionalProperties: false,
+        description: "Different texts, of the candidates that the search did not cut.",
+      },
+    ),
+    length_correlation: Type.Union([Type.Number(), Type.Null()], {
+      description: "Rank correlation of reward and characters, over ten candidates or more.",
+    }),
     kl: Type.Object(
       { bound: nullableNumber, estimate: nullableNumber },
       {
@@ -122,10 +167,26 @@ export const reportSchema = Type.Object(
         },
       ),
     ),
+    holdout: Type.Optional(
+      Type.Object(
+        {
+          reward: Type.String(),
+          revision: Type.String(),
+          ...spreadFields,
+          mean: nullableNumber,
+          min: nullableNumber,
+          max: nullableNumber,
+          chosen: Type.Union([Type.Number(), Type.Null()], {
+            description: "Of the returned candidate.",
+          }),
+        },
+        { additionalProperties: false, description: "What the held-out reward says." },
+      ),
+    ),
     cost: Type.Object(
       {
         tokens: Type.Integer({ description: "Completion tokens of all candidates." }),
-        reward_calls: Type.Integer(),
+        reward_calls: Type.Integer({ description: "Those of the held-out reward included." }),
         ms: Type.Number(),
         policy: Type.Object(
           {
@@ -175,13 +236,14 @@ export function alignmentOf(
 ): { alignment: AlignmentRequest | null; detail: ReportDetail } {
   const isPreset = card?.kind === "preset";
   if (!field) return { alignment: null, detail: isPreset ? "candidates" : "none" };
-  const { strategy, reward, budget, candidates = true, ...options } = field;
+  const { strategy, reward, holdout, budget, candidates = true, ...options } = field;
   const detail = candidates ? "candidates" : "summary";
   if (strategy !== undefined)
     return {
       alignment: {
         strategy,
         reward: reward ?? null,
+        ...(holdout && { holdout }),
         options,
         ...(budget && { budget: limitsOf(budget) }),
       },
@@ -190,6 +252,7 @@ export function alignmentOf(
   const [stray] = Object.keys({
     ...options,
     ...(reward !== undefined && { reward }),
+    ...(holdout !== undefined && { holdout }),
     ...(budget && { budget }),
   });
   if (isPreset && stray === undefined) return { alignment: null, detail };
@@ -199,29 +262,23 @@ export function alignmentOf(
   });
 }
 
-const limitsOf = ({
-  tokens,
-  reward_calls,
-  ms,
-}: NonNullable<Static<typeof alignmentField>["budget"]>) => ({
-  tokens: tokens ?? null,
-  rewardCalls: reward_calls ?? null,
-  ms: ms ?? null,
-});
-
 /** Ours → wire. */
 export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typeof reportSchema> {
   const { strategy, n, chosen, reward, kl, disagreement, cost, work, stopped, warnings } = report;
-  const { details, revision, seed } = report;
+  const { rewards, distinct, lengthCorrelation, holdout, details, revision, seed } = report;
   const summary = {
     strategy,
     n,
     chosen,
     reward,
+    ...(rewards && { rewards }),
+    distinct,
+    length_correlation: lengthCorrelation,
     kl: { bound: kl.bound, estimate: kl.estimate },
     ...(disagreement && {
       disagreement: { ...disagreement, dissenting: [...disagreement.dissenting] },
     }),
+    ...(holdout && { holdout: holdoutOf(holdout) }),
     cost: {
       tokens: cost.tokens,
       reward_calls: cost.rewardCalls,
@@ -246,6 +303,9 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     ...(candidate.rewardParts && { reward_parts: partsOf(candidate.rewardParts) }),
     ...(candidate.rewardProblem === null ? {} : { reward_problem: candidate.rewardProblem }),
     ...(candidate.rewardFlags && { reward_flags: [...candidate.rewardFlags] }),
+    ...(holdout?.scores.has(candidate.index) && {
+      holdout: holdout.scores.get(candidate.index) ?? null,
+    }),
     tokens: candidate.tokens.length,
     logprob: candidate.logprob,
     finish_reason: candidate.finishReason,
@@ -255,4 +315,9 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     ...(candidate.cut === null ? {} : { cut: candidate.cut }),
   }));
   return { ...summary, candidates };
+}
+
+function holdoutOf({ reward, revision, spread, chosen }: NonNullable<AnswerReport["holdout"]>) {
+  const none = { n: 0, mean: null, deviation: null, min: null, max: null };
+  return { reward, revision, ...(spread ?? none), chosen };
 }
