@@ -11,7 +11,7 @@ import type { Registry } from "../registry/registry.ts";
 import { type ChatMessage, charging, type Policy } from "../registry/types.ts";
 import { isProcessReward, judgementOf, type Reward, type RewardPrompt } from "../rewards/define.ts";
 import type { Store } from "../store/store.ts";
-import { Budget } from "../strategies/budget.ts";
+import { Budget, type Overshoot } from "../strategies/budget.ts";
 import type { Models, ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
 import { Holdout, type HoldoutReport } from "./holdout.ts";
 import { createPlanner, type Plan } from "./plan.ts";
@@ -83,6 +83,7 @@ async function* answer(
   let result: StrategyResult | null = null;
   let outcome: Outcome = { kind: "cancelled", error: null }; // what a reader leaves that stops reading
   let heldOut: HoldoutReport | null = null;
+  let overshoot: Overshoot = { tokens: 0, rewardCalls: 0, ms: 0 };
   let spent: Spent;
   try {
     const { policy, prompt, sampling } = plan;
@@ -98,6 +99,7 @@ async function* answer(
       finished.push(candidate);
       holdout?.saw(candidate);
     });
+    overshoot = budget.overshoot; // of the search: what is held out is outside
     await holdout?.settled();
     outcome = { kind: "completed", error: null };
   } catch (cause) {
@@ -109,7 +111,7 @@ async function* answer(
     heldOut = holdout?.report(result?.chosen[0] ?? null) ?? null;
     const { tokens } = budget;
     const rewardCalls = budget.rewardCalls + (holdout?.calls ?? 0);
-    spent = { tokens, rewardCalls, ms: clock.elapsedMs() - startedMs, work };
+    spent = { tokens, rewardCalls, ms: clock.elapsedMs() - startedMs, work, overshoot };
     const found = result ?? unfinished(finished);
     const ending = { ...found, ...spent, holdout: heldOut, outcome, createdAt };
     if (request.store) await recorder.append(requestRecord(request, plan, ending));

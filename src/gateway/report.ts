@@ -1,5 +1,6 @@
 /** From a search's result to the answer with its report. */
 import type { Work } from "../engine/types.ts";
+import type { Overshoot } from "../strategies/budget.ts";
 import type { StrategyResult } from "../strategies/define.ts";
 import { findingsOf } from "./findings.ts";
 import type { HoldoutReport } from "./holdout.ts";
@@ -14,6 +15,8 @@ export interface Spent {
   readonly rewardCalls: number;
   readonly ms: number;
   readonly work: Work;
+  /** What the search spent beyond its budget. */
+  readonly overshoot: Overshoot;
 }
 
 export function answerOf(
@@ -25,7 +28,7 @@ export function answerOf(
   const findings = findingsOf(candidates, chosen[0]!, holdout);
   const { rewards, distinct, lengthCorrelation, disagreement } = findings;
   const warnings = warningsAbout(candidates, own, findings);
-  const { tokens, rewardCalls, ms, work } = spent;
+  const { tokens, rewardCalls, ms, work, overshoot } = spent;
   return {
     choices,
     promptTokens: prompt.length,
@@ -35,6 +38,7 @@ export function answerOf(
       n: candidates.length,
       chosen: chosen[0]!,
       reward: choices[0]!.reward,
+      rewardId: reward?.id ?? null,
       ...(rewards && { rewards }),
       candidates,
       distinct,
@@ -43,6 +47,7 @@ export function answerOf(
       ...(disagreement && { disagreement }),
       ...(holdout && { holdout }),
       cost: { tokens, rewardCalls, ms },
+      overshoot,
       stopped,
       warnings: warnings.map(({ text }) => text),
       warningKinds: warnings.map(({ kind }) => kind),

@@ -7,7 +7,7 @@ import type { SampledToken, Work } from "../engine/types.ts";
 import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
 import type { RewardSpec, StepScore } from "../rewards/define.ts";
 import type { Disagreement } from "../rewards/disagreement.ts";
-import type { BudgetLimits } from "../strategies/budget.ts";
+import type { BudgetLimits, Overshoot } from "../strategies/budget.ts";
 import type { CutReason, ScoredCandidate } from "../strategies/define.ts";
 import type { HoldoutReport } from "./holdout.ts";
 import type { WarningKind } from "./warnings.ts";
@@ -51,6 +51,8 @@ export interface AnswerReport {
   readonly n: number;
   readonly chosen: number;
   readonly reward: number | null;
+  /** Whose it is; null: none was asked for. */
+  readonly rewardId: string | null;
   /** Over the judged candidates, without those cut for being worse; missing where none was judged. */
   readonly rewards?: Spread;
   readonly candidates: readonly ScoredCandidate[];
@@ -64,6 +66,8 @@ export interface AnswerReport {
   /** What the held-out reward says. */
   readonly holdout?: HoldoutReport;
   readonly cost: { readonly tokens: number; readonly rewardCalls: number; readonly ms: number };
+  /** What the search spent beyond its budget. */
+  readonly overshoot: Overshoot;
   /** "complete", the part of the budget that was spent, or a word of the strategy's own. */
   readonly stopped: string;
   readonly warnings: readonly string[];

@@ -4,6 +4,7 @@
  * Speed is given by `step`, awaited before each event.
  */
 import { GatewayError } from "../../src/base/errors.ts";
+import { spreadOfValues } from "../../src/base/statistics.ts";
 import type { SampledToken } from "../../src/engine/types.ts";
 import type { AnswerEvent, AnswerRequest, Gateway, ModelCard } from "../../src/gateway/types.ts";
 import { openAiDefaults } from "../../src/registry/policy.ts";
@@ -105,6 +106,7 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
       const chosen = ranked.slice(0, choices);
       const completionTokens = candidates.reduce((sum, { tokens }) => sum + tokens.length, 0);
       isComplete = true;
+      const spread = spreadOfValues(candidates.flatMap(({ reward }) => reward ?? []));
       yield {
         type: "done",
         answer: {
@@ -116,6 +118,8 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
             n,
             chosen: chosen[0]!.index,
             reward: chosen[0]!.reward,
+            rewardId: strategy === "sample" ? null : "tiny-reward",
+            ...(spread && { rewards: spread }),
             candidates,
             distinct: { texts: new Set(candidates.map(({ text }) => text)).size, of: n },
             lengthCorrelation: null,
@@ -123,6 +127,7 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
             stopped: "complete",
             warnings: [],
             warningKinds: [],
+            overshoot: { tokens: 0, rewardCalls: 0, ms: 0 },
             cost: { tokens: completionTokens, rewardCalls: strategy === "sample" ? 0 : n, ms: 1 },
             work: { promptTokensFound: 0, tokensRun: promptTokens + completionTokens, modelMs: 1 },
             revision: { policy: revision, reward: strategy === "sample" ? null : revision },
