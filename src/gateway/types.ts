@@ -94,7 +94,13 @@ export type AnswerEvent =
   | { type: "candidate-delta"; index: number; text: string }
   | { type: "candidate-scored"; index: number; reward: number | null; candidate: ScoredCandidate }
   | { type: "candidate-cut"; index: number; reason: CutReason }
-  | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
+  | {
+      type: "text-delta";
+      choice: number;
+      text: string;
+      tokens: readonly SampledToken[];
+      candidate?: number;
+    }
   /** Comes only after the record is durable (or `store` is false). */
   | { type: "done"; answer: Answer };
 

@@ -79,8 +79,14 @@ export type StrategyEvent =
   | { type: "candidate-scored"; index: number; reward: number | null; candidate: ScoredCandidate }
   /** A candidate that the search ended before it ended itself. */
   | { type: "candidate-cut"; index: number; reason: CutReason }
-  /** Final text of choice number `choice`: whoever reads it may keep it. */
-  | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
+  /** Final text of choice number `choice`: whoever reads it may keep it. `candidate`: whose it is, once that is known. */
+  | {
+      type: "text-delta";
+      choice: number;
+      text: string;
+      tokens: readonly SampledToken[];
+      candidate?: number;
+    }
   | { type: "done"; result: StrategyResult };
 
 export interface Strategy<O extends TObject = TObject> {

@@ -358,6 +358,6 @@ export function* sayAnswers(
 ): Generator<StrategyEvent> {
   for (const [choice, index] of chosen.entries()) {
     const { text, tokens } = candidates[index]!;
-    yield { type: "text-delta", choice, text, tokens };
+    yield { type: "text-delta", choice, text, tokens, candidate: index };
   }
 }

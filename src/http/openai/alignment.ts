@@ -43,6 +43,12 @@ export const alignmentField = Type.Object(
         },
       ),
     ),
+    events: Type.Optional(
+      Type.Boolean({
+        description:
+          "Whether a stream tells of candidates while they are searched: as named server-sent events only if so, on a socket unless not.",
+      }),
+    ),
     candidates: Type.Optional(
       Type.Boolean({ default: true, description: "Whether the report lists the candidates." }),
     ),
@@ -55,6 +61,10 @@ export const alignmentField = Type.Object(
 );
 
 const nullableNumber = Type.Union([Type.Number(), Type.Null()]);
+
+export const rewardFlagsSchema = Type.Array(Type.Enum(["asked-again", "mean-logprob"]), {
+  description: "How the reward came about, where that is not the usual way.",
+});
 
 const spreadFields = {
   n: Type.Integer({ description: "Candidates that were judged." }),
@@ -99,11 +109,7 @@ export const reportSchema = Type.Object(
             }),
             reward_parts: Type.Optional(partsSchema),
             reward_problem: Type.Optional(Type.String({ description: "Why there is no reward." })),
-            reward_flags: Type.Optional(
-              Type.Array(Type.Enum(["asked-again", "mean-logprob"]), {
-                description: "How the reward came about, where that is not the usual way.",
-              }),
-            ),
+            reward_flags: Type.Optional(rewardFlagsSchema),
             holdout: Type.Optional(
               Type.Union([Type.Number(), Type.Null()], {
                 description: "The held-out reward; null: no judgement.",
@@ -233,10 +239,13 @@ export type ReportDetail = "none" | "summary" | "candidates";
 export function alignmentOf(
   field: Static<typeof alignmentField> | null | undefined,
   card: ModelCard | undefined,
-): { alignment: AlignmentRequest | null; detail: ReportDetail } {
+): { alignment: AlignmentRequest | null; detail: ReportDetail; events: boolean | null } {
   const isPreset = card?.kind === "preset";
-  if (!field) return { alignment: null, detail: isPreset ? "candidates" : "none" };
-  const { strategy, reward, holdout, budget, candidates = true, ...options } = field;
+  if (!field) {
+    return { alignment: null, detail: isPreset ? "candidates" : "none", events: null };
+  }
+  const { strategy, reward, holdout, budget, candidates = true, ...more } = field;
+  const { events = null, ...options } = more;
   const detail = candidates ? "candidates" : "summary";
   if (strategy !== undefined)
     return {
@@ -248,6 +257,7 @@ export function alignmentOf(
         ...(budget && { budget: limitsOf(budget) }),
       },
       detail,
+      events,
     };
   const [stray] = Object.keys({
     ...options,
@@ -255,7 +265,7 @@ export function alignmentOf(
     ...(holdout !== undefined && { holdout }),
     ...(budget && { budget }),
   });
-  if (isPreset && stray === undefined) return { alignment: null, detail };
+  if (isPreset && stray === undefined) return { alignment: null, detail, events };
   throw new GatewayError("invalid_request", {
     param: "alignment.strategy",
     problem: "is required",
