@@ -4,12 +4,11 @@
  */
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
-import { GatewayError } from "../base/errors.ts";
 import { noWork } from "../engine/types.ts";
 import type { Adapters } from "../registry/adapters.ts";
 import type { Registry } from "../registry/registry.ts";
-import { type ChatMessage, charging, type Policy } from "../registry/types.ts";
-import { isProcessReward, judgementOf, type Reward, type RewardPrompt } from "../rewards/define.ts";
+import { charging, type Policy } from "../registry/types.ts";
+import type { RewardPrompt } from "../rewards/define.ts";
 import type { Store } from "../store/store.ts";
 import { Budget, type Overshoot } from "../strategies/budget.ts";
 import type { Models, ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
@@ -18,7 +17,8 @@ import { createPlanner, type Plan } from "./plan.ts";
 import { type Outcome, requestRecord } from "./record.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
 import { answerOf, type Spent } from "./report.ts";
-import type { AnswerEvent, AnswerRequest, Gateway, RewardScores } from "./types.ts";
+import { rewardAsked, scoreTexts } from "./score.ts";
+import type { AnswerEvent, AnswerRequest, Gateway } from "./types.ts";
 
 export interface GatewayParts {
   readonly registry: Registry;
@@ -48,8 +48,8 @@ export function createGateway({
     },
     unloadAdapter: (name) => adapters.unload(name),
     answer: (request) => answer(request, { plan, recorder, clock, registry }),
-    score: async (name, messages, texts, signal) =>
-      score(rewardNamed(registry, name), { messages, texts, signal }),
+    score: async (asked, prompt, texts, signal) =>
+      scoreTexts(rewardAsked(registry, asked), { prompt, texts, signal }),
     ready() {
       const problem = recorder.problem();
       return { ready: problem === null, problems: problem === null ? [] : [problem] };
@@ -146,46 +146,4 @@ async function* search(
 /** What a search that ended early leaves to log: the candidates it had finished, none of them chosen. */
 function unfinished(finished: readonly ScoredCandidate[]) {
   return { candidates: finished.toSorted((a, b) => a.index - b.index), chosen: [] };
-}
-
-function rewardNamed(registry: Registry, name: string | null): Reward {
-  if (name !== null) return registry.reward(name);
-  if (registry.defaultReward) return registry.defaultReward;
-  const problem = "this server has no default reward; name one";
-  throw new GatewayError("invalid_request", { param: "reward", problem });
-}
-
-interface ScoreInput {
-  readonly messages: readonly ChatMessage[];
-  readonly texts: readonly string[];
-  readonly signal: AbortSignal;
-}
-
-async function score(
-  reward: Reward,
-  { messages, texts, signal }: ScoreInput,
-): Promise<RewardScores> {
-  const { id, revision } = reward;
-  const judged = (values: readonly number[]) =>
-    values.map((value) => (Number.isFinite(value) ? value : null));
-  if (isProcessReward(reward)) {
-    const session = reward.open({ messages }, signal);
-    try {
-      const all = await Promise.all(texts.map((text) => session.scoreSteps(text)));
-      const scores = judged(all.map(({ reward: value }) => value));
-      return { reward: id, revision, scores, steps: all.map(({ steps }) => steps) };
-    } finally {
-      session.close();
-    }
-  }
-  const session = reward.open({ messages }, signal);
-  try {
-    const all = await Promise.all(texts.map((text) => judgementOf(session, text)));
-    const scores = judged(all.map(({ reward: value }) => value));
-    const parts = all.map((judgement) => judgement.parts);
-    const hasParts = parts.some((names) => Object.keys(names).length > 0);
-    return { reward: id, revision, scores, ...(hasParts && { parts }) };
-  } finally {
-    session.close();
-  }
 }

@@ -5,7 +5,7 @@
 import type { Spread } from "../base/statistics.ts";
 import type { SampledToken, Work } from "../engine/types.ts";
 import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
-import type { RewardSpec, StepScore } from "../rewards/define.ts";
+import type { RewardFlag, RewardPrompt, RewardSpec, StepScore } from "../rewards/define.ts";
 import type { Disagreement } from "../rewards/disagreement.ts";
 import type { BudgetLimits, Overshoot } from "../strategies/budget.ts";
 import type { CutReason, ScoredCandidate } from "../strategies/define.ts";
@@ -111,6 +111,8 @@ export interface RewardScores {
   readonly scores: readonly (number | null)[];
   /** Of a reward made of others: their scores of each answer, by name. */
   readonly parts?: readonly Readonly<Record<string, number>>[];
+  /** How each came about, where that is not the usual way. */
+  readonly flags?: readonly (readonly RewardFlag[])[];
   /** What a process reward says of each answer's steps. */
   readonly steps?: readonly (readonly StepScore[])[];
 }
@@ -124,10 +126,14 @@ export interface Gateway {
   /** Settles when nothing runs with it any more. @throws GatewayError adapter_not_found */
   unloadAdapter(name: string): Promise<void>;
   answer(request: AnswerRequest): AsyncGenerator<AnswerEvent, void, void>;
-  /** Raw rewards of given texts. @throws GatewayError reward_not_found */
+  /**
+   * Raw rewards of given texts.
+   * @param reward an id, or one that the request brings; null: the default
+   * @throws GatewayError reward_not_found, invalid_request
+   */
   score(
-    reward: string | null,
-    messages: readonly { role: string; content: string }[],
+    reward: string | RewardSpec | null,
+    prompt: RewardPrompt,
     texts: readonly string[],
     signal: AbortSignal,
   ): Promise<RewardScores>;

@@ -639,7 +639,7 @@ describe("scoring given texts", () => {
   test("gives raw rewards in order, null where there is no judgement", async () => {
     const reward = cannedReward((text) => (text === "" ? Number.NaN : -text.length), "judge");
     const { gateway } = world({ reward });
-    expect(await gateway.score(null, messages, ["abc", "", "a"], never)).toEqual({
+    expect(await gateway.score(null, { messages }, ["abc", "", "a"], never)).toEqual({
       reward: "judge",
       revision: "judge-1",
       scores: [-3, null, -1],
@@ -654,7 +654,7 @@ describe("scoring given texts", () => {
       "judge",
     );
     const { gateway } = world({ reward });
-    expect(await gateway.score(null, messages, ["ab\na", "a\n?"], never)).toEqual({
+    expect(await gateway.score(null, { messages }, ["ab\na", "a\n?"], never)).toEqual({
       reward: "judge",
       revision: "judge-1",
       scores: [0.1, null],
@@ -672,20 +672,51 @@ describe("scoring given texts", () => {
     expect(reward.openSessions()).toBe(0);
   });
 
+  test("says of a reward that came about in another way than usual how", async () => {
+    const reward = flaggedReward(
+      (text) => text.length,
+      (text) => (text === "a" ? "asked-again" : null),
+      "judge",
+    );
+    const { gateway } = world({ reward });
+    const { flags } = await gateway.score(null, { messages }, ["a", "b"], never);
+    expect(flags).toEqual([["asked-again"], []]);
+  });
+
+  test("takes a reward that the request brings, weighed for its user", async () => {
+    const { gateway } = world();
+    const parts = [
+      "judge",
+      { reward: { kind: "length", unit: "characters", max: 1 }, id: "brief" },
+    ];
+    const weightsByUser = { bob: { judge: 0 } };
+    const asked = { kind: "ensemble", parts, combine: "sum", weightsByUser };
+    const scoresFor = async (user: string | null) =>
+      (await gateway.score(asked, { messages, user }, ["abc"], never)).scores;
+    expect(await scoresFor(null)).toEqual([3 - 2]);
+    expect(await scoresFor("bob")).toEqual([-2]);
+    const wrong = gateway.score({ kind: "length", max: -1 }, { messages }, [], never);
+    await expect(wrong).rejects.toMatchObject({ param: "reward.max" });
+    const tooMuch = gateway.score({ kind: "code" }, { messages }, [], never);
+    await expect(tooMuch).rejects.toMatchObject({ param: "reward.kind" });
+  });
+
   test("fails when the source fails, and frees what it opened", async () => {
     const reward = cannedReward(() => Promise.reject(new Error("down")), "judge");
     const { gateway } = world({ reward });
-    await expect(gateway.score("judge", messages, ["a", "b"], never)).rejects.toThrow("down");
+    await expect(gateway.score("judge", { messages }, ["a", "b"], never)).rejects.toThrow("down");
     expect(reward.openSessions()).toBe(0);
   });
 
   test("refuses a reward that is not there", async () => {
     const { gateway } = world();
-    await expect(gateway.score("jury", messages, [], never)).rejects.toMatchObject({
+    await expect(gateway.score("jury", { messages }, [], never)).rejects.toMatchObject({
       code: "reward_not_found",
     });
     const bare = world({ rewards: [], defaultReward: null }).gateway;
-    await expect(bare.score(null, messages, [], never)).rejects.toMatchObject({ param: "reward" });
+    await expect(bare.score(null, { messages }, [], never)).rejects.toMatchObject({
+      param: "reward",
+    });
   });
 });
 

@@ -9,6 +9,7 @@ import type { SampledToken } from "../../src/engine/types.ts";
 import type { AnswerEvent, AnswerRequest, Gateway, ModelCard } from "../../src/gateway/types.ts";
 import { openAiDefaults } from "../../src/registry/policy.ts";
 import type { Policy } from "../../src/registry/types.ts";
+import type { RewardPrompt } from "../../src/rewards/define.ts";
 import type { ScoredCandidate } from "../../src/strategies/define.ts";
 import { chatTokenizer } from "./tabular-policy.ts";
 
@@ -30,8 +31,15 @@ export interface CannedOptions {
 export interface CannedGateway extends Gateway {
   /** Every request, in order. */
   readonly seen: readonly AnswerRequest[];
+  /** Every request for scores. */
+  readonly scored: readonly Scored[];
   /** Ids of the answers whose signal aborted before they were complete. */
   readonly aborted: readonly string[];
+}
+
+interface Scored {
+  readonly asked: Parameters<Gateway["score"]>[0];
+  readonly prompt: RewardPrompt;
 }
 
 const card = (id: string, kind: ModelCard["kind"]): ModelCard => ({
@@ -50,6 +58,7 @@ const cards = [
 export function createCannedGateway(options: CannedOptions = {}): CannedGateway {
   const { texts = ["Hello there, friend.", "Hi.", "Good day to you."] } = options;
   const seen: AnswerRequest[] = [];
+  const scored: Scored[] = [];
   const aborted: string[] = [];
   const known = cards.filter(({ kind }) => kind !== "reward").map(({ id }) => id);
 
@@ -142,6 +151,7 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
 
   return {
     seen,
+    scored,
     aborted,
     models: () => cards,
     async loadAdapter(adapter) {
@@ -152,9 +162,11 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
     },
     policy: policyOf,
     answer,
-    async score(reward, _messages, given) {
+    async score(asked, prompt, given) {
+      scored.push({ asked, prompt });
+      const reward = asked ?? "tiny-reward";
       return {
-        reward: reward ?? "tiny-reward",
+        reward: typeof reward === "string" ? reward : reward.kind,
         revision,
         scores: given.map((t) => t.length || null),
       };

@@ -4,31 +4,24 @@ import { GatewayError } from "../../base/errors.ts";
 import type { AlignmentRequest, AnswerReport, ModelCard } from "../../gateway/types.ts";
 import { limitsOf } from "../../strategies/budget.ts";
 
+export const rewardSpecSchema = Type.Object(
+  { kind: Type.String({ minLength: 1 }) },
+  { additionalProperties: true }, // the kind's own schema decides
+);
+
 export const alignmentField = Type.Object(
   {
     strategy: Type.Optional(Type.String({ minLength: 1, description: "How to search." })),
     reward: Type.Optional(
-      Type.Union(
-        [
-          Type.String({ minLength: 1 }),
-          Type.Object({ kind: Type.String({ minLength: 1 }) }, { additionalProperties: true }), // the kind's own schema decides
-          Type.Null(),
-        ],
-        { description: "What to prefer: a reward's id, or a kind of reward with its options." },
-      ),
+      Type.Union([Type.String({ minLength: 1 }), rewardSpecSchema, Type.Null()], {
+        description: "What to prefer: a reward's id, or a kind of reward with its options.",
+      }),
     ),
     holdout: Type.Optional(
-      Type.Union(
-        [
-          Type.String({ minLength: 1 }),
-          Type.Object({ kind: Type.String({ minLength: 1 }) }, { additionalProperties: true }), // the kind's own schema decides
-          Type.Null(),
-        ],
-        {
-          description:
-            "A reward that judges every candidate and chooses none: a reward's id, or a kind of reward with its options.",
-        },
-      ),
+      Type.Union([Type.String({ minLength: 1 }), rewardSpecSchema, Type.Null()], {
+        description:
+          "A reward that judges every candidate and chooses none: a reward's id, or a kind of reward with its options.",
+      }),
     ),
     budget: Type.Optional(
       Type.Object(
