@@ -5,7 +5,7 @@
  */
 import { Type } from "typebox";
 import { splitSeed } from "../base/random.ts";
-import type { RewardPrompt, RewardSession, Speaker } from "./define.ts";
+import type { RewardFlag, RewardPrompt, RewardSession, Speaker } from "./define.ts";
 
 export const referenceOptions = Type.Object(
   {
@@ -32,8 +32,11 @@ export interface ReferenceAnswer {
 }
 
 export interface ReferenceAnswers {
-  /** The same ones whenever it is asked. Rejects when the policy or the reward fails, and once stopped. */
-  all(): Promise<readonly ReferenceAnswer[]>;
+  /**
+   * The same ones whenever it is asked. Rejects when the policy or the reward fails, and once stopped.
+   * @param onFlag hears how their rewards came about.
+   */
+  all(onFlag?: (flag: RewardFlag) => void): Promise<readonly ReferenceAnswer[]>;
   /** Ends what is being drawn. Idempotent. */
   stop(): void;
 }
@@ -45,18 +48,22 @@ export function referenceAnswers(
 ): ReferenceAnswers {
   const stopping = new AbortController();
   const either = AbortSignal.any([signal, stopping.signal]);
+  const flags = new Set<RewardFlag>();
+  const onFlag = (flag: RewardFlag) => void flags.add(flag);
   const draw = async (_: unknown, i: number): Promise<ReferenceAnswer> => {
     const sampling = { maxTokens, temperature, seed: splitSeed(seed, i) >>> 0 };
     const text = await speaker.answer(prompt.messages, sampling, either);
-    return { text, reward: await base.score(text) };
+    return { text, reward: await base.score(text, { onFlag }) };
   };
   let drawn: Promise<readonly ReferenceAnswer[]> | null = null;
   return {
-    all() {
+    async all(hear) {
       drawn ??= Promise.all(Array.from({ length: n }, draw)).then((answers) =>
         answers.filter(({ reward }) => !Number.isNaN(reward)),
       );
-      return drawn;
+      const answers = await drawn;
+      for (const flag of flags) hear?.(flag);
+      return answers;
     },
     stop: () => stopping.abort(),
   };

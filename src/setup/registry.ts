@@ -3,6 +3,7 @@ import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config.ts";
 import { createRegistry, type Registry } from "../registry/registry.ts";
 import type { Policy } from "../registry/types.ts";
+import { limitsOf } from "../strategies/budget.ts";
 import type { Models } from "./models.ts";
 
 /**
@@ -40,6 +41,8 @@ function presetsOf(config: Config, model: string) {
     strategy: preset.strategy,
     options: preset.options ?? {},
     reward: preset.reward ?? null,
+    ...(preset.holdout !== undefined && { holdout: preset.holdout }),
+    ...(preset.budget && { budget: limitsOf(preset.budget) }),
   }));
   if (named.length > 0) return named;
   return [

@@ -39,6 +39,7 @@ describe.each(strategies)("$name", (strategy) => {
         const candidate = result.candidates[index]!;
         expect(own.map(({ text }) => text).join("")).toBe(candidate.text);
         expect(own.flatMap(({ tokens }) => tokens)).toEqual(candidate.tokens);
+        for (const delta of own) expect([undefined, index]).toContain(delta.candidate);
       }
       expect(deltas.every(({ choice }) => choice < 3)).toBe(true);
     }
