@@ -689,8 +689,8 @@ describe("scoring given texts", () => {
       "judge",
       { reward: { kind: "length", unit: "characters", max: 1 }, id: "brief" },
     ];
-    const weightsByUser = { bob: { judge: 0 } };
-    const asked = { kind: "ensemble", parts, combine: "sum", weightsByUser };
+    const weights_by_user = { bob: { judge: 0 } };
+    const asked = { kind: "ensemble", parts, combine: "sum", weights_by_user };
     const scoresFor = async (user: string | null) =>
       (await gateway.score(asked, { messages, user }, ["abc"], never)).scores;
     expect(await scoresFor(null)).toEqual([3 - 2]);
