@@ -16,6 +16,7 @@ import {
   type TransformerConfig,
   type WeightSource,
 } from "../onnx/transformer.ts";
+import { policyTerms } from "./families/policy.ts";
 import type { Loss, LossTerms } from "./losses/define.ts";
 
 export interface TrainedWeight {
@@ -93,6 +94,8 @@ function familyTerms(
   switch (loss.family) {
     case "supervised":
       return loss.build(g, labelled(g.input("rows", "int64", ["scored"])), options);
+    case "policy":
+      return loss.build(g, policyTerms(g, labelled(g.input("rows", "int64", ["scored"]))), options);
     case "correction": {
       const rows = g.input("rows", "int64", ["scored"]);
       const targets = g.input("targets", "float32", ["scored"]);

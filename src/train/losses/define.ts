@@ -4,6 +4,7 @@
  */
 import type { Static, TObject } from "typebox";
 import type { Graph, Value } from "../../onnx/graph.ts";
+import type { AdvantageEstimator } from "../advantages.ts";
 
 export interface LossTerms {
   /** Scalar. */
@@ -39,6 +40,23 @@ export interface CorrectionTerms {
   readonly targets: Value;
 }
 
+/** Answers that a policy drew, with what each token was worth. */
+export interface PolicyTerms {
+  /** [tokens] log π of each drawn token, nats. */
+  readonly logps: Value;
+  /** [tokens] how much each counts; 0 leaves it out. */
+  readonly weights: Value;
+  /** [tokens] log of its probability when it was drawn, and under the reference policy; numbers, not trained. */
+  readonly old: Value;
+  readonly reference: Value;
+  /** [tokens] see `advantages.ts`. */
+  readonly advantages: Value;
+  /** [tokens] int64: which answer it belongs to. */
+  readonly owners: Value;
+  /** [answers] tokens of each. */
+  readonly lengths: Value;
+}
+
 interface Definition<F extends string, T, O extends TObject> {
   readonly name: string;
   readonly options: O;
@@ -57,7 +75,12 @@ export type CorrectionLoss<O extends TObject = TObject> = Definition<
   CorrectionTerms,
   O
 >;
-export type Loss = SupervisedLoss | RewardLoss | CorrectionLoss;
+export interface PolicyLoss<O extends TObject = TObject>
+  extends Definition<"policy", PolicyTerms, O> {
+  /** How its advantages are meant to come from rewards. */
+  readonly estimator: AdvantageEstimator;
+}
+export type Loss = SupervisedLoss | RewardLoss | CorrectionLoss | PolicyLoss;
 
 export function defineSupervisedLoss<O extends TObject>(
   loss: Omit<SupervisedLoss<O>, "family">,
@@ -75,4 +98,10 @@ export function defineCorrectionLoss<O extends TObject>(
   loss: Omit<CorrectionLoss<O>, "family">,
 ): CorrectionLoss<O> {
   return { ...loss, family: "correction" };
+}
+
+export function definePolicyLoss<O extends TObject>(
+  loss: Omit<PolicyLoss<O>, "family">,
+): PolicyLoss<O> {
+  return { ...loss, family: "policy" };
 }

@@ -1,10 +1,11 @@
 /** Every loss by one suite, whatever its formula; the exact numbers of each are in a file of its own. */
 import { Value as Json } from "typebox/value";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { backward } from "../../../src/onnx/backward.ts";
 import type { DType } from "../../../src/onnx/dtype.ts";
 import { Graph, type Value } from "../../../src/onnx/graph.ts";
 import { openRuntime, type Runtime } from "../../../src/onnx/runtime/index.ts";
-import type { Loss, LossTerms } from "../../../src/train/losses/define.ts";
+import type { Loss, LossTerms, PolicyTerms } from "../../../src/train/losses/define.ts";
 import { losses, lossNamed } from "../../../src/train/losses/index.ts";
 import { type Nd, nd, random } from "../../support/arrays.ts";
 import { gradientError } from "../../support/gradients.ts";
@@ -36,6 +37,18 @@ const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: rea
       },
       trained: ["logps", "scores"],
     },
+    policy: {
+      terms: {
+        logps: random(5, [6], -3, 0),
+        weights: nd([6], [1, 1, 0, 0.5, 2, 1]),
+        old: random(6, [6], -3, 0),
+        reference: random(7, [6], -3, 0),
+        advantages: random(8, [6], -1, 1),
+        owners: nd([6], [0, 0, 0, 1, 1, 2]),
+        lengths: nd([3], [3, 2, 1]),
+      },
+      trained: ["logps"],
+    },
   };
 
 /** The loss over inputs of its family's terms, with default options. */
@@ -55,11 +68,21 @@ function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
         options,
       );
     }
+    case "policy":
+      return loss.build(g, terms as unknown as PolicyTerms, options); // the feeds above are its terms
   }
 }
 
+const WHOLE_NUMBERS = ["owners"];
 const feedsOf = (terms: Record<string, Nd>, dtype: DType): Feeds =>
-  Object.fromEntries(Object.entries(terms).map(([name, numbers]) => [name, feed(dtype, numbers)]));
+  Object.fromEntries(
+    Object.entries(terms).map(([name, numbers]) => [
+      name,
+      feed(WHOLE_NUMBERS.includes(name) ? "int64" : dtype, numbers),
+    ]),
+  );
+
+const allFinite = (numbers: readonly number[]) => numbers.every(Number.isFinite);
 
 describe.each(losses.map((loss) => [loss.name, loss] as const))("%s", (_, loss) => {
   const { terms, trained } = families[loss.family];
@@ -84,20 +107,23 @@ describe.each(losses.map((loss) => [loss.name, loss] as const))("%s", (_, loss) 
     expect(await gradientError(runtime, question)).toBeLessThan(1e-8);
   });
 
-  test("stays finite for numbers far apart", async () => {
+  test.each([1e4, -1e4])("stays finite for numbers far apart, with its gradient: %f", async (x) => {
     const far = Object.fromEntries(
       trained.map((name, i) => [
         name,
         nd(
           terms[name]!.shape,
-          terms[name]!.data.map(() => (i ? 1 : -1) * 1e4),
+          terms[name]!.data.map(() => (i ? 1 : -1) * x),
         ),
       ]),
     );
     const feeds = feedsOf({ ...terms, ...far }, "float32");
     const g = new Graph();
-    const { value } = await evaluate(runtime, g, { value: build(g, loss, feeds).loss }, feeds);
-    expect(value.data[0]).toSatisfy(Number.isFinite);
+    const { loss: value } = build(g, loss, feeds);
+    const inGraph = trained.map((name) => g.inputs.find((input) => input.name === name)!);
+    const slopes = backward(g, value, inGraph).map((slope, i) => [`by ${trained[i]}`, slope]);
+    const results = await evaluate(runtime, g, { value, ...Object.fromEntries(slopes) }, feeds);
+    for (const { data } of Object.values(results)) expect(data).toSatisfy(allFinite);
   });
 
   test("is found by its name, and has a default for every option", () => {

@@ -1,0 +1,154 @@
+/**
+ * What the policy losses share: ratios of probabilities, the clipped surrogate, the penalty, and how
+ * terms of tokens become one number. Units: log-probabilities and KL in nats, advantages in the reward's.
+ */
+import { type Static, Type } from "typebox";
+import type { Graph, Value } from "../../../onnx/graph.ts";
+import type { LossTerms, PolicyTerms } from "../define.ts";
+
+/** A log-ratio further out than this counts as this, and has no gradient: e²⁰ is still an ordinary float32. */
+const LOG_RATIO_MAX = 20;
+
+export const AGGREGATIONS = ["token-mean", "answer-mean", "answer-sum", "fixed-length"] as const;
+export type Aggregation = (typeof AGGREGATIONS)[number];
+
+/** Options that every policy loss has; they differ in the default aggregation. */
+export const policyOptions = (aggregation: Aggregation) => ({
+  aggregation: Type.Enum(AGGREGATIONS, {
+    default: aggregation,
+    description:
+      "of the tokens' terms: mean over all tokens; mean over answers of the mean, or of the sum, over each one's tokens; sum over answers × tokens_max",
+  }),
+  tokens_max: Type.Integer({
+    minimum: 1,
+    default: 512,
+    description: "for fixed-length: the longest answer that could have been sampled",
+  }),
+  kl_weight: Type.Number({
+    minimum: 0,
+    default: 0,
+    description:
+      "β of the penalty KL(π ‖ reference), in the loss; leave it 0 when the reward holds it",
+  }),
+});
+export type PolicyOptions = Static<
+  ReturnType<typeof Type.Object<ReturnType<typeof policyOptions>>>
+>;
+
+export const clipOptions = (low: number, high: number) => ({
+  clip_low: Type.Number({
+    minimum: 0,
+    maximum: 1,
+    default: low,
+    description: "ε below: a ratio under 1 − ε gains nothing more",
+  }),
+  clip_high: Type.Number({
+    minimum: 0,
+    default: high,
+    description: "ε above: a ratio over 1 + ε gains nothing more",
+  }),
+});
+
+/** x between low and high; outside it is flat. */
+export function clamp(g: Graph, x: Value, low: number, high: number): Value {
+  return g.max(g.min(x, g.scalar(high, x.dtype)), g.scalar(low, x.dtype));
+}
+
+export function boundedRatio(g: Graph, logRatio: Value): Value {
+  return g.exp(clamp(g, logRatio, -LOG_RATIO_MAX, LOG_RATIO_MAX));
+}
+
+/** [tokens] π / π_old, by which the sampled tokens are counted as if the policy of now had drawn them. */
+export function importanceRatio(g: Graph, { logps, old }: PolicyTerms): Value {
+  return boundedRatio(g, g.sub(logps, old));
+}
+
+/**
+ * min(ρA, clip(ρ, 1 − ε_low, 1 + ε_high)·A): no gain from moving further in the direction that A asks for.
+ * Source: Schulman et al., arXiv:1707.06347, eq. 7; two ε: Yu et al., arXiv:2503.14476, eq. 10.
+ * Erratum: Xiao & Zhu print min(ρ, clip(ρ))·A (10.50), which for A < 0 stops on the wrong side.
+ */
+export function clippedSurrogate(
+  g: Graph,
+  ratio: Value,
+  advantages: Value,
+  { clip_low, clip_high }: { clip_low: number; clip_high: number },
+): Value {
+  const clipped = clamp(g, ratio, 1 - clip_low, 1 + clip_high);
+  return g.min(g.mul(ratio, advantages), g.mul(clipped, advantages));
+}
+
+/**
+ * [tokens] k₃ = e^d − d − 1 ≥ 0, d = log π_ref − log π: unbiased for KL(π ‖ π_ref) when π drew the tokens.
+ * Source: Schulman 2020, "Approximating KL divergence"; Shao et al., arXiv:2402.03300, eq. 4.
+ */
+export function klEstimate(g: Graph, logps: Value, reference: Value): Value {
+  const d = clamp(g, g.sub(reference, logps), -LOG_RATIO_MAX, LOG_RATIO_MAX);
+  return g.sub(g.sub(g.exp(d), d), g.scalar(1, d.dtype));
+}
+
+/** [answers] sums of what each answer's tokens hold. */
+export function sumByAnswer(g: Graph, { owners, lengths }: PolicyTerms, perToken: Value): Value {
+  const empty = g.zerosLike(lengths);
+  return g.op("ScatterElements", [empty, owners, perToken], { axis: 0, reduction: "add" });
+}
+
+/** [tokens] → scalar, tokens counted by their weights. */
+export function aggregate(
+  g: Graph,
+  terms: PolicyTerms,
+  perToken: Value,
+  { aggregation, tokens_max }: Pick<PolicyOptions, "aggregation" | "tokens_max">,
+): Value {
+  const weighted = g.mul(perToken, terms.weights);
+  if (aggregation === "token-mean") return g.div(g.sum(weighted), g.sum(terms.weights));
+  const sums = sumByAnswer(g, terms, weighted);
+  if (aggregation === "answer-mean") return g.mean(g.div(sums, terms.lengths));
+  if (aggregation === "answer-sum") return g.mean(sums);
+  return g.scale(g.mean(sums), 1 / tokens_max);
+}
+
+/**
+ * loss = −aggregate(gain) + β·aggregate(k₃), the penalty once, with what is reported of every policy.
+ * Erratum: Xiao & Zhu subtract the penalty inside the clipped utility (10.53) and again outside (10.54).
+ */
+export function policyLoss(
+  g: Graph,
+  terms: PolicyTerms,
+  gain: Value,
+  options: PolicyOptions,
+): LossTerms {
+  const kl = klEstimate(g, terms.logps, terms.reference);
+  const surrogate = aggregate(g, terms, gain, options);
+  const loss =
+    options.kl_weight === 0
+      ? g.neg(surrogate)
+      : g.sub(g.scale(aggregate(g, terms, kl, options), options.kl_weight), surrogate);
+  const mean = (perToken: Value) =>
+    aggregate(g, terms, perToken, { ...options, aggregation: "token-mean" });
+  return {
+    loss,
+    metrics: {
+      kl: mean(kl),
+      sampling_kl: mean(klEstimate(g, terms.logps, terms.old)),
+      negative_logp: g.neg(mean(terms.logps)), // an estimate of the entropy when π drew the tokens
+    },
+  };
+}
+
+/** Share of tokens whose ratio lies outside of [1 − ε_low, 1 + ε_high]. */
+export function clippedShare(
+  g: Graph,
+  terms: PolicyTerms,
+  ratio: Value,
+  { clip_low, clip_high }: { clip_low: number; clip_high: number },
+): Value {
+  const outside = g.cast(
+    g.less(
+      g.scalar(0, ratio.dtype),
+      g.abs(g.sub(ratio, clamp(g, ratio, 1 - clip_low, 1 + clip_high))),
+    ),
+    ratio.dtype,
+  );
+  return g.div(g.sum(g.mul(outside, terms.weights)), g.sum(terms.weights));
+}
