@@ -1,7 +1,55 @@
-/** What a batch of sampled answers asks of a policy. */
+/** Answers that a policy drew: examples → arrays → what a policy loss is given. Advantages are data, not formulas. */
+import { assert } from "../../base/assert.ts";
 import type { Graph, Value } from "../../onnx/graph.ts";
+import { type StepData, supervisedStep } from "../batches.ts";
 import type { PolicyTerms } from "../losses/define.ts";
 
+/** An answer that a policy drew. */
+export interface Rollout {
+  readonly prompt: readonly number[];
+  readonly completion: readonly number[];
+  /** log of the probability that each token had when it was drawn, nats. */
+  readonly logps: readonly number[];
+  /** The same under the reference policy; null where no loss asks for it. */
+  readonly reference: readonly number[] | null;
+  /** Of each token, see `advantages.ts`. */
+  readonly advantages: readonly number[];
+  /** How much each token counts; 1 where nothing is said. */
+  readonly weights?: readonly number[];
+}
+
+/** @throws InvariantError for an empty prompt or completion, or numbers for more or fewer tokens than there are. */
+export function policyStep(rollouts: readonly Rollout[], tokensPerRow: number): StepData {
+  for (const { completion, logps, reference, advantages, weights } of rollouts) {
+    assert(completion.length > 0, "a completion is empty");
+    for (const numbers of [logps, advantages, reference ?? logps, weights ?? logps])
+      assert(
+        numbers.length === completion.length,
+        `${numbers.length} numbers for ${completion.length} tokens`,
+      );
+  }
+  const { packed, int64 } = supervisedStep(rollouts, tokensPerRow);
+  const column = (of: (rollout: Rollout) => readonly number[]) =>
+    Float32Array.from(rollouts.flatMap((rollout) => [...of(rollout)]));
+  return {
+    packed,
+    int64: {
+      ...int64,
+      owners: BigInt64Array.from(
+        rollouts.flatMap(({ completion }, i) => completion.map(() => BigInt(i))),
+      ),
+    },
+    float32: {
+      weights: column(({ weights, completion }) => weights ?? completion.map(() => 1)),
+      old: column(({ logps }) => logps),
+      reference: column(({ reference, logps }) => reference ?? logps),
+      advantages: column(({ advantages }) => advantages),
+      lengths: Float32Array.from(rollouts, ({ completion }) => completion.length),
+    },
+  };
+}
+
+/** Feeds: one number for each drawn token, `owners` (whose token it is), and `lengths` of the answers. */
 export function policyTerms(
   g: Graph,
   { logps, weights }: { logps: Value; weights: Value },

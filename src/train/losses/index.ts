@@ -1,12 +1,32 @@
 /** Every loss, by name: the list that the trainer, the command line, the docs and the tests read. */
 import { assert } from "../../base/assert.ts";
 import type { Loss } from "./define.ts";
-import { grpo } from "./policy/grpo.ts";
+import { cispo } from "./policy/cispo.ts";
+import { dapo, drGrpo, grpo, raftPlusPlus, reinforceRej } from "./policy/clipped.ts";
+import { gspo } from "./policy/gspo.ts";
+import { nashMd, reinforce, remax, rloo } from "./policy/reinforce.ts";
+import { sapo } from "./policy/sapo.ts";
 import { bradleyTerry } from "./reward/bradley-terry.ts";
 import { corrective } from "./reward/corrective.ts";
 import { sft } from "./supervised/sft.ts";
 
-export const losses: readonly Loss[] = [sft, bradleyTerry, corrective, grpo];
+export const losses: readonly Loss[] = [
+  sft,
+  bradleyTerry,
+  corrective,
+  reinforce,
+  rloo,
+  remax,
+  nashMd,
+  grpo,
+  drGrpo,
+  dapo,
+  cispo,
+  gspo,
+  sapo,
+  raftPlusPlus,
+  reinforceRej,
+];
 
 /** @throws InvariantError for a name that no loss has. */
 export function lossNamed(name: string): Loss {

@@ -12,8 +12,11 @@ const LOG_RATIO_MAX = 20;
 export const AGGREGATIONS = ["token-mean", "answer-mean", "answer-sum", "fixed-length"] as const;
 export type Aggregation = (typeof AGGREGATIONS)[number];
 
-/** Options that every policy loss has; they differ in the default aggregation. */
-export const policyOptions = (aggregation: Aggregation) => ({
+export const KL_ESTIMATORS = ["k3", "k2", "iterate"] as const;
+export type KlEstimator = (typeof KL_ESTIMATORS)[number];
+
+/** Options that every policy loss has; they differ in their defaults. */
+export const policyOptions = (aggregation: Aggregation, klEstimator: KlEstimator = "k3") => ({
   aggregation: Type.Enum(AGGREGATIONS, {
     default: aggregation,
     description:
@@ -29,6 +32,11 @@ export const policyOptions = (aggregation: Aggregation) => ({
     default: 0,
     description:
       "β of the penalty KL(π ‖ reference), in the loss; leave it 0 when the reward holds it",
+  }),
+  kl_estimator: Type.Enum(KL_ESTIMATORS, {
+    default: klEstimator,
+    description:
+      "k3: ≥ 0 with little variance, as GRPO has it; k2: its gradient is that of KL(π ‖ reference); iterate: ρ − ln ρ − 1, to the policy that drew the answers",
   }),
 });
 export type PolicyOptions = Static<
@@ -87,6 +95,19 @@ export function klEstimate(g: Graph, logps: Value, reference: Value): Value {
   return g.sub(g.sub(g.exp(d), d), g.scalar(1, d.dtype));
 }
 
+/**
+ * [tokens] whose mean is a divergence when the tokens were drawn by π (by π_old for `iterate`), nats:
+ * k₃(π_ref), k₂ = ½(log π − log π_ref)², ρ − ln ρ − 1 for KL(π_old ‖ π).
+ * NOTE: the gradient of k₃ is not that of the KL that it estimates; that of k₂ is, since
+ * E[(log π − log π_ref)·∇log π] = ∇KL(π ‖ π_ref). Source: Tang & Munos, arXiv:2506.09477.
+ */
+function penalty(g: Graph, terms: PolicyTerms, estimator: KlEstimator): Value {
+  if (estimator === "k3") return klEstimate(g, terms.logps, terms.reference);
+  if (estimator === "iterate") return klEstimate(g, terms.old, terms.logps);
+  const d = g.sub(terms.logps, terms.reference);
+  return g.scale(g.mul(d, d), 0.5);
+}
+
 /** [answers] sums of what each answer's tokens hold. */
 export function sumByAnswer(g: Graph, { owners, lengths }: PolicyTerms, perToken: Value): Value {
   const empty = g.zerosLike(lengths);
@@ -123,7 +144,13 @@ export function policyLoss(
   const loss =
     options.kl_weight === 0
       ? g.neg(surrogate)
-      : g.sub(g.scale(aggregate(g, terms, kl, options), options.kl_weight), surrogate);
+      : g.sub(
+          g.scale(
+            aggregate(g, terms, penalty(g, terms, options.kl_estimator), options),
+            options.kl_weight,
+          ),
+          surrogate,
+        );
   const mean = (perToken: Value) =>
     aggregate(g, terms, perToken, { ...options, aggregation: "token-mean" });
   return {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openRuntime, type Runtime } from "../../../../src/onnx/runtime/index.ts";
-import { grpo } from "../../../../src/train/losses/policy/grpo.ts";
+import { grpo } from "../../../../src/train/losses/policy/clipped.ts";
 import { type PolicyNumbers, runPolicyLoss } from "../../../support/policy-terms.ts";
 
 let runtime: Runtime;
