@@ -16,7 +16,7 @@ import {
   type TransformerConfig,
   type WeightSource,
 } from "../onnx/transformer.ts";
-import { policyTerms } from "./families/policy.ts";
+import { actorCriticTerms, policyTerms } from "./families/policy.ts";
 import type { Loss, LossTerms } from "./losses/define.ts";
 
 export interface TrainedWeight {
@@ -96,6 +96,11 @@ function familyTerms(
       return loss.build(g, labelled(g.input("rows", "int64", ["scored"])), options);
     case "policy":
       return loss.build(g, policyTerms(g, labelled(g.input("rows", "int64", ["scored"]))), options);
+    case "actor-critic": {
+      const rows = g.input("rows", "int64", ["scored"]);
+      const policy = policyTerms(g, labelled(rows));
+      return loss.build(g, actorCriticTerms(g, policy, score(rows)), options);
+    }
     case "correction": {
       const rows = g.input("rows", "int64", ["scored"]);
       const targets = g.input("targets", "float32", ["scored"]);

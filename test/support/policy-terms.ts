@@ -3,7 +3,7 @@ import { Value as Json } from "typebox/value";
 import { backward } from "../../src/onnx/backward.ts";
 import { Graph } from "../../src/onnx/graph.ts";
 import type { Runtime } from "../../src/onnx/runtime/index.ts";
-import type { PolicyLoss } from "../../src/train/losses/define.ts";
+import type { ActorCriticLoss, PolicyLoss } from "../../src/train/losses/define.ts";
 import { nd } from "./arrays.ts";
 import { evaluate, feed, inputs } from "./graphs.ts";
 
@@ -14,17 +14,22 @@ export interface PolicyNumbers {
   readonly advantages: readonly number[];
   readonly weights?: readonly number[];
   readonly owners?: readonly number[];
+  /** For losses with a value head; `values` are also the old ones where nothing is said. */
+  readonly values?: readonly number[];
+  readonly oldValues?: readonly number[];
+  readonly returns?: readonly number[];
 }
 
 /** The loss, its metrics, and `slopes`: ∂loss/∂logps. */
 export async function runPolicyLoss(
   runtime: Runtime,
-  loss: PolicyLoss,
+  loss: PolicyLoss | ActorCriticLoss,
   numbers: PolicyNumbers,
   options: Record<string, unknown> = {},
 ) {
   const { logps, old = logps, reference = logps, advantages } = numbers;
   const { weights = logps.map(() => 1), owners = logps.map(() => 0) } = numbers;
+  const { values = logps, oldValues = values, returns = values } = numbers;
   const lengths = Array.from(
     { length: Math.max(...owners) + 1 },
     (_, i) => owners.filter((owner) => owner === i).length,
@@ -38,14 +43,17 @@ export async function runPolicyLoss(
     weights: column(weights),
     owners: feed("int64", nd([owners.length], owners)),
     lengths: column(lengths),
+    values: column(values),
+    oldValues: column(oldValues),
+    returns: column(returns),
   };
   const g = new Graph();
   const terms = inputs(g, feeds);
   const complete = Json.Default(loss.options, { ...options });
   const built = loss.build(g, terms, complete as Record<string, unknown>); // of the options' schema
   const [slopes] = backward(g, built.loss, [terms.logps]);
-  const values = { ...built.metrics, loss: built.loss, slopes: slopes! };
-  const results = await evaluate(runtime, g, values, feeds);
+  const asked = { ...built.metrics, loss: built.loss, slopes: slopes! };
+  const results = await evaluate(runtime, g, asked, feeds);
   const metrics = Object.fromEntries(
     Object.entries(results).map(([name, { data }]) => [name, data[0]!]),
   );

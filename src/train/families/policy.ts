@@ -2,7 +2,7 @@
 import { assert } from "../../base/assert.ts";
 import type { Graph, Value } from "../../onnx/graph.ts";
 import { type StepData, supervisedStep } from "../batches.ts";
-import type { PolicyTerms } from "../losses/define.ts";
+import type { ActorCriticTerms, PolicyTerms } from "../losses/define.ts";
 
 /** An answer that a policy drew. */
 export interface Rollout {
@@ -16,6 +16,13 @@ export interface Rollout {
   readonly advantages: readonly number[];
   /** How much each token counts; 1 where nothing is said. */
   readonly weights?: readonly number[];
+}
+
+/** An answer whose tokens a value head judged as they were drawn. */
+export interface JudgedRollout extends Rollout {
+  /** Of each token: the value before it, and what it should have been, see `generalisedAdvantages`. */
+  readonly values: readonly number[];
+  readonly returns: readonly number[];
 }
 
 /** @throws InvariantError for an empty prompt or completion, or numbers for more or fewer tokens than there are. */
@@ -49,6 +56,24 @@ export function policyStep(rollouts: readonly Rollout[], tokensPerRow: number): 
   };
 }
 
+/** @throws InvariantError as `policyStep`, and for values or returns of more or fewer tokens than there are. */
+export function actorCriticStep(
+  rollouts: readonly JudgedRollout[],
+  tokensPerRow: number,
+): StepData {
+  for (const { completion, values, returns } of rollouts)
+    assert(
+      values.length === completion.length && returns.length === completion.length,
+      `${values.length} values and ${returns.length} returns for ${completion.length} tokens`,
+    );
+  const step = policyStep(rollouts, tokensPerRow);
+  const judged = {
+    old_values: Float32Array.from(rollouts.flatMap(({ values }) => [...values])),
+    returns: Float32Array.from(rollouts.flatMap(({ returns }) => [...returns])),
+  };
+  return { ...step, float32: { ...step.float32, ...judged } };
+}
+
 /** Feeds: one number for each drawn token, `owners` (whose token it is), and `lengths` of the answers. */
 export function policyTerms(
   g: Graph,
@@ -63,5 +88,15 @@ export function policyTerms(
     advantages: column("advantages"),
     owners: g.input("owners", "int64", ["scored"]),
     lengths: g.input("lengths", "float32", ["answers"]),
+  };
+}
+
+/** The value head is the score head: it reads the state before a token where the policy predicts that token. */
+export function actorCriticTerms(g: Graph, policy: PolicyTerms, values: Value): ActorCriticTerms {
+  return {
+    ...policy,
+    values,
+    oldValues: g.input("old_values", "float32", ["scored"]),
+    returns: g.input("returns", "float32", ["scored"]),
   };
 }

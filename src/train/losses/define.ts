@@ -57,6 +57,16 @@ export interface PolicyTerms {
   readonly lengths: Value;
 }
 
+/** A policy's drawn tokens, with what its value head expects before each. */
+export interface ActorCriticTerms extends PolicyTerms {
+  /** [tokens] the value head's, in the reward's unit. */
+  readonly values: Value;
+  /** [tokens] the same when the token was drawn; a number, not trained. */
+  readonly oldValues: Value;
+  /** [tokens] what the value should have been. */
+  readonly returns: Value;
+}
+
 interface Definition<F extends string, T, O extends TObject> {
   readonly name: string;
   readonly options: O;
@@ -80,7 +90,11 @@ export interface PolicyLoss<O extends TObject = TObject>
   /** How its advantages are meant to come from rewards. */
   readonly estimator: AdvantageEstimator;
 }
-export type Loss = SupervisedLoss | RewardLoss | CorrectionLoss | PolicyLoss;
+export interface ActorCriticLoss<O extends TObject = TObject>
+  extends Definition<"actor-critic", ActorCriticTerms, O> {
+  readonly estimator: AdvantageEstimator;
+}
+export type Loss = SupervisedLoss | RewardLoss | CorrectionLoss | PolicyLoss | ActorCriticLoss;
 
 export function defineSupervisedLoss<O extends TObject>(
   loss: Omit<SupervisedLoss<O>, "family">,
@@ -104,4 +118,10 @@ export function definePolicyLoss<O extends TObject>(
   loss: Omit<PolicyLoss<O>, "family">,
 ): PolicyLoss<O> {
   return { ...loss, family: "policy" };
+}
+
+export function defineActorCriticLoss<O extends TObject>(
+  loss: Omit<ActorCriticLoss<O>, "family">,
+): ActorCriticLoss<O> {
+  return { ...loss, family: "actor-critic" };
 }

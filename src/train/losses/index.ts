@@ -4,6 +4,7 @@ import type { Loss } from "./define.ts";
 import { cispo } from "./policy/cispo.ts";
 import { dapo, drGrpo, grpo, raftPlusPlus, reinforceRej } from "./policy/clipped.ts";
 import { gspo } from "./policy/gspo.ts";
+import { ppo } from "./policy/ppo.ts";
 import { nashMd, reinforce, remax, rloo } from "./policy/reinforce.ts";
 import { sapo } from "./policy/sapo.ts";
 import { bradleyTerry } from "./reward/bradley-terry.ts";
@@ -24,6 +25,7 @@ export const losses: readonly Loss[] = [
   cispo,
   gspo,
   sapo,
+  ppo,
   raftPlusPlus,
   reinforceRej,
 ];

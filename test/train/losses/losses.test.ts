@@ -5,7 +5,12 @@ import { backward } from "../../../src/onnx/backward.ts";
 import type { DType } from "../../../src/onnx/dtype.ts";
 import { Graph, type Value } from "../../../src/onnx/graph.ts";
 import { openRuntime, type Runtime } from "../../../src/onnx/runtime/index.ts";
-import type { Loss, LossTerms, PolicyTerms } from "../../../src/train/losses/define.ts";
+import type {
+  ActorCriticTerms,
+  Loss,
+  LossTerms,
+  PolicyTerms,
+} from "../../../src/train/losses/define.ts";
 import { losses, lossNamed } from "../../../src/train/losses/index.ts";
 import { type Nd, nd, random } from "../../support/arrays.ts";
 import { gradientError } from "../../support/gradients.ts";
@@ -16,6 +21,16 @@ beforeAll(() => {
   runtime = openRuntime();
 });
 afterAll(() => runtime.dispose());
+
+const policyTerms = {
+  logps: random(5, [6], -3, 0),
+  weights: nd([6], [1, 1, 0, 0.5, 2, 1]),
+  old: random(6, [6], -3, 0),
+  reference: random(7, [6], -3, 0),
+  advantages: random(8, [6], -1, 1),
+  owners: nd([6], [0, 0, 0, 1, 1, 2]),
+  lengths: nd([3], [3, 2, 1]),
+};
 
 /** What a family's losses are given: numbers of an ordinary batch, and the ones that depend on the model. */
 const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: readonly string[] }> =
@@ -37,17 +52,15 @@ const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: rea
       },
       trained: ["logps", "scores"],
     },
-    policy: {
+    policy: { terms: policyTerms, trained: ["logps"] },
+    "actor-critic": {
       terms: {
-        logps: random(5, [6], -3, 0),
-        weights: nd([6], [1, 1, 0, 0.5, 2, 1]),
-        old: random(6, [6], -3, 0),
-        reference: random(7, [6], -3, 0),
-        advantages: random(8, [6], -1, 1),
-        owners: nd([6], [0, 0, 0, 1, 1, 2]),
-        lengths: nd([3], [3, 2, 1]),
+        ...policyTerms,
+        values: random(9, [6], -1, 1),
+        oldValues: random(10, [6], -1, 1),
+        returns: random(11, [6], -1, 1),
       },
-      trained: ["logps"],
+      trained: ["logps", "values"],
     },
   };
 
@@ -68,6 +81,8 @@ function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
         options,
       );
     }
+    case "actor-critic":
+      return loss.build(g, terms as unknown as ActorCriticTerms, options);
     case "policy":
       return loss.build(g, terms as unknown as PolicyTerms, options); // the feeds above are its terms
   }

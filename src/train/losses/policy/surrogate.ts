@@ -12,7 +12,7 @@ const LOG_RATIO_MAX = 20;
 export const AGGREGATIONS = ["token-mean", "answer-mean", "answer-sum", "fixed-length"] as const;
 export type Aggregation = (typeof AGGREGATIONS)[number];
 
-export const KL_ESTIMATORS = ["k3", "k2", "iterate"] as const;
+export const KL_ESTIMATORS = ["k3", "k2", "k1", "iterate"] as const;
 export type KlEstimator = (typeof KL_ESTIMATORS)[number];
 
 /** Options that every policy loss has; they differ in their defaults. */
@@ -36,7 +36,7 @@ export const policyOptions = (aggregation: Aggregation, klEstimator: KlEstimator
   kl_estimator: Type.Enum(KL_ESTIMATORS, {
     default: klEstimator,
     description:
-      "k3: ≥ 0 with little variance, as GRPO has it; k2: its gradient is that of KL(π ‖ reference); iterate: ρ − ln ρ − 1, to the policy that drew the answers",
+      "k3: ≥ 0 with little variance, as GRPO has it; k2: its gradient is that of KL(π ‖ reference); k1: the plain log-ratio, whose gradient is 0 on average over π's own answers; iterate: ρ − ln ρ − 1, to the policy that drew the answers",
   }),
 });
 export type PolicyOptions = Static<
@@ -97,7 +97,7 @@ export function klEstimate(g: Graph, logps: Value, reference: Value): Value {
 
 /**
  * [tokens] whose mean is a divergence when the tokens were drawn by π (by π_old for `iterate`), nats:
- * k₃(π_ref), k₂ = ½(log π − log π_ref)², ρ − ln ρ − 1 for KL(π_old ‖ π).
+ * k₃(π_ref), k₂ = ½(log π − log π_ref)², k₁ = log π − log π_ref, ρ − ln ρ − 1 for KL(π_old ‖ π).
  * NOTE: the gradient of k₃ is not that of the KL that it estimates; that of k₂ is, since
  * E[(log π − log π_ref)·∇log π] = ∇KL(π ‖ π_ref). Source: Tang & Munos, arXiv:2506.09477.
  */
@@ -105,6 +105,7 @@ function penalty(g: Graph, terms: PolicyTerms, estimator: KlEstimator): Value {
   if (estimator === "k3") return klEstimate(g, terms.logps, terms.reference);
   if (estimator === "iterate") return klEstimate(g, terms.old, terms.logps);
   const d = g.sub(terms.logps, terms.reference);
+  if (estimator === "k1") return d;
   return g.scale(g.mul(d, d), 0.5);
 }
 
