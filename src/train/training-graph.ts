@@ -17,6 +17,7 @@ import {
   type WeightSource,
 } from "../onnx/transformer.ts";
 import { actorCriticTerms, policyTerms } from "./families/policy.ts";
+import { rewardListTerms, rewardPairTerms, rewardPointTerms } from "./families/rewards.ts";
 import type { Loss, LossTerms } from "./losses/define.ts";
 
 export interface TrainedWeight {
@@ -106,11 +107,12 @@ function familyTerms(
       const targets = g.input("targets", "float32", ["scored"]);
       return loss.build(g, { ...labelled(rows), scores: score(rows), targets }, options);
     }
-    case "reward": {
-      const chosen = score(g.input("chosen_rows", "int64", ["pairs"]));
-      const rejected = score(g.input("rejected_rows", "int64", ["pairs"]));
-      return loss.build(g, { chosen, rejected }, options);
-    }
+    case "reward":
+      return loss.build(g, rewardPairTerms(g, score), options);
+    case "reward-list":
+      return loss.build(g, rewardListTerms(g, score), options);
+    case "reward-point":
+      return loss.build(g, rewardPointTerms(g, score), options);
   }
 }
 

@@ -26,6 +26,30 @@ export interface RewardPairTerms {
   /** [pairs] */
   readonly chosen: Value;
   readonly rejected: Value;
+  /** [pairs] by how much the chosen one is known to be better, in the score's unit; usually 0. */
+  readonly margins: Value;
+  /** [pairs] how much each counts; 1, or less where many come from one list. */
+  readonly weights: Value;
+  /** [pairs] 1 where the chosen answer is a demonstration and the rejected one the policy's own, else 0. */
+  readonly demonstrated: Value;
+}
+
+/** Lists of answers, each to one prompt: the reward model's scores, the best answer's first. */
+export interface RewardListTerms {
+  /** [lists, places] */
+  readonly scores: Value;
+  /** [lists, places] 1, or 0 where a list is shorter. */
+  readonly present: Value;
+}
+
+/** Places in answers (ends of steps, of segments, or of the answer), each with a label of its own. */
+export interface RewardPointTerms {
+  /** [points] the reward model's score after the token. */
+  readonly scores: Value;
+  /** [points] in the unit that the loss says. */
+  readonly targets: Value;
+  /** [points] how much each counts. */
+  readonly weights: Value;
 }
 
 /** Tokens of answers that are right or wrong: what should stand there, and the reward model's score. */
@@ -80,6 +104,16 @@ export type SupervisedLoss<O extends TObject = TObject> = Definition<
   O
 >;
 export type RewardLoss<O extends TObject = TObject> = Definition<"reward", RewardPairTerms, O>;
+export type RewardListLoss<O extends TObject = TObject> = Definition<
+  "reward-list",
+  RewardListTerms,
+  O
+>;
+export type RewardPointLoss<O extends TObject = TObject> = Definition<
+  "reward-point",
+  RewardPointTerms,
+  O
+>;
 export type CorrectionLoss<O extends TObject = TObject> = Definition<
   "correction",
   CorrectionTerms,
@@ -94,7 +128,14 @@ export interface ActorCriticLoss<O extends TObject = TObject>
   extends Definition<"actor-critic", ActorCriticTerms, O> {
   readonly estimator: AdvantageEstimator;
 }
-export type Loss = SupervisedLoss | RewardLoss | CorrectionLoss | PolicyLoss | ActorCriticLoss;
+export type Loss =
+  | SupervisedLoss
+  | RewardLoss
+  | RewardListLoss
+  | RewardPointLoss
+  | CorrectionLoss
+  | PolicyLoss
+  | ActorCriticLoss;
 
 export function defineSupervisedLoss<O extends TObject>(
   loss: Omit<SupervisedLoss<O>, "family">,
@@ -106,6 +147,18 @@ export function defineRewardLoss<O extends TObject>(
   loss: Omit<RewardLoss<O>, "family">,
 ): RewardLoss<O> {
   return { ...loss, family: "reward" };
+}
+
+export function defineRewardListLoss<O extends TObject>(
+  loss: Omit<RewardListLoss<O>, "family">,
+): RewardListLoss<O> {
+  return { ...loss, family: "reward-list" };
+}
+
+export function defineRewardPointLoss<O extends TObject>(
+  loss: Omit<RewardPointLoss<O>, "family">,
+): RewardPointLoss<O> {
+  return { ...loss, family: "reward-point" };
 }
 
 export function defineCorrectionLoss<O extends TObject>(

@@ -7,14 +7,25 @@ import { gspo } from "./policy/gspo.ts";
 import { ppo } from "./policy/ppo.ts";
 import { nashMd, reinforce, remax, rloo } from "./policy/reinforce.ts";
 import { sapo } from "./policy/sapo.ts";
+import { aihf } from "./reward/aihf.ts";
 import { bradleyTerry } from "./reward/bradley-terry.ts";
 import { corrective } from "./reward/corrective.ts";
+import { pairClassification, preferenceModel } from "./reward/pair-classification.ts";
+import { plackettLuce } from "./reward/plackett-luce.ts";
+import { rewardClassification, rewardHinge, rewardRegression } from "./reward/points.ts";
 import { sft } from "./supervised/sft.ts";
 
 export const losses: readonly Loss[] = [
   sft,
   bradleyTerry,
   corrective,
+  pairClassification,
+  preferenceModel,
+  aihf,
+  plackettLuce,
+  rewardRegression,
+  rewardClassification,
+  rewardHinge,
   reinforce,
   rloo,
   remax,

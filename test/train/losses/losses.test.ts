@@ -10,6 +10,9 @@ import type {
   Loss,
   LossTerms,
   PolicyTerms,
+  RewardListTerms,
+  RewardPairTerms,
+  RewardPointTerms,
 } from "../../../src/train/losses/define.ts";
 import { losses, lossNamed } from "../../../src/train/losses/index.ts";
 import { type Nd, nd, random } from "../../support/arrays.ts";
@@ -40,8 +43,29 @@ const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: rea
       trained: ["logps"],
     },
     reward: {
-      terms: { chosen: random(1, [5], -3, 3), rejected: random(2, [5], -3, 3) },
+      terms: {
+        chosen: random(1, [5], -3, 3),
+        rejected: random(2, [5], -3, 3),
+        margins: nd([5], [0, 0.5, 0, -0.25, 1]),
+        weights: nd([5], [1, 0.5, 0, 2, 1]),
+        demonstrated: nd([5], [1, 0, 0, 1, 0]),
+      },
       trained: ["chosen", "rejected"],
+    },
+    "reward-list": {
+      terms: {
+        scores: random(12, [2, 4], -3, 3),
+        present: nd([2, 4], [1, 1, 1, 1, 1, 1, 0, 0]),
+      },
+      trained: ["scores"],
+    },
+    "reward-point": {
+      terms: {
+        scores: random(13, [5], -3, 3),
+        targets: nd([5], [1, 0, 1, 0.5, -1]),
+        weights: nd([5], [1, 1, 0.5, 0, 2]),
+      },
+      trained: ["scores"],
     },
     correction: {
       terms: {
@@ -72,7 +96,11 @@ function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
     case "supervised":
       return loss.build(g, { logps: terms["logps"]!, weights: terms["weights"]! }, options);
     case "reward":
-      return loss.build(g, { chosen: terms["chosen"]!, rejected: terms["rejected"]! }, options);
+      return loss.build(g, terms as unknown as RewardPairTerms, options); // the feeds above are its terms
+    case "reward-list":
+      return loss.build(g, terms as unknown as RewardListTerms, options);
+    case "reward-point":
+      return loss.build(g, terms as unknown as RewardPointTerms, options);
     case "correction": {
       const { logps, weights, scores, targets } = terms;
       return loss.build(
