@@ -18,6 +18,7 @@ import {
 } from "../onnx/transformer.ts";
 import { actorCriticTerms, policyTerms } from "./families/policy.ts";
 import { rewardListTerms, rewardPairTerms, rewardPointTerms } from "./families/rewards.ts";
+import { distillationTerms } from "./families/supervised.ts";
 import type { Loss, LossTerms } from "./losses/define.ts";
 
 export interface TrainedWeight {
@@ -85,16 +86,22 @@ function familyTerms(
 ): LossTerms {
   const score = (rows: Value) =>
     g.reshape(applyHead(g, config, weight, "scores", g.gather(hidden, rows)), [rows.shape[0]!]);
-  const labelled = (rows: Value) => {
+  const logProbabilities = (rows: Value) =>
+    g.logSoftmax(applyHead(g, config, weight, "logits", g.gather(hidden, rows)));
+  const labelled = (rows: Value, all = logProbabilities(rows)) => {
     const labels = g.input("labels", "int64", ["scored"]);
     const weights = g.input("weights", "float32", ["scored"]);
-    const logits = applyHead(g, config, weight, "logits", g.gather(hidden, rows));
-    const picked = g.gatherElements(g.logSoftmax(logits), g.reshape(labels, ["scored", 1]));
+    const picked = g.gatherElements(all, g.reshape(labels, ["scored", 1]));
     return { logps: g.reshape(picked, ["scored"]), weights };
   };
   switch (loss.family) {
     case "supervised":
       return loss.build(g, labelled(g.input("rows", "int64", ["scored"])), options);
+    case "distillation": {
+      const rows = g.input("rows", "int64", ["scored"]);
+      const all = logProbabilities(rows);
+      return loss.build(g, distillationTerms(g, labelled(rows, all), all), options);
+    }
     case "policy":
       return loss.build(g, policyTerms(g, labelled(g.input("rows", "int64", ["scored"]))), options);
     case "actor-critic": {

@@ -21,6 +21,14 @@ export interface SupervisedTerms {
   readonly weights: Value;
 }
 
+/** Given completions, and what another model thinks of each place in them. */
+export interface DistillationTerms extends SupervisedTerms {
+  /** [tokens, kept] log π of the tokens that the other model finds likely. */
+  readonly student: Value;
+  /** [tokens, kept] its own log-probabilities of them; far below 0 where it names fewer. */
+  readonly teacher: Value;
+}
+
 /** Pairs of answers to one prompt: the reward model's score of each. */
 export interface RewardPairTerms {
   /** [pairs] */
@@ -103,6 +111,11 @@ export type SupervisedLoss<O extends TObject = TObject> = Definition<
   SupervisedTerms,
   O
 >;
+export type DistillationLoss<O extends TObject = TObject> = Definition<
+  "distillation",
+  DistillationTerms,
+  O
+>;
 export type RewardLoss<O extends TObject = TObject> = Definition<"reward", RewardPairTerms, O>;
 export type RewardListLoss<O extends TObject = TObject> = Definition<
   "reward-list",
@@ -130,6 +143,7 @@ export interface ActorCriticLoss<O extends TObject = TObject>
 }
 export type Loss =
   | SupervisedLoss
+  | DistillationLoss
   | RewardLoss
   | RewardListLoss
   | RewardPointLoss
@@ -141,6 +155,12 @@ export function defineSupervisedLoss<O extends TObject>(
   loss: Omit<SupervisedLoss<O>, "family">,
 ): SupervisedLoss<O> {
   return { ...loss, family: "supervised" };
+}
+
+export function defineDistillationLoss<O extends TObject>(
+  loss: Omit<DistillationLoss<O>, "family">,
+): DistillationLoss<O> {
+  return { ...loss, family: "distillation" };
 }
 
 export function defineRewardLoss<O extends TObject>(

@@ -13,10 +13,14 @@ import { corrective } from "./reward/corrective.ts";
 import { pairClassification, preferenceModel } from "./reward/pair-classification.ts";
 import { plackettLuce } from "./reward/plackett-luce.ts";
 import { rewardClassification, rewardHinge, rewardRegression } from "./reward/points.ts";
-import { sft } from "./supervised/sft.ts";
+import { distillation } from "./supervised/distillation.ts";
+import { conditionalSft, raft, sft } from "./supervised/sft.ts";
 
 export const losses: readonly Loss[] = [
   sft,
+  raft,
+  conditionalSft,
+  distillation,
   bradleyTerry,
   corrective,
   pairClassification,

@@ -7,6 +7,7 @@ import { Graph, type Value } from "../../../src/onnx/graph.ts";
 import { openRuntime, type Runtime } from "../../../src/onnx/runtime/index.ts";
 import type {
   ActorCriticTerms,
+  DistillationTerms,
   Loss,
   LossTerms,
   PolicyTerms,
@@ -41,6 +42,15 @@ const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: rea
     supervised: {
       terms: { logps: random(1, [6], -8, 0), weights: nd([6], [1, 1, 0, 0.5, 2, 1]) },
       trained: ["logps"],
+    },
+    distillation: {
+      terms: {
+        logps: random(1, [4], -8, 0),
+        weights: nd([4], [1, 0, 0.5, 2]),
+        student: random(14, [4, 3], -8, 0),
+        teacher: random(15, [4, 3], -4, -1),
+      },
+      trained: ["logps", "student"],
     },
     reward: {
       terms: {
@@ -95,8 +105,10 @@ function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
   switch (loss.family) {
     case "supervised":
       return loss.build(g, { logps: terms["logps"]!, weights: terms["weights"]! }, options);
+    case "distillation":
+      return loss.build(g, terms as unknown as DistillationTerms, options); // the feeds above are its terms
     case "reward":
-      return loss.build(g, terms as unknown as RewardPairTerms, options); // the feeds above are its terms
+      return loss.build(g, terms as unknown as RewardPairTerms, options);
     case "reward-list":
       return loss.build(g, terms as unknown as RewardListTerms, options);
     case "reward-point":

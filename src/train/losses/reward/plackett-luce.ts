@@ -27,7 +27,7 @@ export const plackettLuce = defineRewardListLoss({
     const ahead = g.add(g.sub(row(scores), column(scores)), race); // rⱼ − rᵢ, so that nothing overflows
     const stages = g.mul(g.logSumExp(ahead, 2), present); // [lists, i] nats
     const perList = g.sum(stages, 1);
-    const best = g.reshape(g.slice(scores, 1, 0, 1), [lists]);
+    const best = g.reshape(g.gather(scores, g.ints([0]), 1), [lists]);
     const top = g.maximum(g.add(scores, g.scale(g.sub(g.scalar(1, dtype), present), OUT)), 1);
     return {
       loss: g.mean(perList),
