@@ -9,6 +9,10 @@ import { evaluate, feed, inputs } from "./graphs.ts";
 
 export const column = (numbers: readonly number[]): Nd => nd([numbers.length], numbers);
 
+interface AnyLoss {
+  build(g: Graph, terms: unknown, options: unknown): LossTerms;
+}
+
 /** The loss, its metrics, and its gradient by each of the terms that `wanted` names. */
 export async function runLoss(
   runtime: Runtime,
@@ -22,8 +26,8 @@ export async function runLoss(
   );
   const g = new Graph();
   const values: Record<string, Value> = inputs(g, feeds);
-  const build = loss.build as (g: Graph, terms: unknown, options: unknown) => LossTerms; // the caller gives its family's
-  const built = build(g, values, Json.Default(loss.options, { ...options }));
+  const anyLoss = loss as unknown as AnyLoss; // the caller gives its family's terms
+  const built = anyLoss.build(g, values, Json.Default(loss.options, { ...options }));
   const slopes = backward(
     g,
     built.loss,

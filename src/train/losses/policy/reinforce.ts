@@ -1,14 +1,24 @@
 import { Type } from "typebox";
+import type { AdvantageEstimator } from "../../advantages.ts";
 import { definePolicyLoss } from "../define.ts";
-import { type PolicyOptions, policyLoss, policyOptions } from "./surrogate.ts";
+import { policyLoss, policyOptions } from "./surrogate.ts";
 
-/** What the score-function losses share; they differ in what is taken off the reward, see `estimator`. */
-export const scoreFunction = {
-  options: Type.Object(policyOptions("answer-sum", "k2")),
-  build(g, terms, options: PolicyOptions) {
-    return policyLoss(g, terms, g.mul(terms.advantages, terms.logps), options);
-  },
-} satisfies Pick<Parameters<typeof definePolicyLoss>[0], "build" | "options">;
+interface ScoreFunction {
+  readonly name: string;
+  readonly estimator: AdvantageEstimator;
+  readonly klWeight?: number;
+}
+
+/** The score-function loss under a name: the names differ in what is taken off the reward. */
+const scoreFunctionLoss = ({ name, estimator, klWeight }: ScoreFunction) =>
+  definePolicyLoss({
+    name,
+    estimator,
+    options: Type.Object(policyOptions("answer-sum", "k2", klWeight)),
+    build(g, terms, options) {
+      return policyLoss(g, terms, g.mul(terms.advantages, terms.logps), options);
+    },
+  });
 
 /**
  * REINFORCE: loss = −mean over answers of Σₜ Aₜ·log π(yₜ | x, y<t); A = r − b, or with rewards of single
@@ -17,8 +27,7 @@ export const scoreFunction = {
  * Errata: what is left out after the baseline are the past rewards, not the later ones (their remark to
  * 10.26); the survey's Protocol 5 multiplies a mean loss with a sum of scores, which cancels.
  */
-export const reinforce = definePolicyLoss({
-  ...scoreFunction,
+export const reinforce = scoreFunctionLoss({
   name: "reinforce",
   estimator: "mean-baseline",
 });
@@ -27,8 +36,7 @@ export const reinforce = definePolicyLoss({
  * REINFORCE leave-one-out: the baseline of an answer is the mean reward of the other answers to its prompt.
  * Source: Kool et al. 2019; Ahmadian et al., arXiv:2402.14740, section 3.2.
  */
-export const rloo = definePolicyLoss({
-  ...scoreFunction,
+export const rloo = scoreFunctionLoss({
   name: "rloo",
   estimator: "leave-one-out",
 });
@@ -37,8 +45,7 @@ export const rloo = definePolicyLoss({
  * ReMax: the baseline is the reward of the greedy answer to the prompt.
  * Source: Li et al., arXiv:2310.10505, algorithm 1.
  */
-export const remax = definePolicyLoss({
-  ...scoreFunction,
+export const remax = scoreFunctionLoss({
   name: "remax",
   estimator: "greedy-baseline",
 });
@@ -49,12 +56,8 @@ export const remax = definePolicyLoss({
  * Source: Munos et al., arXiv:2312.00886, section 7. Defaults: TRL's NashMDConfig, β 0.1 (its mixture
  * coefficient, 0.5, belongs to the drawing).
  */
-export const nashMd = definePolicyLoss({
+export const nashMd = scoreFunctionLoss({
   name: "nash-md",
   estimator: "preference",
-  options: Type.Object({
-    ...policyOptions("answer-sum", "k2"),
-    kl_weight: Type.Number({ minimum: 0, default: 0.1, description: "τ, weight of the penalty" }),
-  }),
-  build: scoreFunction.build,
+  klWeight: 0.1,
 });

@@ -16,7 +16,11 @@ export const KL_ESTIMATORS = ["k3", "k2", "k1", "iterate"] as const;
 export type KlEstimator = (typeof KL_ESTIMATORS)[number];
 
 /** Options that every policy loss has; they differ in their defaults. */
-export const policyOptions = (aggregation: Aggregation, klEstimator: KlEstimator = "k3") => ({
+export const policyOptions = (
+  aggregation: Aggregation,
+  klEstimator: KlEstimator = "k3",
+  klWeight = 0,
+) => ({
   aggregation: Type.Enum(AGGREGATIONS, {
     default: aggregation,
     description:
@@ -29,7 +33,7 @@ export const policyOptions = (aggregation: Aggregation, klEstimator: KlEstimator
   }),
   kl_weight: Type.Number({
     minimum: 0,
-    default: 0,
+    default: klWeight,
     description:
       "β of the penalty KL(π ‖ reference), in the loss; leave it 0 when the reward holds it",
   }),
