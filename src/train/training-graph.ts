@@ -16,6 +16,7 @@ import {
   type TransformerConfig,
   type WeightSource,
 } from "../onnx/transformer.ts";
+import { answerTerms, pairTerms } from "./families/answers.ts";
 import type { Loss, LossTerms } from "./losses/define.ts";
 
 export interface TrainedWeight {
@@ -102,6 +103,10 @@ function familyTerms(
       const chosen = score(g.input("chosen_rows", "int64", ["pairs"]));
       const rejected = score(g.input("rejected_rows", "int64", ["pairs"]));
       return loss.build(g, { chosen, rejected }, options);
+    }
+    case "pair": {
+      const answers = answerTerms(g, labelled(g.input("rows", "int64", ["scored"])));
+      return loss.build(g, pairTerms(g, answers), options);
     }
   }
 }

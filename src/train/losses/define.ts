@@ -39,6 +39,22 @@ export interface CorrectionTerms {
   readonly targets: Value;
 }
 
+/** What the policy and its reference say of some answers. */
+export interface AnswerTerms {
+  /** [answers] log π of the whole answer, summed over its tokens; nats. */
+  readonly logps: Value;
+  /** [answers] the reference's, computed once and fed; whatever is fed where a loss needs no reference. */
+  readonly references: Value;
+  /** [answers] tokens of each, at least 1. */
+  readonly tokens: Value;
+}
+
+/** Pairs of answers to one prompt, [pairs] each. */
+export interface PairTerms {
+  readonly chosen: AnswerTerms;
+  readonly rejected: AnswerTerms;
+}
+
 interface Definition<F extends string, T, O extends TObject> {
   readonly name: string;
   readonly options: O;
@@ -57,7 +73,11 @@ export type CorrectionLoss<O extends TObject = TObject> = Definition<
   CorrectionTerms,
   O
 >;
-export type Loss = SupervisedLoss | RewardLoss | CorrectionLoss;
+export interface PairLoss<O extends TObject = TObject> extends Definition<"pair", PairTerms, O> {
+  /** Whether the reference's log-probabilities have to be computed. */
+  readonly needsReference: boolean;
+}
+export type Loss = SupervisedLoss | RewardLoss | CorrectionLoss | PairLoss;
 
 export function defineSupervisedLoss<O extends TObject>(
   loss: Omit<SupervisedLoss<O>, "family">,
@@ -75,4 +95,8 @@ export function defineCorrectionLoss<O extends TObject>(
   loss: Omit<CorrectionLoss<O>, "family">,
 ): CorrectionLoss<O> {
   return { ...loss, family: "correction" };
+}
+
+export function definePairLoss<O extends TObject>(loss: Omit<PairLoss<O>, "family">): PairLoss<O> {
+  return { ...loss, family: "pair" };
 }

@@ -1,10 +1,12 @@
 /** Every loss by one suite, whatever its formula; the exact numbers of each are in a file of its own. */
+import type { Static, TObject } from "typebox";
 import { Value as Json } from "typebox/value";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { backward } from "../../../src/onnx/backward.ts";
 import type { DType } from "../../../src/onnx/dtype.ts";
 import { Graph, type Value } from "../../../src/onnx/graph.ts";
 import { openRuntime, type Runtime } from "../../../src/onnx/runtime/index.ts";
-import type { Loss, LossTerms } from "../../../src/train/losses/define.ts";
+import type { AnswerTerms, Loss, LossTerms } from "../../../src/train/losses/define.ts";
 import { losses, lossNamed } from "../../../src/train/losses/index.ts";
 import { type Nd, nd, random } from "../../support/arrays.ts";
 import { gradientError } from "../../support/gradients.ts";
@@ -36,12 +38,48 @@ const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: rea
       },
       trained: ["logps", "scores"],
     },
+    pair: {
+      terms: { ...answers("chosen.", 10), ...answers("rejected.", 20) },
+      trained: ["chosen.logps", "rejected.logps"],
+    },
   };
 
-/** The loss over inputs of its family's terms, with default options. */
-function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
+/** Terms of six answers: log-probabilities, near to the reference's, and lengths. */
+function answers(prefix: string, seed: number): Record<string, Nd> {
+  const references = random(seed, [6], -30, -5);
+  const drift = random(seed + 1, [6], -3, 3);
+  return {
+    [`${prefix}logps`]: nd(
+      [6],
+      references.data.map((logp, i) => logp + drift.data[i]!),
+    ),
+    [`${prefix}references`]: references,
+    [`${prefix}tokens`]: nd([6], [3, 7, 4, 5, 9, 2]),
+  };
+}
+
+const answerTerms = (terms: Record<string, Value>, prefix: string): AnswerTerms => ({
+  logps: terms[`${prefix}logps`]!,
+  references: terms[`${prefix}references`]!,
+  tokens: terms[`${prefix}tokens`]!,
+});
+
+/** Options other than the defaults that change the formula. */
+const variants: Record<string, readonly Static<TObject>[]> = {
+  dpo: [
+    { divergence: "forward-kl" },
+    { divergence: "js" },
+    { divergence: "alpha" },
+    { divergence: "alpha", alpha: 1 },
+    { length_normalize: true },
+  ],
+};
+
+/** The loss over inputs of its family's terms; options not given take their defaults. */
+function build(g: Graph, loss: Loss, given: Static<TObject>, feeds: Feeds): LossTerms {
   const terms: Record<string, Value> = inputs(g, feeds);
-  const options = Json.Create(loss.options);
+  const options = Json.Default(loss.options, { ...given });
+  if (!Json.Check(loss.options, options)) throw new Error(`${loss.name} refuses its variant`);
   switch (loss.family) {
     case "supervised":
       return loss.build(g, { logps: terms["logps"]!, weights: terms["weights"]! }, options);
@@ -55,20 +93,31 @@ function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
         options,
       );
     }
+    case "pair": {
+      const [chosen, rejected] = ["chosen.", "rejected."].map((each) => answerTerms(terms, each));
+      return loss.build(g, { chosen: chosen!, rejected: rejected! }, options);
+    }
   }
 }
 
 const feedsOf = (terms: Record<string, Nd>, dtype: DType): Feeds =>
   Object.fromEntries(Object.entries(terms).map(([name, numbers]) => [name, feed(dtype, numbers)]));
 
-describe.each(losses.map((loss) => [loss.name, loss] as const))("%s", (_, loss) => {
+const cases = losses.flatMap((loss) =>
+  [{}, ...(variants[loss.name] ?? [])].map((given) => {
+    const title = [loss.name, ...Object.entries(given).map((option) => option.join(" "))];
+    return [title.join(", "), loss, given] as const;
+  }),
+);
+
+describe.each(cases)("%s", (_, loss, given) => {
   const { terms, trained } = families[loss.family];
 
   test("is a finite scalar, with metrics that are finite scalars, in both precisions", async () => {
     for (const dtype of ["float32", "float64"] as const) {
       const feeds = feedsOf(terms, dtype);
       const g = new Graph();
-      const { loss: value, metrics } = build(g, loss, feeds);
+      const { loss: value, metrics } = build(g, loss, given, feeds);
       const results = await evaluate(runtime, g, { ...metrics, loss: value }, feeds);
       for (const { shape, data } of Object.values(results)) {
         expect(shape).toEqual([]);
@@ -80,25 +129,33 @@ describe.each(losses.map((loss) => [loss.name, loss] as const))("%s", (_, loss) 
   test("has the gradient differences give, by all that depends on the model", async () => {
     const feeds = feedsOf(terms, "float64");
     const g = new Graph();
-    const question = { g, y: build(g, loss, feeds).loss, feeds, wanted: trained };
+    const question = { g, y: build(g, loss, given, feeds).loss, feeds, wanted: trained };
     expect(await gradientError(runtime, question)).toBeLessThan(1e-8);
   });
 
-  test("stays finite for numbers far apart", async () => {
-    const far = Object.fromEntries(
-      trained.map((name, i) => [
-        name,
-        nd(
-          terms[name]!.shape,
-          terms[name]!.data.map(() => (i ? 1 : -1) * 1e4),
-        ),
-      ]),
-    );
-    const feeds = feedsOf({ ...terms, ...far }, "float32");
-    const g = new Graph();
-    const { value } = await evaluate(runtime, g, { value: build(g, loss, feeds).loss }, feeds);
-    expect(value.data[0]).toSatisfy(Number.isFinite);
-  });
+  test.each([-1, 1])(
+    "stays finite, and so do gradients, for numbers far apart (%i)",
+    async (sign) => {
+      const far = Object.fromEntries(
+        trained.map((name, i) => [
+          name,
+          nd(
+            terms[name]!.shape,
+            terms[name]!.data.map(() => (i ? -sign : sign) * 1e4),
+          ),
+        ]),
+      );
+      const feeds = feedsOf({ ...terms, ...far }, "float32");
+      const g = new Graph();
+      const { loss: value } = build(g, loss, given, feeds);
+      const wanted = trained.map((name) => g.inputs.find((input) => input.name === name)!);
+      const gradients = backward(g, value, wanted);
+      const outputs = Object.fromEntries(gradients.map((each, i) => [`d ${trained[i]}`, each]));
+      const results = await evaluate(runtime, g, { ...outputs, value }, feeds);
+      for (const { data } of Object.values(results))
+        for (const number of data) expect(number).toSatisfy(Number.isFinite);
+    },
+  );
 
   test("is found by its name, and has a default for every option", () => {
     expect(lossNamed(loss.name)).toBe(loss);
