@@ -36,6 +36,34 @@ export function boundedExp(g: Graph, x: Value): Value {
   return g.mul(g.exp(g.min(x, bound)), tangent);
 }
 
+/** Implicit rewards β·log(π/π_ref) of both answers, and chosen less rejected; [pairs] each. */
+export function implicitRewards(
+  g: Graph,
+  terms: PairTerms,
+  beta: number,
+  lengthNormalize = false,
+): { readonly chosen: Value; readonly rejected: Value; readonly margin: Value } {
+  const chosen = g.scale(logRatio(g, terms.chosen, lengthNormalize), beta);
+  const rejected = g.scale(logRatio(g, terms.rejected, lengthNormalize), beta);
+  return { chosen, rejected, margin: g.sub(chosen, rejected) };
+}
+
+/** −log π, the mean over answers; of whole answers, or of the mean token of each. */
+export function negLogLikelihood(g: Graph, answer: AnswerTerms, lengthNormalize: boolean): Value {
+  return g.neg(g.mean(lengthNormalize ? meanLogp(g, answer) : answer.logps));
+}
+
+/** (1 − ε)·−log σ(m) + ε·−log σ(−m): the cross-entropy to a label of 1 − ε. */
+export function smoothedNegLogSigmoid(g: Graph, margin: Value, epsilon: number): Value {
+  const asLabelled = negLogSigmoid(g, margin);
+  if (epsilon === 0) return asLabelled;
+  return g.add(g.scale(asLabelled, 1 - epsilon), g.scale(g.softplus(margin), epsilon));
+}
+
+/** x − c. */
+export const minus = (g: Graph, x: Value, c: number): Value => g.sub(x, g.scalar(c, x.dtype));
+export const squared = (g: Graph, x: Value): Value => g.mul(x, x);
+
 /** The share of numbers above 0, as a scalar. */
 export function sharePositive(g: Graph, x: Value): Value {
   return g.mean(g.cast(g.less(g.scalar(0, x.dtype), x), x.dtype));
@@ -60,4 +88,41 @@ export function pairMetrics(
     chosen_logp: g.mean(terms.chosen.logps),
     rejected_logp: g.mean(terms.rejected.logps),
   };
+}
+
+/**
+ * `pairMetrics`, and the share of exponents beyond the bound of `boundedExp`.
+ * @param exponents [pairs] each.
+ */
+export function dilMetrics(
+  g: Graph,
+  terms: PairTerms,
+  rewards: { readonly chosen: Value; readonly rejected: Value },
+  exponents: readonly Value[],
+): Record<string, Value> {
+  const zero = g.scalar(0, rewards.chosen.dtype);
+  const shares = exponents.map((x) => sharePositive(g, minus(g, x, EXP_BOUND)));
+  const saturated = shares.reduce((sum, share) => g.add(sum, share), zero);
+  return {
+    ...pairMetrics(g, terms, rewards),
+    saturated: g.scale(saturated, 1 / Math.max(1, exponents.length)),
+  };
+}
+
+/**
+ * In ascending order; equal numbers keep theirs, so that the gradient goes back where each came from.
+ * Each number's place is how many are smaller, or equal and before it: n² comparisons for n numbers.
+ * @param x [n]
+ */
+export function sorted(g: Graph, x: Value): Value {
+  const size = x.shape[0]!;
+  const one = g.scalar(1, x.dtype);
+  const index = g.op("CumSum", [g.add(g.zerosLike(x), one)], { axis: 0, reverse: 0 });
+  const column = (values: Value) => g.reshape(values, [size, 1]);
+  const row = (values: Value) => g.reshape(values, [1, size]);
+  const isBefore = g.cast(g.less(row(index), column(index)), x.dtype);
+  const isEqual = g.cast(g.equal(row(x), column(x)), x.dtype);
+  const isLess = g.cast(g.less(row(x), column(x)), x.dtype);
+  const place = g.cast(g.sum(g.add(isLess, g.mul(isEqual, isBefore)), 1), "int64");
+  return g.op("ScatterElements", [g.zerosLike(x), place, x], { axis: 0, reduction: "none" });
 }

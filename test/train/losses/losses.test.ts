@@ -11,6 +11,7 @@ import { losses, lossNamed } from "../../../src/train/losses/index.ts";
 import { type Nd, nd, random } from "../../support/arrays.ts";
 import { gradientError } from "../../support/gradients.ts";
 import { evaluate, type Feeds, feed, inputs } from "../../support/graphs.ts";
+import { variants } from "../../support/loss-variants.ts";
 
 let runtime: Runtime;
 beforeAll(() => {
@@ -63,17 +64,6 @@ const answerTerms = (terms: Record<string, Value>, prefix: string): AnswerTerms 
   references: terms[`${prefix}references`]!,
   tokens: terms[`${prefix}tokens`]!,
 });
-
-/** Options other than the defaults that change the formula. */
-const variants: Record<string, readonly Static<TObject>[]> = {
-  dpo: [
-    { divergence: "forward-kl" },
-    { divergence: "js" },
-    { divergence: "alpha" },
-    { divergence: "alpha", alpha: 1 },
-    { length_normalize: true },
-  ],
-};
 
 /** The loss over inputs of its family's terms; options not given take their defaults. */
 function build(g: Graph, loss: Loss, given: Static<TObject>, feeds: Feeds): LossTerms {

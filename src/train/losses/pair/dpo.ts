@@ -1,7 +1,8 @@
 import { Type } from "typebox";
 import type { Graph, Value } from "../../../onnx/graph.ts";
-import { boundedExp, logRatio, negLogSigmoid, pairMetrics } from "../answers.ts";
+import { boundedExp, logRatio, minus, negLogSigmoid, pairMetrics } from "../answers.ts";
 import { definePairLoss } from "../define.ts";
+import { betaOption, lengthNormalizeOption } from "../options.ts";
 
 /**
  * Direct Preference Optimization: loss = −log σ(m),  m = β[φ(u_w) − φ(u_l)],  u = log(π/π_ref) of an answer.
@@ -17,11 +18,7 @@ export const dpo = definePairLoss({
   name: "dpo",
   needsReference: true,
   options: Type.Object({
-    beta: Type.Number({
-      exclusiveMinimum: 0,
-      default: 0.1,
-      description: "strength of the KL term",
-    }),
+    beta: betaOption(0.1),
     divergence: Type.Union(
       [
         Type.Literal("reverse-kl"),
@@ -32,7 +29,7 @@ export const dpo = definePairLoss({
       { default: "reverse-kl" },
     ),
     alpha: Type.Number({ default: 0.5, description: "of the divergence 'alpha'" }),
-    length_normalize: Type.Boolean({ default: false }),
+    length_normalize: lengthNormalizeOption(false),
   }),
   build(g, terms, { beta, divergence, alpha, length_normalize }) {
     const reward = (answer: (typeof terms)["chosen"]) =>
@@ -56,6 +53,6 @@ function shape(g: Graph, u: Value, divergence: Divergence, alpha: number): Value
       return g.neg(negLogSigmoid(g, u));
     case "alpha":
       if (power === 0) return u;
-      return g.scale(g.sub(boundedExp(g, g.scale(u, power)), g.scalar(1, u.dtype)), 1 / power);
+      return g.scale(minus(g, boundedExp(g, g.scale(u, power)), 1), 1 / power);
   }
 }
