@@ -1,6 +1,7 @@
 /** Numbers of answers, and losses over them evaluated: what the tests of preference losses are written with. */
 import type { Static, TObject } from "typebox";
 import { Value as Json } from "typebox/value";
+import { backward } from "../../src/onnx/backward.ts";
 import { Graph, type Value } from "../../src/onnx/graph.ts";
 import type { Runtime } from "../../src/onnx/runtime/index.ts";
 import type { AnswerTerms, LossTerms, PairLoss } from "../../src/train/losses/define.ts";
@@ -22,7 +23,7 @@ export const answer = (logp: number, reference = 0, tokens = 1): AnswerNumbers =
 
 export type Pair = readonly [chosen: AnswerNumbers, rejected: AnswerNumbers];
 
-/** A loss and its metrics over pairs, in double precision. */
+/** A loss, its metrics and, of the first pair, its gradients by log π (`d chosen`, `d rejected`), in double precision. */
 export async function pairLossOf<O extends TObject>(
   runtime: Runtime,
   loss: PairLoss<O>,
@@ -40,12 +41,11 @@ export async function pairLossOf<O extends TObject>(
     ),
   };
   return numbersOf(runtime, feeds, (g, terms) => {
-    const options = complete(loss, given);
-    return loss.build(
-      g,
-      { chosen: answerTerms(terms, "chosen."), rejected: answerTerms(terms, "rejected.") },
-      options,
-    );
+    const [chosen, rejected] = [answerTerms(terms, "chosen."), answerTerms(terms, "rejected.")];
+    const built = loss.build(g, { chosen, rejected }, complete(loss, given));
+    const slopes = backward(g, built.loss, [chosen.logps, rejected.logps]);
+    const gradients = { "d chosen": slopes[0]!, "d rejected": slopes[1]! };
+    return { ...built, metrics: { ...built.metrics, ...gradients } };
   });
 }
 
