@@ -16,7 +16,7 @@ import {
   type TransformerConfig,
   type WeightSource,
 } from "../onnx/transformer.ts";
-import { answerTerms, pairTerms } from "./families/answers.ts";
+import { answerTerms, listTerms, pairTerms, unpairedTerms } from "./families/answers.ts";
 import type { Loss, LossTerms } from "./losses/define.ts";
 
 export interface TrainedWeight {
@@ -91,6 +91,7 @@ function familyTerms(
     const picked = g.gatherElements(g.logSoftmax(logits), g.reshape(labels, ["scored", 1]));
     return { logps: g.reshape(picked, ["scored"]), weights };
   };
+  const answers = () => answerTerms(g, labelled(g.input("rows", "int64", ["scored"])));
   switch (loss.family) {
     case "supervised":
       return loss.build(g, labelled(g.input("rows", "int64", ["scored"])), options);
@@ -104,10 +105,12 @@ function familyTerms(
       const rejected = score(g.input("rejected_rows", "int64", ["pairs"]));
       return loss.build(g, { chosen, rejected }, options);
     }
-    case "pair": {
-      const answers = answerTerms(g, labelled(g.input("rows", "int64", ["scored"])));
-      return loss.build(g, pairTerms(g, answers), options);
-    }
+    case "pair":
+      return loss.build(g, pairTerms(g, answers()), options);
+    case "unpaired":
+      return loss.build(g, unpairedTerms(g, answers(), loss.needsMismatched), options);
+    case "list":
+      return loss.build(g, listTerms(g, answers()), options);
   }
 }
 

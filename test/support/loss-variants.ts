@@ -24,4 +24,11 @@ export const variants: Readonly<Record<string, readonly Static<TObject>[]>> = {
     { estimator: "kliep" },
     { estimator: "lsif" },
   ],
+  adversarial: [{ divergence: "airl" }, { divergence: "fairl" }],
+  kto: [{ desirable_weight: 2, undesirable_weight: 0.5 }],
+  bco: [{ shift: "none" }],
+  "dpo-plackett-luce": [{ top: 2 }],
+  "list-pairs": [{ form: "logistic" }],
+  rrhf: [{ length_normalize: true, nll_weight: 0.5 }],
+  bonbon: [{ n: 16, alpha: 0.5 }],
 };

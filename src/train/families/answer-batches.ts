@@ -62,3 +62,80 @@ export function pairStep(groups: readonly PreferenceGroup[], tokensPerRow: numbe
   const pairs = { chosen: BigInt64Array.from(chosen), rejected: BigInt64Array.from(rejected) };
   return { ...step, int64: { ...step.int64, ...pairs } };
 }
+
+/** An answer that is good or bad by itself. */
+export interface RatedAnswer extends Answer {
+  readonly isDesirable: boolean;
+}
+
+/**
+ * Each example's prompt with the answer of the one before it (the first with the last's), for the KL term of KTO.
+ * The batch should hold several prompts: with one, nothing is mismatched.
+ */
+export function mismatched<E extends Pick<Answer, "prompt" | "completion">>(
+  examples: readonly E[],
+): Pick<Answer, "prompt" | "completion">[] {
+  return examples.map(({ prompt }, i) => ({ prompt, completion: examples.at(i - 1)!.completion }));
+}
+
+/**
+ * @param others answers under prompts of others, for a loss that asks for them; with their own references.
+ * @throws InvariantError when there is no answer.
+ */
+export function unpairedStep(
+  rated: readonly RatedAnswer[],
+  others: readonly Answer[] | null,
+  tokensPerRow: number,
+): StepData {
+  assert(rated.length > 0, "there is no answer to learn from");
+  assert(others?.length !== 0, "there are no mismatched answers");
+  const step = answerStep([...rated, ...(others ?? [])], tokensPerRow);
+  const indices = (answers: readonly Answer[], first: number) =>
+    BigInt64Array.from(answers, (_, i) => BigInt(first + i));
+  const mismatches = others ? { mismatched: indices(others, rated.length) } : {};
+  return {
+    ...step,
+    int64: { ...step.int64, rated: indices(rated, 0), ...mismatches },
+    float32: {
+      ...step.float32,
+      desirable: Float32Array.from(rated, ({ isDesirable }) => (isDesirable ? 1 : 0)),
+    },
+  };
+}
+
+/** Answers to one prompt, each with what it is worth. */
+export interface AnswerList {
+  readonly prompt: readonly number[];
+  readonly answers: readonly (Omit<Answer, "prompt"> & { readonly reward: number })[];
+}
+
+/**
+ * Ranks are by reward; of equal ones the earlier is ranked higher.
+ * @throws InvariantError when there is no list, one has less than two answers, or a reward is not a number.
+ */
+export function listStep(given: readonly AnswerList[], tokensPerRow: number): StepData {
+  assert(given.length > 0, "there is no list to learn from");
+  for (const { answers } of given) {
+    assert(answers.length > 1, `a list has ${answers.length} answers`);
+    for (const { reward } of answers) assert(Number.isFinite(reward), `a reward is ${reward}`);
+  }
+  const all = given.flatMap(({ prompt, answers }, list) =>
+    answers.map((answer, i) => ({ ...answer, prompt, list, rank: rankOf(answers, i) })),
+  );
+  const step = answerStep(all, tokensPerRow);
+  return {
+    ...step,
+    int64: { ...step.int64, lists: BigInt64Array.from(all, ({ list }) => BigInt(list)) },
+    float32: {
+      ...step.float32,
+      ranks: Float32Array.from(all, ({ rank }) => rank),
+      rewards: Float32Array.from(all, ({ reward }) => reward),
+    },
+  };
+}
+
+function rankOf(answers: readonly { readonly reward: number }[], i: number): number {
+  const { reward } = answers[i]!;
+  return answers.filter((each, j) => each.reward > reward || (each.reward === reward && j < i))
+    .length;
+}

@@ -55,6 +55,26 @@ export interface PairTerms {
   readonly rejected: AnswerTerms;
 }
 
+/** Answers that are good or bad by themselves. */
+export interface UnpairedTerms {
+  readonly answers: AnswerTerms;
+  /** [answers] 1 for a desirable one, 0 for an undesirable one. */
+  readonly desirable: Value;
+  /** Answers under prompts of others, [mismatched] each; null for a loss that does not ask for them. */
+  readonly mismatched: AnswerTerms | null;
+}
+
+/** Lists of answers to one prompt each, one list after the other; [answers] each. */
+export interface ListTerms {
+  readonly answers: AnswerTerms;
+  /** int64: which list it belongs to. */
+  readonly lists: Value;
+  /** Its place in its list: 0 for the best, each once. */
+  readonly ranks: Value;
+  /** What it is worth; equal numbers are a tie. */
+  readonly rewards: Value;
+}
+
 interface Definition<F extends string, T, O extends TObject> {
   readonly name: string;
   readonly options: O;
@@ -77,7 +97,22 @@ export interface PairLoss<O extends TObject = TObject> extends Definition<"pair"
   /** Whether the reference's log-probabilities have to be computed. */
   readonly needsReference: boolean;
 }
-export type Loss = SupervisedLoss | RewardLoss | CorrectionLoss | PairLoss;
+export interface UnpairedLoss<O extends TObject = TObject>
+  extends Definition<"unpaired", UnpairedTerms, O> {
+  readonly needsReference: boolean;
+  /** Whether answers have to be scored under prompts of others, too. */
+  readonly needsMismatched: boolean;
+}
+export interface ListLoss<O extends TObject = TObject> extends Definition<"list", ListTerms, O> {
+  readonly needsReference: boolean;
+}
+export type Loss =
+  | SupervisedLoss
+  | RewardLoss
+  | CorrectionLoss
+  | PairLoss
+  | UnpairedLoss
+  | ListLoss;
 
 export function defineSupervisedLoss<O extends TObject>(
   loss: Omit<SupervisedLoss<O>, "family">,
@@ -99,4 +134,14 @@ export function defineCorrectionLoss<O extends TObject>(
 
 export function definePairLoss<O extends TObject>(loss: Omit<PairLoss<O>, "family">): PairLoss<O> {
   return { ...loss, family: "pair" };
+}
+
+export function defineUnpairedLoss<O extends TObject>(
+  loss: Omit<UnpairedLoss<O>, "family">,
+): UnpairedLoss<O> {
+  return { ...loss, family: "unpaired" };
+}
+
+export function defineListLoss<O extends TObject>(loss: Omit<ListLoss<O>, "family">): ListLoss<O> {
+  return { ...loss, family: "list" };
 }

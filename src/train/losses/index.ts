@@ -1,6 +1,11 @@
 /** Every loss, by name: the list that the trainer, the command line, the docs and the tests read. */
 import { assert } from "../../base/assert.ts";
 import type { Loss } from "./define.ts";
+import { bonbon } from "./list/bonbon.ts";
+import { dpoPlackettLuce } from "./list/dpo-plackett-luce.ts";
+import { lipo } from "./list/lipo.ts";
+import { listPairs } from "./list/list-pairs.ts";
+import { rrhf } from "./list/rrhf.ts";
 import { aot } from "./pair/aot.ts";
 import { apoDown } from "./pair/apo-down.ts";
 import { apoZero } from "./pair/apo-zero.ts";
@@ -24,9 +29,13 @@ import { simpo } from "./pair/simpo.ts";
 import { slic } from "./pair/slic.ts";
 import { spin } from "./pair/spin.ts";
 import { sppo } from "./pair/sppo.ts";
+import { adversarial } from "./reward/adversarial.ts";
 import { bradleyTerry } from "./reward/bradley-terry.ts";
 import { corrective } from "./reward/corrective.ts";
 import { sft } from "./supervised/sft.ts";
+import { apoZeroUnpaired } from "./unpaired/apo-zero-unpaired.ts";
+import { bco } from "./unpaired/bco.ts";
+import { kto } from "./unpaired/kto.ts";
 
 const pairLosses: readonly Loss[] = [
   dpo,
@@ -54,7 +63,18 @@ const pairLosses: readonly Loss[] = [
   gsil,
 ];
 
-export const losses: readonly Loss[] = [sft, bradleyTerry, corrective, ...pairLosses];
+const unpairedLosses: readonly Loss[] = [kto, apoZeroUnpaired, bco];
+const listLosses: readonly Loss[] = [dpoPlackettLuce, listPairs, lipo, rrhf, bonbon];
+
+export const losses: readonly Loss[] = [
+  sft,
+  bradleyTerry,
+  corrective,
+  adversarial,
+  ...pairLosses,
+  ...unpairedLosses,
+  ...listLosses,
+];
 
 /** @throws InvariantError for a name that no loss has. */
 export function lossNamed(name: string): Loss {

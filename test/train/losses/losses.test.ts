@@ -6,8 +6,16 @@ import { backward } from "../../../src/onnx/backward.ts";
 import type { DType } from "../../../src/onnx/dtype.ts";
 import { Graph, type Value } from "../../../src/onnx/graph.ts";
 import { openRuntime, type Runtime } from "../../../src/onnx/runtime/index.ts";
-import type { AnswerTerms, Loss, LossTerms } from "../../../src/train/losses/define.ts";
+import type { Loss, LossTerms } from "../../../src/train/losses/define.ts";
 import { losses, lossNamed } from "../../../src/train/losses/index.ts";
+import {
+  listTerms,
+  ordinaryAnswers,
+  ordinaryLists,
+  ordinaryPairs,
+  pairTerms,
+  unpairedTerms,
+} from "../../support/answer-terms.ts";
 import { type Nd, nd, random } from "../../support/arrays.ts";
 import { gradientError } from "../../support/gradients.ts";
 import { evaluate, type Feeds, feed, inputs } from "../../support/graphs.ts";
@@ -39,31 +47,10 @@ const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: rea
       },
       trained: ["logps", "scores"],
     },
-    pair: {
-      terms: { ...answers("chosen.", 10), ...answers("rejected.", 20) },
-      trained: ["chosen.logps", "rejected.logps"],
-    },
+    pair: ordinaryPairs,
+    unpaired: ordinaryAnswers,
+    list: ordinaryLists,
   };
-
-/** Terms of six answers: log-probabilities, near to the reference's, and lengths. */
-function answers(prefix: string, seed: number): Record<string, Nd> {
-  const references = random(seed, [6], -30, -5);
-  const drift = random(seed + 1, [6], -3, 3);
-  return {
-    [`${prefix}logps`]: nd(
-      [6],
-      references.data.map((logp, i) => logp + drift.data[i]!),
-    ),
-    [`${prefix}references`]: references,
-    [`${prefix}tokens`]: nd([6], [3, 7, 4, 5, 9, 2]),
-  };
-}
-
-const answerTerms = (terms: Record<string, Value>, prefix: string): AnswerTerms => ({
-  logps: terms[`${prefix}logps`]!,
-  references: terms[`${prefix}references`]!,
-  tokens: terms[`${prefix}tokens`]!,
-});
 
 /** The loss over inputs of its family's terms; options not given take their defaults. */
 function build(g: Graph, loss: Loss, given: Static<TObject>, feeds: Feeds): LossTerms {
@@ -83,15 +70,23 @@ function build(g: Graph, loss: Loss, given: Static<TObject>, feeds: Feeds): Loss
         options,
       );
     }
-    case "pair": {
-      const [chosen, rejected] = ["chosen.", "rejected."].map((each) => answerTerms(terms, each));
-      return loss.build(g, { chosen: chosen!, rejected: rejected! }, options);
-    }
+    case "pair":
+      return loss.build(g, pairTerms(terms), options);
+    case "unpaired":
+      return loss.build(g, unpairedTerms(terms), options);
+    case "list":
+      return loss.build(g, listTerms(terms), options);
   }
 }
 
+const WHOLE_NUMBERS = ["lists"];
 const feedsOf = (terms: Record<string, Nd>, dtype: DType): Feeds =>
-  Object.fromEntries(Object.entries(terms).map(([name, numbers]) => [name, feed(dtype, numbers)]));
+  Object.fromEntries(
+    Object.entries(terms).map(([name, numbers]) => [
+      name,
+      feed(WHOLE_NUMBERS.includes(name) ? "int64" : dtype, numbers),
+    ]),
+  );
 
 /** A graph whose values held constant are inputs, so that differences hold them, too. */
 class HeldGraph extends Graph {
