@@ -3,7 +3,7 @@ import { createRandom } from "../../src/base/random.ts";
 import type { ModelConfig } from "../../src/checkpoints/config.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import { rewardStep, supervisedStep } from "../../src/train/batches.ts";
-import type { PreferenceGroup } from "../../src/train/families/answer-batches.ts";
+import type { PreferenceGroup } from "../../src/train/families/answers.ts";
 import { initialWeights } from "../../src/train/initial-weights.ts";
 import { asReward, tinyLlama } from "./configs.ts";
 

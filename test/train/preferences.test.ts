@@ -10,7 +10,7 @@ import {
   type PreferenceGroup,
   pairStep,
   unpairedStep,
-} from "../../src/train/families/answer-batches.ts";
+} from "../../src/train/families/answers.ts";
 import type { Loss } from "../../src/train/losses/define.ts";
 import { dpoPlackettLuce } from "../../src/train/losses/list/dpo-plackett-luce.ts";
 import { dpo } from "../../src/train/losses/pair/dpo.ts";

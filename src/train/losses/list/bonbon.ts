@@ -16,7 +16,7 @@ import {
  * T_n = (n − 1)·Σ_{k<n} 1/k. Under best-of-n from the reference the mean of u_best − u_worst is T_n = 1/(2β*_n), whatever the
  * reward is: there is no β to choose. The mean over lists; the answers must be the reference's.
  * `n` says of how many the best and the worst were taken where a list holds only some of them.
- * Source: Gui et al., arXiv:2406.00832, theorem 3 and eq. 4.6; default α theirs.
+ * Source: Gui et al., arXiv:2406.00832; default α theirs.
  */
 export const bonbon = defineListLoss({
   name: "bonbon",

@@ -9,7 +9,7 @@ import { column, isBest, isBetter, isSameList, listMetrics, row } from "./compar
  * LiPO-λ: loss = Σ_{ψ_i > ψ_j} Δ_ij·log(1 + e^(s_j − s_i)),  s = β·log(π/π_ref),  Δ_ij = |G_i − G_j|·|1/D(τ_i) − 1/D(τ_j)|,
  * gain G = 2^ψ − 1, discount D(τ) = log(1 + τ), τ the place (from 1) that the scores s give now, held constant: pairs
  * count by what their exchange would cost in DCG. The mean over lists. Rewards ψ are meant to be within [0, 1].
- * Source: Liu et al., arXiv:2402.01878, eqs. 9 and 10. Erratum: prints with a minus before the sum pay for disorder.
+ * Source: Liu et al., arXiv:2402.01878. Erratum: prints with a minus before the sum pay for disorder.
  */
 export const lipo = defineListLoss({
   name: "lipo",

@@ -7,7 +7,7 @@ import { column, comparisonShare, isBest, isBetter, listMetrics, row } from "./c
 /**
  * A list by its pairs: loss = mean over pairs r_i > r_j of a list of max(0, δ − (s_i − s_j)) (`hinge`) or −log σ(s_i − s_j)
  * (`logistic`),  s = β·log(π/π_ref); then the mean over lists. Two answers give `hinge` and `dpo`.
- * Source: Liu et al., arXiv:2402.01878 (LiPO), section 3.3. Logistic: Xiao & Zhu, eq. 10.57.
+ * Source: Liu et al., arXiv:2402.01878 (LiPO). Logistic: Xiao & Zhu, eq. 10.57.
  * Erratum: they print the sum over both orders of every pair, whose minimum is all scores equal; see docs/methods.md.
  */
 export const listPairs = defineListLoss({

@@ -15,7 +15,7 @@ import {
  * Rank responses to align with human feedback: loss = Σ_{r_i > r_j} max(0, p_j − p_i) − λ·ℓ_best,  p = log π of an answer, the
  * mean over its tokens; ℓ_best = log π of the best one, summed. The mean over lists. No reference.
  * `length_normalize` takes the mean token of the best answer, too.
- * Source: Yuan et al., arXiv:2304.05302, eqs. 2 to 4.
+ * Source: Yuan et al., arXiv:2304.05302.
  */
 export const rrhf = defineListLoss({
   name: "rrhf",

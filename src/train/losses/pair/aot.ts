@@ -15,7 +15,7 @@ import { betaOption, labelSmoothingOption } from "../options.ts";
  * Paired: δ₍ᵢ₎ = sort(log π_w − log π_l)ᵢ − sort(log π_ref,w − log π_ref,l)ᵢ. Unpaired (`paired` false), where chosen and
  * rejected answers need not have the same prompt: δ₍ᵢ₎ = sort(u_w)ᵢ − sort(u_l)ᵢ,  u = log(π/π_ref).
  * Quantiles are the batch's: with one pair the loss is DPO.
- * Source: Melnyk et al., arXiv:2406.05882, algorithms 1 and 2.
+ * Source: Melnyk et al., arXiv:2406.05882.
  */
 export const aot = definePairLoss({
   name: "aot",

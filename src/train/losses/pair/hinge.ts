@@ -6,7 +6,7 @@ import { betaOption } from "../options.ts";
 /**
  * Hinge on the implicit reward margin: loss = max(0, 1 − β[u_w − u_l]),  u = log(π/π_ref). RSO trains with it, with
  * β (there γ) of 0.05. `slic` is the other loss of that name, without a reference.
- * Source: Liu et al., arXiv:2309.06657, eq. 12.
+ * Source: Liu et al., arXiv:2309.06657.
  */
 export const hinge = definePairLoss({
   name: "hinge",

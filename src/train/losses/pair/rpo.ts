@@ -8,8 +8,8 @@ import { betaOption, lengthNormalizeOption, nllWeightOption } from "../options.t
  * answer: its mean token with `length_normalize` (iterative reasoning preference optimization), the sum without.
  * Liu et al. weigh the first term instead; the second may then be taken over other demonstrations.
  * Not relative preference optimization, which shares the letters.
- * Source: Liu et al., arXiv:2405.16436, eq. 5.1; Pang et al., arXiv:2404.19733, eq. 1, whose α of 1 is the default.
- * Erratum: Zeng et al. print θ as a parameter of the expert in the likelihood term; see docs/methods.md.
+ * Source: Liu et al., arXiv:2405.16436; Pang et al., arXiv:2404.19733, whose α of 1 is the default.
+ * Erratum: Li et al. (the survey) print θ as a parameter of the expert in the likelihood term; see docs/methods.md.
  */
 export const rpo = definePairLoss({
   name: "rpo",

@@ -9,7 +9,7 @@ import { costByKind, meansByKind, unpairedMetrics } from "./metrics.ts";
  * r = β·log(π/π_ref); loss = their mean. `shift` says what δ is: "batch" half the mean reward of desirable answers plus
  * half that of undesirable ones in this batch, held constant; "none" 0. The paper's δ is a running mean over
  * batches; TRL's a running mean of all rewards, which leans to the larger kind.
- * Source: Jung et al., arXiv:2404.04656, eqs. 12 and 13, without the density ratios between kinds.
+ * Source: Jung et al., arXiv:2404.04656, without the density ratios between kinds.
  */
 export const bco = defineUnpairedLoss({
   name: "bco",

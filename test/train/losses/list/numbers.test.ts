@@ -185,8 +185,17 @@ function gapUnderBestOfN(n: number): number {
   return gap;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: numbers, switches and names side by side
-type Options = Record<string, any>;
+/** All options there are; each formula reads those of its own loss. */
+interface Options {
+  readonly beta: number;
+  readonly top: number;
+  readonly form: string;
+  readonly delta: number;
+  readonly alpha: number;
+  readonly n: number;
+  readonly nll_weight: number;
+  readonly length_normalize: boolean;
+}
 interface Entry extends AnswerNumbers {
   readonly reward: number;
 }
@@ -225,7 +234,7 @@ const formulas: Record<string, (list: readonly Entry[], o: Options) => number> =
   },
   rrhf: (list, o) =>
     total(comparisons(list).map(([a, b]) => Math.max(0, average(b) - average(a)))) -
-    o["nll_weight"] * (o["length_normalize"] ? average(list[0]!) : list[0]!.logp),
+    o.nll_weight * (o.length_normalize ? average(list[0]!) : list[0]!.logp),
   bonbon: (list, { alpha, n }) => {
     const size = n || list.length;
     const gap = (size - 1) * total(Array.from({ length: size - 1 }, (_, k) => 1 / (k + 1)));
@@ -256,7 +265,7 @@ const cases = listLosses.flatMap((loss) =>
 );
 
 test.each(cases)("%s is its formula, the mean over lists", async (_, loss, given) => {
-  const options = complete(loss, given);
+  const options = complete(loss, given) as unknown as Options; // of the loss's own schema
   const expected = lists.map((list) => {
     const entries = list.map(([reward, numbers]) => ({ ...numbers, reward }));
     return formulas[loss.name]!(

@@ -20,9 +20,22 @@ beforeAll(() => {
 });
 afterAll(() => runtime.dispose());
 
-/** Options as they are named; each formula reads those of its own loss. */
-// biome-ignore lint/suspicious/noExplicitAny: numbers, switches and names side by side
-type Options = Record<string, any>;
+/** All options there are; each formula reads those of its own loss. */
+interface Options {
+  readonly beta: number;
+  readonly alpha: number;
+  readonly gamma: number;
+  readonly delta: number;
+  readonly scale: number;
+  readonly shift: number | string;
+  readonly temperature: number;
+  readonly label_smoothing: number;
+  readonly nll_weight: number;
+  readonly length_normalize?: boolean;
+  readonly paired: boolean;
+  readonly divergence: string;
+  readonly estimator: string;
+}
 type Formula = (pairs: readonly Pair[], o: Options) => number;
 
 const { exp, log, max } = Math;
@@ -33,15 +46,13 @@ const ratio = ({ logp, reference, tokens }: AnswerNumbers, normalize = false) =>
   (logp - reference) / (normalize ? tokens : 1);
 const average = ({ logp, tokens }: AnswerNumbers) => logp / tokens;
 const likelihood = (each: AnswerNumbers, o: Options) =>
-  o["length_normalize"] ? average(each) : each.logp;
+  o.length_normalize ? average(each) : each.logp;
 
 /** A loss that is the mean of what each pair gives: from log-ratios of chosen and rejected. */
 const ofRatios =
   (f: (w: number, l: number, o: Options) => number): Formula =>
   (pairs, o) =>
-    mean(
-      pairs.map(([w, l]) => f(ratio(w, o["length_normalize"]), ratio(l, o["length_normalize"]), o)),
-    );
+    mean(pairs.map(([w, l]) => f(ratio(w, o.length_normalize), ratio(l, o.length_normalize), o)));
 const ofAnswers =
   (f: (w: AnswerNumbers, l: AnswerNumbers, o: Options) => number): Formula =>
   (pairs, o) =>
@@ -62,16 +73,14 @@ const formulas: Record<string, Formula> = {
     const f = (u: number) => slopes[divergence]!(exp(u), alpha);
     return -log(sigmoid(beta * (f(w) - f(l))));
   }),
-  cdpo: ofRatios((w, l, o) => smoothed(o["beta"] * (w - l), o["label_smoothing"])),
+  cdpo: ofRatios((w, l, o) => smoothed(o.beta * (w - l), o.label_smoothing)),
   robust: ofRatios((w, l, { beta, label_smoothing: e }) => {
     const m = beta * (w - l);
     return (-(1 - e) * log(sigmoid(m)) + e * log(sigmoid(-m))) / (1 - 2 * e);
   }),
   ipo: ofRatios((w, l, { beta }) => (w - l - 1 / (2 * beta)) ** 2),
   hinge: ofRatios((w, l, { beta }) => max(0, 1 - beta * (w - l))),
-  slic: ofAnswers(
-    (w, l, o) => max(0, o["delta"] - w.logp + l.logp) - o["nll_weight"] * likelihood(w, o),
-  ),
+  slic: ofAnswers((w, l, o) => max(0, o.delta - w.logp + l.logp) - o.nll_weight * likelihood(w, o)),
   exo: ofRatios((w, l, { beta, label_smoothing: e }) => {
     const q = exp(beta * w) / (exp(beta * w) + exp(beta * l));
     return q * log(q / (1 - e)) + (1 - q) * log((1 - q) / e);
@@ -80,13 +89,14 @@ const formulas: Record<string, Formula> = {
     (w, l, { beta }) =>
       -log(sigmoid(beta * w)) - log(sigmoid(-beta * w)) / 2 - log(sigmoid(-beta * l)) / 2,
   ),
-  "bco-pair": (pairs, { beta, shift }) => {
+  "bco-pair": (pairs, o) => {
+    const { beta, shift } = o;
     const rewards = pairs.flat().map((each) => beta * ratio(each));
     const delta = shift === "batch" ? mean(rewards) : 0;
     const f: Formula = ofRatios(
       (w, l) => -log(sigmoid(beta * w - delta)) - log(sigmoid(-(beta * l - delta))),
     );
-    return f(pairs, {});
+    return f(pairs, o);
   },
   sppo: ofRatios((w, l, { beta }) => (w - 0.5 / beta) ** 2 + (l + 0.5 / beta) ** 2),
   aot: (pairs, { beta, paired, label_smoothing }) => {
@@ -106,23 +116,21 @@ const formulas: Record<string, Formula> = {
   ),
   cpo: ofAnswers(
     (w, l, o) =>
-      smoothed(o["beta"] * (w.logp - l.logp), o["label_smoothing"]) -
-      o["nll_weight"] * likelihood(w, o),
+      smoothed(o.beta * (w.logp - l.logp), o.label_smoothing) - o.nll_weight * likelihood(w, o),
   ),
   orpo: ofAnswers((w, l, { beta }) => {
     const odds = (each: AnswerNumbers) => exp(average(each)) / (1 - exp(average(each)));
     return -average(w) - beta * log(sigmoid(log(odds(w) / odds(l))));
   }),
   rpo: ofAnswers(
-    (w, l, o) =>
-      -log(sigmoid(o["beta"] * (ratio(w) - ratio(l)))) - o["nll_weight"] * likelihood(w, o),
+    (w, l, o) => -log(sigmoid(o.beta * (ratio(w) - ratio(l)))) - o.nll_weight * likelihood(w, o),
   ),
   "dil-lsif": ofRatios((w, l) => -exp(w) + exp(2 * l) / 2),
   "dil-ukl": ofRatios((w, l) => -w + exp(l)),
   "dil-bce": ofRatios((w, l) => -log(sigmoid(w)) - log(sigmoid(-l))),
   spin: ofRatios((w, l, { beta }) => log(1 + exp(-beta * (w - l)))),
   gsil: ofRatios((w, l, { estimator, scale, shift }) => {
-    const [f, own] = [scale * w + shift, scale * l + shift];
+    const [f, own] = [scale * w + Number(shift), scale * l + Number(shift)];
     if (estimator === "bernoulli") return -log(sigmoid(f)) - log(1 - sigmoid(own));
     if (estimator === "brier") return (1 - sigmoid(f)) ** 2 + sigmoid(own) ** 2;
     if (estimator === "hinge") return max(0, 1 - f) + max(0, 1 + own);
@@ -152,7 +160,8 @@ const cases = pairLosses.flatMap((loss) =>
 );
 
 test.each(cases)("%s", async (_, loss, given) => {
-  const expected = formulas[loss.name]!(pairs, complete(loss, given));
+  const options = complete(loss, given) as unknown as Options; // of the loss's own schema
+  const expected = formulas[loss.name]!(pairs, options);
   const { loss: value } = await pairLossOf(runtime, loss, given, pairs);
   expect(value! / expected).toBeCloseTo(1, 10);
 });
