@@ -16,6 +16,7 @@ import {
   type TransformerConfig,
   type WeightSource,
 } from "../onnx/transformer.ts";
+import { answerTerms, listTerms, pairTerms, unpairedTerms } from "./families/answers.ts";
 import { actorCriticTerms, policyTerms } from "./families/policy.ts";
 import { rewardListTerms, rewardPairTerms, rewardPointTerms } from "./families/rewards.ts";
 import { distillationTerms } from "./families/supervised.ts";
@@ -94,6 +95,7 @@ function familyTerms(
     const picked = g.gatherElements(all, g.reshape(labels, ["scored", 1]));
     return { logps: g.reshape(picked, ["scored"]), weights };
   };
+  const answers = () => answerTerms(g, labelled(g.input("rows", "int64", ["scored"])));
   switch (loss.family) {
     case "supervised":
       return loss.build(g, labelled(g.input("rows", "int64", ["scored"])), options);
@@ -120,6 +122,12 @@ function familyTerms(
       return loss.build(g, rewardListTerms(g, score), options);
     case "reward-point":
       return loss.build(g, rewardPointTerms(g, score), options);
+    case "pair":
+      return loss.build(g, pairTerms(g, answers()), options);
+    case "unpaired":
+      return loss.build(g, unpairedTerms(g, answers(), loss.needsMismatched), options);
+    case "list":
+      return loss.build(g, listTerms(g, answers()), options);
   }
 }
 

@@ -99,6 +99,42 @@ export interface ActorCriticTerms extends PolicyTerms {
   readonly returns: Value;
 }
 
+/** What the policy and its reference say of some answers. */
+export interface AnswerTerms {
+  /** [answers] log π of the whole answer, summed over its tokens; nats. */
+  readonly logps: Value;
+  /** [answers] the reference's, computed once and fed; whatever is fed where a loss needs no reference. */
+  readonly references: Value;
+  /** [answers] tokens of each, at least 1. */
+  readonly tokens: Value;
+}
+
+/** Pairs of answers to one prompt, [pairs] each. */
+export interface PairTerms {
+  readonly chosen: AnswerTerms;
+  readonly rejected: AnswerTerms;
+}
+
+/** Answers that are good or bad by themselves. */
+export interface UnpairedTerms {
+  readonly answers: AnswerTerms;
+  /** [answers] 1 for a desirable one, 0 for an undesirable one. */
+  readonly desirable: Value;
+  /** Answers under prompts of others, [mismatched] each; null for a loss that does not ask for them. */
+  readonly mismatched: AnswerTerms | null;
+}
+
+/** Lists of answers to one prompt each, one list after the other; [answers] each. */
+export interface ListTerms {
+  readonly answers: AnswerTerms;
+  /** int64: which list it belongs to. */
+  readonly lists: Value;
+  /** Its place in its list: 0 for the best, each once. */
+  readonly ranks: Value;
+  /** What it is worth; equal numbers are a tie. */
+  readonly rewards: Value;
+}
+
 interface Definition<F extends string, T, O extends TObject> {
   readonly name: string;
   readonly options: O;
@@ -141,6 +177,19 @@ export interface ActorCriticLoss<O extends TObject = TObject>
   extends Definition<"actor-critic", ActorCriticTerms, O> {
   readonly estimator: AdvantageEstimator;
 }
+export interface PairLoss<O extends TObject = TObject> extends Definition<"pair", PairTerms, O> {
+  /** Whether the reference's log-probabilities have to be computed. */
+  readonly needsReference: boolean;
+}
+export interface UnpairedLoss<O extends TObject = TObject>
+  extends Definition<"unpaired", UnpairedTerms, O> {
+  readonly needsReference: boolean;
+  /** Whether answers have to be scored under prompts of others, too. */
+  readonly needsMismatched: boolean;
+}
+export interface ListLoss<O extends TObject = TObject> extends Definition<"list", ListTerms, O> {
+  readonly needsReference: boolean;
+}
 export type Loss =
   | SupervisedLoss
   | DistillationLoss
@@ -148,6 +197,9 @@ export type Loss =
   | RewardListLoss
   | RewardPointLoss
   | CorrectionLoss
+  | PairLoss
+  | UnpairedLoss
+  | ListLoss
   | PolicyLoss
   | ActorCriticLoss;
 
@@ -197,4 +249,18 @@ export function defineActorCriticLoss<O extends TObject>(
   loss: Omit<ActorCriticLoss<O>, "family">,
 ): ActorCriticLoss<O> {
   return { ...loss, family: "actor-critic" };
+}
+
+export function definePairLoss<O extends TObject>(loss: Omit<PairLoss<O>, "family">): PairLoss<O> {
+  return { ...loss, family: "pair" };
+}
+
+export function defineUnpairedLoss<O extends TObject>(
+  loss: Omit<UnpairedLoss<O>, "family">,
+): UnpairedLoss<O> {
+  return { ...loss, family: "unpaired" };
+}
+
+export function defineListLoss<O extends TObject>(loss: Omit<ListLoss<O>, "family">): ListLoss<O> {
+  return { ...loss, family: "list" };
 }

@@ -1,4 +1,5 @@
 /** Every loss by one suite, whatever its formula; the exact numbers of each are in a file of its own. */
+import type { Static, TObject } from "typebox";
 import { Value as Json } from "typebox/value";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { backward } from "../../../src/onnx/backward.ts";
@@ -16,9 +17,18 @@ import type {
   RewardPointTerms,
 } from "../../../src/train/losses/define.ts";
 import { losses, lossNamed } from "../../../src/train/losses/index.ts";
+import {
+  listTerms,
+  ordinaryAnswers,
+  ordinaryLists,
+  ordinaryPairs,
+  pairTerms,
+  unpairedTerms,
+} from "../../support/answer-terms.ts";
 import { type Nd, nd, random } from "../../support/arrays.ts";
 import { gradientError } from "../../support/gradients.ts";
 import { evaluate, type Feeds, feed, inputs } from "../../support/graphs.ts";
+import { variants } from "../../support/loss-variants.ts";
 
 let runtime: Runtime;
 beforeAll(() => {
@@ -26,7 +36,8 @@ beforeAll(() => {
 });
 afterAll(() => runtime.dispose());
 
-const policyTerms = {
+/** Three answers that a policy drew. */
+const drawnAnswers = {
   logps: random(5, [6], -3, 0),
   weights: nd([6], [1, 1, 0, 0.5, 2, 1]),
   old: random(6, [6], -3, 0),
@@ -86,10 +97,13 @@ const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: rea
       },
       trained: ["logps", "scores"],
     },
-    policy: { terms: policyTerms, trained: ["logps"] },
+    pair: ordinaryPairs,
+    unpaired: ordinaryAnswers,
+    list: ordinaryLists,
+    policy: { terms: drawnAnswers, trained: ["logps"] },
     "actor-critic": {
       terms: {
-        ...policyTerms,
+        ...drawnAnswers,
         values: random(9, [6], -1, 1),
         oldValues: random(10, [6], -1, 1),
         returns: random(11, [6], -1, 1),
@@ -98,10 +112,11 @@ const families: Record<Loss["family"], { terms: Record<string, Nd>; trained: rea
     },
   };
 
-/** The loss over inputs of its family's terms, with default options. */
-function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
+/** The loss over inputs of its family's terms; options not given take their defaults. */
+function build(g: Graph, loss: Loss, given: Static<TObject>, feeds: Feeds): LossTerms {
   const terms: Record<string, Value> = inputs(g, feeds);
-  const options = Json.Create(loss.options);
+  const options = Json.Default(loss.options, { ...given });
+  if (!Json.Check(loss.options, options)) throw new Error(`${loss.name} refuses its variant`);
   switch (loss.family) {
     case "supervised":
       return loss.build(g, { logps: terms["logps"]!, weights: terms["weights"]! }, options);
@@ -121,6 +136,12 @@ function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
         options,
       );
     }
+    case "pair":
+      return loss.build(g, pairTerms(terms), options);
+    case "unpaired":
+      return loss.build(g, unpairedTerms(terms), options);
+    case "list":
+      return loss.build(g, listTerms(terms), options);
     case "actor-critic":
       return loss.build(g, terms as unknown as ActorCriticTerms, options);
     case "policy":
@@ -128,7 +149,7 @@ function build(g: Graph, loss: Loss, feeds: Feeds): LossTerms {
   }
 }
 
-const WHOLE_NUMBERS = ["owners"];
+const WHOLE_NUMBERS = ["lists", "owners"];
 const feedsOf = (terms: Record<string, Nd>, dtype: DType): Feeds =>
   Object.fromEntries(
     Object.entries(terms).map(([name, numbers]) => [
@@ -137,16 +158,51 @@ const feedsOf = (terms: Record<string, Nd>, dtype: DType): Feeds =>
     ]),
   );
 
-const allFinite = (numbers: readonly number[]) => numbers.every(Number.isFinite);
+/** A graph whose values held constant are inputs, so that differences hold them, too. */
+class HeldGraph extends Graph {
+  readonly values: Value[] = [];
+  readonly #numbers: Feeds;
 
-describe.each(losses.map((loss) => [loss.name, loss] as const))("%s", (_, loss) => {
+  constructor(numbers: Feeds) {
+    super();
+    this.#numbers = numbers;
+  }
+
+  override stopGradient(x: Value): Value {
+    const name = `held ${this.values.length}`;
+    const held = this.#numbers[name] ? this.input(name, x.dtype, x.shape) : super.stopGradient(x);
+    this.values.push(held);
+    return held;
+  }
+}
+
+/** What a loss holds constant, in numbers. */
+async function heldConstants(loss: Loss, given: Static<TObject>, feeds: Feeds): Promise<Feeds> {
+  const g = new HeldGraph({});
+  build(g, loss, given, feeds);
+  const values = Object.fromEntries(g.values.map((value, i) => [`held ${i}`, value]));
+  if (g.values.length === 0) return {};
+  const numbers = await evaluate(runtime, g, values, feeds);
+  return Object.fromEntries(
+    Object.entries(numbers).map(([name, each]) => [name, feed(each.dtype, each)]),
+  );
+}
+
+const cases = losses.flatMap((loss) =>
+  [{}, ...(variants[loss.name] ?? [])].map((given) => {
+    const title = [loss.name, ...Object.entries(given).map((option) => option.join(" "))];
+    return [title.join(", "), loss, given] as const;
+  }),
+);
+
+describe.each(cases)("%s", (_, loss, given) => {
   const { terms, trained } = families[loss.family];
 
   test("is a finite scalar, with metrics that are finite scalars, in both precisions", async () => {
     for (const dtype of ["float32", "float64"] as const) {
       const feeds = feedsOf(terms, dtype);
       const g = new Graph();
-      const { loss: value, metrics } = build(g, loss, feeds);
+      const { loss: value, metrics } = build(g, loss, given, feeds);
       const results = await evaluate(runtime, g, { ...metrics, loss: value }, feeds);
       for (const { shape, data } of Object.values(results)) {
         expect(shape).toEqual([]);
@@ -157,28 +213,40 @@ describe.each(losses.map((loss) => [loss.name, loss] as const))("%s", (_, loss) 
 
   test("has the gradient differences give, by all that depends on the model", async () => {
     const feeds = feedsOf(terms, "float64");
-    const g = new Graph();
-    const question = { g, y: build(g, loss, feeds).loss, feeds, wanted: trained };
+    const held = await heldConstants(loss, given, feeds);
+    const g = new HeldGraph(held);
+    const { loss: y } = build(g, loss, given, feeds);
+    const question = { g, y, feeds: { ...feeds, ...held }, wanted: trained };
     expect(await gradientError(runtime, question)).toBeLessThan(1e-8);
   });
 
-  test.each([1e4, -1e4])("stays finite for numbers far apart, with its gradient: %f", async (x) => {
+  test.each([
+    [1, 1],
+    [-1, -1],
+    [1, -1],
+  ])("stays finite, and so do gradients, for numbers far apart (%i, %i)", async (even, odd) => {
     const far = Object.fromEntries(
-      trained.map((name, i) => [
-        name,
-        nd(
-          terms[name]!.shape,
-          terms[name]!.data.map(() => (i ? 1 : -1) * x),
-        ),
-      ]),
+      trained.map((name, i) => {
+        const [first, second] = i ? [-even, -odd] : [even, odd];
+        const { shape, data } = terms[name]!;
+        return [
+          name,
+          nd(
+            shape,
+            data.map((_, k) => (k % 2 ? second : first) * 1e4),
+          ),
+        ];
+      }),
     );
     const feeds = feedsOf({ ...terms, ...far }, "float32");
     const g = new Graph();
-    const { loss: value } = build(g, loss, feeds);
-    const inGraph = trained.map((name) => g.inputs.find((input) => input.name === name)!);
-    const slopes = backward(g, value, inGraph).map((slope, i) => [`by ${trained[i]}`, slope]);
-    const results = await evaluate(runtime, g, { value, ...Object.fromEntries(slopes) }, feeds);
-    for (const { data } of Object.values(results)) expect(data).toSatisfy(allFinite);
+    const { loss: value } = build(g, loss, given, feeds);
+    const wanted = trained.map((name) => g.inputs.find((input) => input.name === name)!);
+    const gradients = backward(g, value, wanted);
+    const outputs = Object.fromEntries(gradients.map((each, i) => [`d ${trained[i]}`, each]));
+    const results = await evaluate(runtime, g, { ...outputs, value }, feeds);
+    for (const { data } of Object.values(results))
+      for (const number of data) expect(number).toSatisfy(Number.isFinite);
   });
 
   test("is found by its name, and has a default for every option", () => {

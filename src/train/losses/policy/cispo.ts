@@ -1,6 +1,7 @@
 import { Type } from "typebox";
+import { minus, positivePart } from "../answers.ts";
 import { definePolicyLoss } from "../define.ts";
-import { boundedRatio, clamp, policyLoss, policyOptions } from "./surrogate.ts";
+import { policyLoss, policyOptions } from "./surrogate.ts";
 
 /**
  * CISPO: every token keeps its gradient, −min(ρ, c)·A·∇log π; only its weight is capped.
@@ -24,9 +25,9 @@ export const cispo = definePolicyLoss({
     const { ratio_max } = options;
     const logMax = Math.log(ratio_max);
     const d = g.sub(terms.logps, terms.old); // [tokens]
-    const inside = boundedRatio(g, g.min(d, g.scalar(logMax, d.dtype)));
-    const beyond = g.max(g.sub(d, g.scalar(logMax, d.dtype)), g.scalar(0, d.dtype));
-    const weight = g.add(inside, g.scale(clamp(g, beyond, 0, 1e6), ratio_max));
+    const inside = g.exp(g.min(d, g.scalar(logMax, d.dtype)));
+    const beyond = positivePart(g, minus(g, d, logMax));
+    const weight = g.add(inside, g.scale(beyond, ratio_max));
     return policyLoss(g, terms, g.mul(weight, terms.advantages), options);
   },
 });

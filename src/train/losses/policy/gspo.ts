@@ -1,7 +1,7 @@
 import { Type } from "typebox";
+import { boundedExp } from "../answers.ts";
 import { definePolicyLoss } from "../define.ts";
 import {
-  boundedRatio,
   clipOptions,
   clippedShare,
   clippedSurrogate,
@@ -22,7 +22,7 @@ export const gspo = definePolicyLoss({
   build(g, terms, options) {
     const difference = g.mul(g.sub(terms.logps, terms.old), terms.weights);
     const perAnswer = g.div(sumByAnswer(g, terms, difference), terms.lengths);
-    const ratio = boundedRatio(g, g.gather(perAnswer, terms.owners)); // [tokens], equal within an answer
+    const ratio = boundedExp(g, g.gather(perAnswer, terms.owners)); // [tokens], equal within an answer
     const gain = clippedSurrogate(g, ratio, terms.advantages, options);
     const { loss, metrics } = policyLoss(g, terms, gain, options);
     return { loss, metrics: { ...metrics, clipped: clippedShare(g, terms, ratio, options) } };

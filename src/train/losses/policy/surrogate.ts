@@ -4,10 +4,8 @@
  */
 import { type Static, Type } from "typebox";
 import type { Graph, Value } from "../../../onnx/graph.ts";
+import { boundedExp } from "../answers.ts";
 import type { LossTerms, PolicyTerms } from "../define.ts";
-
-/** A log-ratio further out than this counts as this, and has no gradient: e²⁰ is still an ordinary float32. */
-const LOG_RATIO_MAX = 20;
 
 export const AGGREGATIONS = ["token-mean", "answer-mean", "answer-sum", "fixed-length"] as const;
 export type Aggregation = (typeof AGGREGATIONS)[number];
@@ -66,13 +64,9 @@ export function clamp(g: Graph, x: Value, low: number, high: number): Value {
   return g.max(g.min(x, g.scalar(high, x.dtype)), g.scalar(low, x.dtype));
 }
 
-export function boundedRatio(g: Graph, logRatio: Value): Value {
-  return g.exp(clamp(g, logRatio, -LOG_RATIO_MAX, LOG_RATIO_MAX));
-}
-
 /** [tokens] π / π_old, by which the sampled tokens are counted as if the policy of now had drawn them. */
 export function importanceRatio(g: Graph, { logps, old }: PolicyTerms): Value {
-  return boundedRatio(g, g.sub(logps, old));
+  return boundedExp(g, g.sub(logps, old));
 }
 
 /**
@@ -95,8 +89,8 @@ export function clippedSurrogate(
  * Source: Schulman 2020, "Approximating KL divergence"; Shao et al., arXiv:2402.03300, eq. 4.
  */
 export function klEstimate(g: Graph, logps: Value, reference: Value): Value {
-  const d = clamp(g, g.sub(reference, logps), -LOG_RATIO_MAX, LOG_RATIO_MAX);
-  return g.sub(g.sub(g.exp(d), d), g.scalar(1, d.dtype));
+  const d = g.sub(reference, logps);
+  return g.sub(g.sub(boundedExp(g, d), d), g.scalar(1, d.dtype));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Type } from "typebox";
+import { negLogSigmoid } from "../answers.ts";
 import { defineRewardLoss } from "../define.ts";
-import { negLogSigmoid, pairMetrics, weightedMean } from "./pairs.ts";
+import { pairMetrics, weightedMean } from "./pairs.ts";
 
 const weight = (description: string) => Type.Number({ minimum: 0, default: 1, description });
 

@@ -1,6 +1,7 @@
 import { Type } from "typebox";
+import { negLogSigmoid } from "../answers.ts";
 import { defineRewardLoss } from "../define.ts";
-import { negLogSigmoid, pairMetrics, weightedMean } from "./pairs.ts";
+import { pairMetrics, weightedMean } from "./pairs.ts";
 
 /**
  * Bradley-Terry reward modelling: loss = −log σ((r(chosen) − r(rejected) − m)/T) + c·(r(chosen) + r(rejected))².

@@ -1,7 +1,8 @@
 import { Type } from "typebox";
 import type { Graph } from "../../../onnx/graph.ts";
+import { negLogSigmoid } from "../answers.ts";
 import { defineRewardLoss, type RewardPairTerms } from "../define.ts";
-import { negLogSigmoid, pairMetrics, weightedMean } from "./pairs.ts";
+import { pairMetrics, weightedMean } from "./pairs.ts";
 
 /** −log σ(r(chosen)) − log σ(−r(rejected)), mean over pairs. */
 function bothSides(g: Graph, { chosen, rejected, weights }: RewardPairTerms) {

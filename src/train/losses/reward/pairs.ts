@@ -9,11 +9,6 @@ export function weightedMean(g: Graph, x: Value, weights: Value): Value {
   return g.div(g.sum(g.mul(x, weights)), divisor);
 }
 
-/** [pairs] −log σ(x) = softplus(−x), stable for x ≪ 0. */
-export function negLogSigmoid(g: Graph, x: Value): Value {
-  return g.softplus(g.neg(x));
-}
-
 /** What is reported of every loss over pairs: how many are in order, by how much, and where the scores lie. */
 export function pairMetrics(
   g: Graph,
