@@ -24,7 +24,7 @@ export function positivePart(g: Graph, x: Value): Value {
 }
 
 /** Where `boundedExp` leaves the exponential: e²⁰ ≈ 4.9e8. */
-export const EXP_BOUND = 20;
+const EXP_BOUND = 20;
 
 /**
  * eˣ up to x = 20, beyond that its tangent there: e²⁰·(1 + x − 20). A log-ratio of summed log-probabilities
@@ -90,23 +90,13 @@ export function pairMetrics(
   };
 }
 
-/**
- * `pairMetrics`, and the share of exponents beyond the bound of `boundedExp`.
- * @param exponents [pairs] each.
- */
-export function dilMetrics(
-  g: Graph,
-  terms: PairTerms,
-  rewards: { readonly chosen: Value; readonly rejected: Value },
-  exponents: readonly Value[],
-): Record<string, Value> {
-  const zero = g.scalar(0, rewards.chosen.dtype);
+/** The share of numbers beyond the bound of `boundedExp`. */
+export function saturation(g: Graph, ...exponents: readonly Value[]): Value {
   const shares = exponents.map((x) => sharePositive(g, minus(g, x, EXP_BOUND)));
-  const saturated = shares.reduce((sum, share) => g.add(sum, share), zero);
-  return {
-    ...pairMetrics(g, terms, rewards),
-    saturated: g.scale(saturated, 1 / Math.max(1, exponents.length)),
-  };
+  return g.scale(
+    shares.reduce((sum, share) => g.add(sum, share)),
+    1 / shares.length,
+  );
 }
 
 /**

@@ -249,6 +249,37 @@ describe.each(cases)("%s", (_, loss, given) => {
       for (const number of data) expect(number).toSatisfy(Number.isFinite);
   });
 
+  test("depends on what it says it needs, and on nothing else that has to be computed", async () => {
+    const valueWith = async (change: Record<string, Nd>) => {
+      const feeds = feedsOf({ ...terms, ...change }, "float64");
+      const g = new Graph();
+      const { value } = await evaluate(
+        runtime,
+        g,
+        { value: build(g, loss, given, feeds).loss },
+        feeds,
+      );
+      return value.data[0];
+    };
+    const moved = (pattern: RegExp) =>
+      Object.fromEntries(
+        Object.entries(terms)
+          .filter(([name]) => pattern.test(name))
+          .map(([name, { shape, data }]) => [
+            name,
+            nd(
+              shape,
+              data.map((x, i) => x - 1 - i / 8),
+            ),
+          ]),
+      );
+    const start = await valueWith({});
+    if ("needsReference" in loss)
+      expect((await valueWith(moved(/references$/))) !== start).toBe(loss.needsReference);
+    if ("needsMismatched" in loss)
+      expect((await valueWith(moved(/^mismatched.logps/))) !== start).toBe(loss.needsMismatched);
+  });
+
   test("is found by its name, and has a default for every option", () => {
     expect(lossNamed(loss.name)).toBe(loss);
     expect(Json.Check(loss.options, Json.Create(loss.options))).toBe(true);

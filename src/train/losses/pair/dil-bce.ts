@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { dilMetrics, implicitRewards, negLogSigmoid } from "../answers.ts";
+import { implicitRewards, negLogSigmoid, pairMetrics } from "../answers.ts";
 import { definePairLoss } from "../define.ts";
 import { lengthNormalizeOption } from "../options.ts";
 
@@ -16,6 +16,6 @@ export const dilBce = definePairLoss({
   build(g, terms, { length_normalize }) {
     const ratios = implicitRewards(g, terms, 1, length_normalize);
     const loss = g.mean(g.add(negLogSigmoid(g, ratios.chosen), g.softplus(ratios.rejected)));
-    return { loss, metrics: dilMetrics(g, terms, ratios, []) };
+    return { loss, metrics: pairMetrics(g, terms, ratios) };
   },
 });

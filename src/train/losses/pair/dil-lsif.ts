@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { boundedExp, dilMetrics, implicitRewards } from "../answers.ts";
+import { boundedExp, implicitRewards, pairMetrics, saturation } from "../answers.ts";
 import { definePairLoss } from "../define.ts";
 import { lengthNormalizeOption } from "../options.ts";
 
@@ -22,6 +22,7 @@ export const dilLsif = definePairLoss({
     const doubled = g.scale(ratios.rejected, 2);
     const square = g.scale(boundedExp(g, doubled), 0.5);
     const loss = g.mean(g.sub(square, boundedExp(g, ratios.chosen)));
-    return { loss, metrics: dilMetrics(g, terms, ratios, [ratios.chosen, doubled]) };
+    const saturated = saturation(g, ratios.chosen, doubled);
+    return { loss, metrics: { ...pairMetrics(g, terms, ratios), saturated } };
   },
 });

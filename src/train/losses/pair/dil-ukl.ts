@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { boundedExp, dilMetrics, implicitRewards } from "../answers.ts";
+import { boundedExp, implicitRewards, pairMetrics, saturation } from "../answers.ts";
 import { definePairLoss } from "../define.ts";
 import { lengthNormalizeOption } from "../options.ts";
 
@@ -17,6 +17,7 @@ export const dilUkl = definePairLoss({
   build(g, terms, { length_normalize }) {
     const ratios = implicitRewards(g, terms, 1, length_normalize);
     const loss = g.mean(g.sub(boundedExp(g, ratios.rejected), ratios.chosen));
-    return { loss, metrics: dilMetrics(g, terms, ratios, [ratios.rejected]) };
+    const saturated = saturation(g, ratios.rejected);
+    return { loss, metrics: { ...pairMetrics(g, terms, ratios), saturated } };
   },
 });
