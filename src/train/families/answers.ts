@@ -1,6 +1,7 @@
 /**
- * The families of compared answers, both halves: what their graphs take from log-probabilities of tokens, and the
- * arrays that examples become. An answer is packed and scored once, however often it is compared.
+ * The families of compared answers, both halves: what their graphs take from log-probabilities of
+ * tokens, and the arrays that examples become. An answer is packed and scored once, however often
+ * it is compared.
  */
 import { assert } from "../../base/assert.ts";
 import type { Graph, Value } from "../../onnx/graph.ts";
@@ -14,7 +15,8 @@ import type {
 } from "../losses/define.ts";
 
 /**
- * Sums of each answer's tokens. Feeds: `owners` [scored], the answer a token belongs to; `references` [answers].
+ * Sums of each answer's tokens. Feeds: `owners` [scored], the answer a token belongs to;
+ * `references` [answers].
  * @param tokens weighted by `weights`, which therefore say how much of an answer counts.
  */
 export function answerTerms(g: Graph, { logps, weights }: SupervisedTerms): AnswerTerms {
@@ -36,7 +38,10 @@ export function pairTerms(g: Graph, answers: AnswerTerms): PairTerms {
   };
 }
 
-/** Feeds: `rated` [rated] indices of answers and `desirable` [rated]; `mismatched` [mismatched] where asked for. */
+/**
+ * Feeds: `rated` [rated] indices of answers and `desirable` [rated]; `mismatched` [mismatched]
+ * where asked for.
+ */
 export function unpairedTerms(
   g: Graph,
   answers: AnswerTerms,
@@ -73,7 +78,10 @@ export interface Answer {
   readonly prompt: readonly number[];
   /** Not empty. */
   readonly completion: readonly number[];
-  /** log π_ref(completion | prompt), summed over the completion's tokens; 0 for losses without a reference. */
+  /**
+   * log π_ref(completion | prompt), summed over the completion's tokens; 0 for losses without a
+   * reference.
+   */
   readonly reference: number;
 }
 
@@ -135,8 +143,8 @@ export interface RatedAnswer extends Answer {
 }
 
 /**
- * Each example's prompt with the answer of the one before it (the first with the last's), for the KL term of KTO.
- * The batch should hold several prompts: with one, nothing is mismatched.
+ * Each example's prompt with the answer of the one before it (the first with the last's), for the
+ * KL term of KTO. The batch should hold several prompts: with one, nothing is mismatched.
  */
 export function mismatched<E extends Pick<Answer, "prompt" | "completion">>(
   examples: readonly E[],
@@ -145,7 +153,8 @@ export function mismatched<E extends Pick<Answer, "prompt" | "completion">>(
 }
 
 /**
- * @param others answers under prompts of others, for a loss that asks for them; with their own references.
+ * @param others answers under prompts of others, for a loss that asks for them; with their own
+ * references.
  * @throws InvariantError when there is no answer.
  */
 export function unpairedStep(
@@ -177,7 +186,8 @@ export interface AnswerList {
 
 /**
  * Ranks are by reward; of equal ones the earlier is ranked higher.
- * @throws InvariantError when there is no list, one has less than two answers, or a reward is not a number.
+ * @throws InvariantError when there is no list, one has less than two answers, or a reward is not a
+ * number.
  */
 export function listStep(given: readonly AnswerList[], tokensPerRow: number): StepData {
   assert(given.length > 0, "there is no list to learn from");

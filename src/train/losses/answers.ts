@@ -27,8 +27,9 @@ export function positivePart(g: Graph, x: Value): Value {
 const EXP_BOUND = 20;
 
 /**
- * eˣ up to x = 20, beyond that its tangent there: e²⁰·(1 + x − 20). A log-ratio of summed log-probabilities
- * can be hundreds of nats; eˣ overflows float32 at 88.7, and a mere clamp would stop the gradient.
+ * eˣ up to x = 20, beyond that its tangent there: e²⁰·(1 + x − 20). A log-ratio of summed
+ * log-probabilities can be hundreds of nats; eˣ overflows float32 at 88.7, and a mere clamp would
+ * stop the gradient.
  */
 export function boundedExp(g: Graph, x: Value): Value {
   const bound = g.scalar(EXP_BOUND, x.dtype);
@@ -70,8 +71,8 @@ export function sharePositive(g: Graph, x: Value): Value {
 }
 
 /**
- * What every pair loss reports: means of the implicit rewards and of their difference (margin), the share of
- * pairs in order (a tie is not), and log π of both answers, whose fall a margin hides.
+ * What every pair loss reports: means of the implicit rewards and of their difference (margin), the
+ * share of pairs in order (a tie is not), and log π of both answers, whose fall a margin hides.
  * @param chosen,rejected [pairs] implicit rewards in the loss's own scale.
  */
 export function pairMetrics(

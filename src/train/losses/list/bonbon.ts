@@ -12,9 +12,10 @@ import {
 } from "./comparisons.ts";
 
 /**
- * BoNBoN: towards the law of best-of-n itself, loss = α·−ℓ_best + (1 − α)·(u_best − u_worst − T_n)²,  u = log(π/π_ref),
- * T_n = (n − 1)·Σ_{k<n} 1/k. Under best-of-n from the reference the mean of u_best − u_worst is T_n = 1/(2β*_n), whatever the
- * reward is: there is no β to choose. The mean over lists; the answers must be the reference's.
+ * BoNBoN, towards the law of best-of-n itself:
+ * loss = α·−ℓ_best + (1 − α)·(u_best − u_worst − T_n)²,  u = log(π/π_ref),  T_n = (n − 1)·Σ_{k<n} 1/k.
+ * Under best-of-n from the reference the mean of u_best − u_worst is T_n = 1/(2β*_n), whatever the
+ * reward: there is no β to choose. The mean over lists; the answers must be the reference's own.
  * `n` says of how many the best and the worst were taken where a list holds only some of them.
  * Source: Gui et al., arXiv:2406.00832; default α theirs.
  */

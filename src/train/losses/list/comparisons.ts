@@ -1,6 +1,7 @@
 /**
- * Lists of any lengths without padding: what holds between answers is a matrix over all answers of the batch,
- * [answers, answers], and is 0 between lists. A batch has some hundred answers; their squares are cheap.
+ * Lists of any lengths without padding: what holds between answers is a matrix over all answers of
+ * the batch, [answers, answers], and is 0 between lists. A batch has some hundred answers; their
+ * squares are cheap.
  */
 import type { Graph, Value } from "../../../onnx/graph.ts";
 import { logRatio } from "../answers.ts";
@@ -51,8 +52,8 @@ export function negLogLikelihoodOfBest(
 }
 
 /**
- * The share of comparisons that scores get right, the mean reward β·log(π/π_ref) of the best and of the worst answers,
- * their difference, and the likelihood of the best.
+ * The share of comparisons that scores get right, the mean reward β·log(π/π_ref) of the best and of
+ * the worst answers, their difference, and the likelihood of the best.
  * @param scores [answers] what the loss orders.
  */
 export function listMetrics(

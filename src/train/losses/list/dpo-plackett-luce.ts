@@ -5,9 +5,10 @@ import { betaOption } from "../options.ts";
 import { column, isBest, isSameList, listMetrics, row } from "./comparisons.ts";
 
 /**
- * DPO on ranked lists: loss = −Σₖ log( e^s₍ₖ₎ / Σ_{j ≥ k} e^s₍ⱼ₎ ),  s = β·log(π/π_ref), ₍ₖ₎ the answer ranked k-th: each is
- * drawn from those not yet ranked (Plackett-Luce). The mean over lists. The last stage is 0; two answers give DPO.
- * `top` ranks only the first so many; those after them are all worse, in no order.
+ * DPO on ranked lists: loss = −Σₖ log( e^s₍ₖ₎ / Σ_{j ≥ k} e^s₍ⱼ₎ ),  s = β·log(π/π_ref):
+ * the answer ranked k-th is drawn from those not yet ranked (Plackett-Luce). The mean over lists.
+ * The last stage is 0; two answers give DPO. `top` ranks only the first so many; those after them are
+ * all worse, in no order.
  * Source: Rafailov et al., arXiv:2305.18290, appendix A.3; Xiao & Zhu, eqs. 10.58 to 10.61.
  */
 export const dpoPlackettLuce = defineListLoss({

@@ -6,10 +6,12 @@ import { betaOption } from "../options.ts";
 import { column, isBest, isBetter, isSameList, listMetrics, row } from "./comparisons.ts";
 
 /**
- * LiPO-λ: loss = Σ_{ψ_i > ψ_j} Δ_ij·log(1 + e^(s_j − s_i)),  s = β·log(π/π_ref),  Δ_ij = |G_i − G_j|·|1/D(τ_i) − 1/D(τ_j)|,
- * gain G = 2^ψ − 1, discount D(τ) = log(1 + τ), τ the place (from 1) that the scores s give now, held constant: pairs
- * count by what their exchange would cost in DCG. The mean over lists. Rewards ψ are meant to be within [0, 1].
- * Source: Liu et al., arXiv:2402.01878. Erratum: prints with a minus before the sum pay for disorder.
+ * LiPO-λ: loss = Σ_{ψ_i > ψ_j} Δ_ij·log(1 + e^(s_j − s_i)),  s = β·log(π/π_ref),
+ * Δ_ij = |G_i − G_j|·|1/D(τ_i) − 1/D(τ_j)|,  gain G = 2^ψ − 1,  discount D(τ) = log(1 + τ),
+ * τ the place (from 1) that the scores s give now, held constant: pairs count by what exchanging
+ * them would cost in DCG. The mean over lists. Rewards ψ are meant to be within [0, 1].
+ * Source: Liu et al., arXiv:2402.01878.
+ * Erratum: prints with a minus before the sum pay for disorder.
  */
 export const lipo = defineListLoss({
   name: "lipo",
@@ -29,7 +31,10 @@ export const lipo = defineListLoss({
   },
 });
 
-/** [answers] the place of each in its list by score, from 1; of equal scores the better answer's is first. */
+/**
+ * [answers] the place of each in its list by score, from 1; of equal scores the better answer's is
+ * first.
+ */
 function places(g: Graph, terms: ListTerms, scores: Value): Value {
   const { dtype } = scores;
   const isHigher = g.cast(g.less(column(g, scores), row(g, scores)), dtype);

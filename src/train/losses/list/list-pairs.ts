@@ -5,10 +5,12 @@ import { betaOption } from "../options.ts";
 import { column, comparisonShare, isBest, isBetter, listMetrics, row } from "./comparisons.ts";
 
 /**
- * A list by its pairs: loss = mean over pairs r_i > r_j of a list of max(0, δ − (s_i − s_j)) (`hinge`) or −log σ(s_i − s_j)
- * (`logistic`),  s = β·log(π/π_ref); then the mean over lists. Two answers give `hinge` and `dpo`.
+ * A list by its pairs: the mean over pairs r_i > r_j of a list, then over lists, of
+ * max(0, δ − (s_i − s_j)) (`hinge`) or −log σ(s_i − s_j) (`logistic`),  s = β·log(π/π_ref).
+ * Two answers give `hinge` and `dpo`.
  * Source: Liu et al., arXiv:2402.01878 (LiPO). Logistic: Xiao & Zhu, eq. 10.57.
- * Erratum: they print the sum over both orders of every pair, whose minimum is all scores equal; see docs/methods.md.
+ * Erratum: they print a sum over both orders of every pair, least where all scores are equal; see
+ * docs/methods.md.
  */
 export const listPairs = defineListLoss({
   name: "list-pairs",

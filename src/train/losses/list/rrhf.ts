@@ -12,8 +12,9 @@ import {
 } from "./comparisons.ts";
 
 /**
- * Rank responses to align with human feedback: loss = Σ_{r_i > r_j} max(0, p_j − p_i) − λ·ℓ_best,  p = log π of an answer, the
- * mean over its tokens; ℓ_best = log π of the best one, summed. The mean over lists. No reference.
+ * Rank responses to align with human feedback, without a reference:
+ * loss = Σ_{r_i > r_j} max(0, p_j − p_i) − λ·ℓ_best,  p = log π of an answer, the mean over its
+ * tokens; ℓ_best = log π of the best one, summed. The mean over lists.
  * `length_normalize` takes the mean token of the best answer, too.
  * Source: Yuan et al., arXiv:2304.05302.
  */

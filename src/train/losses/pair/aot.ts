@@ -10,10 +10,11 @@ import { definePairLoss } from "../define.ts";
 import { betaOption, labelSmoothingOption } from "../options.ts";
 
 /**
- * Alignment via optimal transport: the distribution of good rewards shall dominate that of bad ones, quantile by
- * quantile, instead of pair by pair: loss = mean over i of −log σ(β·δ₍ᵢ₎), label-smoothed.
- * Paired: δ₍ᵢ₎ = sort(log π_w − log π_l)ᵢ − sort(log π_ref,w − log π_ref,l)ᵢ. Unpaired (`paired` false), where chosen and
- * rejected answers need not have the same prompt: δ₍ᵢ₎ = sort(u_w)ᵢ − sort(u_l)ᵢ,  u = log(π/π_ref).
+ * Alignment via optimal transport: the distribution of good rewards shall dominate that of bad ones,
+ * quantile by quantile instead of pair by pair: loss = −log σ(β·δᵢ), label-smoothed, mean over i.
+ * - paired: δᵢ = sort(log π_w − log π_l)ᵢ − sort(log π_ref,w − log π_ref,l)ᵢ
+ * - not `paired`: δᵢ = sort(u_w)ᵢ − sort(u_l)ᵢ,  u = log(π/π_ref); chosen and rejected answers need
+ *   not have the same prompt
  * Quantiles are the batch's: with one pair the loss is DPO.
  * Source: Melnyk et al., arXiv:2406.05882.
  */

@@ -4,8 +4,9 @@ import { definePairLoss } from "../define.ts";
 import { betaOption } from "../options.ts";
 
 /**
- * Anchored preference optimization, down: loss = σ(r_w) + 1 − σ(r_w − r_l),  r = β·log(π/π_ref). Lowers both answers,
- * the rejected one more: for pairs whose chosen answer is still worse than the policy's own.
+ * Anchored preference optimization, down: loss = σ(r_w) + 1 − σ(r_w − r_l),  r = β·log(π/π_ref).
+ * Lowers both answers, the rejected one more: for pairs whose chosen answer is still worse than the
+ * policy's own.
  * Source: D'Oosterlinck et al., arXiv:2408.06266, eq. 8, which is this less 1.
  */
 export const apoDown = definePairLoss({

@@ -4,8 +4,9 @@ import { definePairLoss } from "../define.ts";
 import { betaOption } from "../options.ts";
 
 /**
- * Anchored preference optimization, zero: loss = 1 − σ(r_w) + σ(r_l),  r = β·log(π/π_ref). Raises the chosen answer and
- * lowers the rejected one, each by itself: for pairs whose chosen answer is better than the policy's own.
+ * Anchored preference optimization, zero: loss = 1 − σ(r_w) + σ(r_l),  r = β·log(π/π_ref). Raises
+ * the chosen answer and lowers the rejected one, each by itself: for pairs whose chosen answer is
+ * better than the policy's own.
  * Source: D'Oosterlinck et al., arXiv:2408.06266, eq. 7, which is this less 1.
  */
 export const apoZero = definePairLoss({

@@ -4,9 +4,10 @@ import { definePairLoss } from "../define.ts";
 import { betaOption } from "../options.ts";
 
 /**
- * Binary classifier optimization, on pairs: loss = −log σ(r_w − δ) − log σ(δ − r_l),  r = β·log(π/π_ref).
- * `shift` says what δ is: "none" 0 (TRL since 1.10); "batch" half the mean reward of chosen answers plus half that
- * of rejected ones in this batch, held constant. The paper's δ is a running mean over batches.
+ * Binary classifier optimization, on pairs: loss = −log σ(r_w − δ) − log σ(δ − r_l),  r =
+ * β·log(π/π_ref). `shift` says what δ is: "none" 0 (TRL since 1.10); "batch" half the mean reward
+ * of chosen answers plus half that of rejected ones in this batch, held constant. The paper's δ is
+ * a running mean over batches.
  * Source: Jung et al., arXiv:2404.04656.
  */
 export const bcoPair = definePairLoss({

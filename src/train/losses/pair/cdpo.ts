@@ -5,9 +5,11 @@ import { betaOption, labelSmoothingOption } from "../options.ts";
 
 /**
  * Conservative DPO: loss = −(1 − ε)·log σ(m) − ε·log σ(−m),  m = β[u_w − u_l],  u = log(π/π_ref).
- * The share ε of labels is taken to be flipped, so that margins stop growing at log((1 − ε)/ε) instead of never.
- * Biased if labels really are flipped: `robust` is the unbiased form. ε = 0 is DPO.
- * Source: Mitchell 2023, "A note on DPO with noisy preferences". Default ε: HALOs (TRL 1.10 has dropped it).
+ * The share ε of labels is taken to be flipped, so that margins stop growing at log((1 − ε)/ε)
+ * instead of never. Biased if labels really are flipped: `robust` is the unbiased form. ε = 0 is
+ * DPO.
+ * Source: Mitchell 2023, "A note on DPO with noisy preferences". Default ε: HALOs (TRL 1.10 has
+ * dropped it).
  */
 export const cdpo = definePairLoss({
   name: "cdpo",

@@ -9,10 +9,11 @@ import {
 } from "../options.ts";
 
 /**
- * Contrastive preference optimization: loss = −log σ(β[ℓ_w − ℓ_l]) − λ·ℓ_w,  ℓ = log π of an answer, summed: DPO with a
- * uniform reference, held near the data by the likelihood of the chosen answer. λ = 0 is DPO as Sun & van der Schaar
- * print it. `length_normalize` concerns the second term: the sum is the paper's; TRL takes the mean over the batch's
- * tokens, here the mean of each answer's mean.
+ * Contrastive preference optimization: loss = −log σ(β[ℓ_w − ℓ_l]) − λ·ℓ_w,  ℓ = log π of an
+ * answer, summed: DPO with a uniform reference, held near the data by the likelihood of the chosen
+ * answer. λ = 0 is DPO as Sun & van der Schaar print it. `length_normalize` concerns the second
+ * term: the sum is the paper's; TRL takes the mean over the batch's tokens, here the mean of each
+ * answer's mean.
  * Source: Xu et al., arXiv:2401.08417. Defaults: TRL's CPOConfig.
  */
 export const cpo = definePairLoss({

@@ -4,9 +4,10 @@ import { definePairLoss } from "../define.ts";
 import { lengthNormalizeOption } from "../options.ts";
 
 /**
- * Direct imitation learning, binary cross-entropy: loss = −log σ(x_w) − log σ(−x_l),  x = log(π/π_ref): a classifier of
- * chosen answers against others, whose logit is the policy's log-ratio. Bounded gradients on both sides.
- * Means or sums, and the choice of negatives: see `dil-lsif`. With sums it is `bco-pair` of β = 1.
+ * Direct imitation learning, binary cross-entropy: loss = −log σ(x_w) − log σ(−x_l),  x =
+ * log(π/π_ref): a classifier of chosen answers against others, whose logit is the policy's
+ * log-ratio. Bounded gradients on both sides. Means or sums, and the choice of negatives: see
+ * `dil-lsif`. With sums it is `bco-pair` of β = 1.
  * Source: Xiao et al., arXiv:2503.05079, table 1 and appendix A.
  */
 export const dilBce = definePairLoss({

@@ -4,13 +4,15 @@ import { definePairLoss } from "../define.ts";
 import { lengthNormalizeOption } from "../options.ts";
 
 /**
- * Direct imitation learning, least-squares importance fitting: loss = −e^x_w + ½·e^(2·x_l),  x = log(π/π_ref).
- * An estimate of the density ratio π_chosen/π_ref by the policy's own, without Bradley-Terry and without β.
- * `length_normalize` (the authors' code and experiments) takes x as the mean over tokens; the theory is about sums.
- * Exponentials go on straight beyond e²⁰; `saturated` counts the pairs that reach there.
- * Negatives are the data's choice: rejected answers (theirs); chosen and rejected, by adding each pair with its chosen
- * answer on both sides; or the reference's own samples, for which alone the minimum is π = π_chosen.
- * The gradient by x_w is −e^x_w: a chosen answer whose likelihood has collapsed is not rescued (UKL and BCE do).
+ * Direct imitation learning, least-squares importance fitting:
+ * loss = −e^x_w + ½·e^(2·x_l),  x = log(π/π_ref).
+ * The policy's own ratio estimates π_chosen/π_ref, without Bradley-Terry and without β.
+ * `length_normalize` (the authors' code and experiments) takes x as the mean over tokens; the theory
+ * is about sums. Exponentials go on straight beyond e²⁰; `saturated` counts the pairs there.
+ * Negatives are the data's choice: rejected answers (theirs); chosen and rejected, by adding each
+ * pair with its chosen answer on both sides; or the reference's own samples, for which alone the
+ * minimum is π = π_chosen.
+ * The gradient by x_w is −e^x_w: a chosen answer that has collapsed is not rescued (UKL, BCE do).
  * Source: Xiao et al., arXiv:2503.05079, eq. 24, and the authors' code.
  */
 export const dilLsif = definePairLoss({

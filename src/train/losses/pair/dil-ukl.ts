@@ -4,10 +4,10 @@ import { definePairLoss } from "../define.ts";
 import { lengthNormalizeOption } from "../options.ts";
 
 /**
- * Direct imitation learning, unnormalised KL (KLIEP): loss = −x_w + e^x_l,  x = log(π/π_ref).
- * A constant pull at the chosen answer, as fine-tuning on it, and a push off the rejected one that fades.
- * Means or sums, and the choice of negatives: see `dil-lsif`. The authors' code has −log π(y_w) for −x_w: the same
- * gradient, a value that differs by log π_ref(y_w).
+ * Direct imitation learning, unnormalised KL (KLIEP): loss = −x_w + e^x_l,  x = log(π/π_ref). A
+ * constant pull at the chosen answer, as fine-tuning on it, and a push off the rejected one that
+ * fades. Means or sums, and the choice of negatives: see `dil-lsif`. The authors' code has −log
+ * π(y_w) for −x_w: the same gradient, a value that differs by log π_ref(y_w).
  * Source: Xiao et al., arXiv:2503.05079, table 1 and eq. 29.
  */
 export const dilUkl = definePairLoss({

@@ -4,9 +4,9 @@ import { definePairLoss } from "../define.ts";
 import { betaOption } from "../options.ts";
 
 /**
- * Discovered preference optimization (log-ratio modulated): loss = (1 − s)·−log σ(m) + s·e^(−m),  s = σ(m/τ),
- * m = β[u_w − u_l],  u = log(π/π_ref): logistic where the pair is out of order, exponential where it is in order.
- * Not convex: it has a small hump to the left of 0.
+ * Discovered preference optimization (log-ratio modulated): loss = (1 − s)·−log σ(m) + s·e^(−m),  s
+ * = σ(m/τ), m = β[u_w − u_l],  u = log(π/π_ref): logistic where the pair is out of order,
+ * exponential where it is in order. Not convex: it has a small hump to the left of 0.
  * Source: Lu et al., arXiv:2406.08414, eq. 5. Default τ: theirs.
  */
 export const discopop = definePairLoss({

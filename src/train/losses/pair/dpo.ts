@@ -5,14 +5,17 @@ import { definePairLoss } from "../define.ts";
 import { betaOption, lengthNormalizeOption } from "../options.ts";
 
 /**
- * Direct Preference Optimization: loss = −log σ(m),  m = β[φ(u_w) − φ(u_l)],  u = log(π/π_ref) of an answer.
+ * Direct Preference Optimization: loss = −log σ(m),  m = β[φ(u_w) − φ(u_l)],  u = log(π/π_ref).
  * φ(u) is f′(eᵘ) of the divergence that keeps the policy near its reference, constants dropped:
- * reverse-kl u (plain DPO) · forward-kl −e⁻ᵘ · js log σ(u) · alpha (e^((α−1)u) − 1)/(α−1), which is u for α = 1.
- * `length_normalize` takes means over tokens instead of sums (TRL's `sigmoid_norm`, and what the authors of DIL
- * call DPO).
- * Source: Rafailov et al., arXiv:2305.18290, eq. 7; divergences: Wang et al., arXiv:2309.16240, whose α is 1 − α
- * here (this is TRL's). Default β: TRL's DPOConfig.
- * Erratum: Sun & van der Schaar print the loss without π_ref and without the minus sign; see docs/methods.md.
+ * - reverse-kl: u, plain DPO
+ * - forward-kl: −e⁻ᵘ
+ * - js: log σ(u)
+ * - alpha: (e^((α−1)u) − 1)/(α − 1), which is u for α = 1
+ * `length_normalize` takes means over tokens instead of sums (TRL's `sigmoid_norm`, and what the
+ * authors of DIL call DPO).
+ * Source: Rafailov et al., arXiv:2305.18290, eq. 7; divergences: Wang et al., arXiv:2309.16240, whose
+ * α is 1 − α here (this is TRL's). Default β: TRL's DPOConfig.
+ * Erratum: Sun & van der Schaar print neither π_ref nor the minus sign; see docs/methods.md.
  */
 export const dpo = definePairLoss({
   name: "dpo",

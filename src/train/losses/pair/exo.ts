@@ -4,9 +4,10 @@ import { definePairLoss } from "../define.ts";
 import { betaOption } from "../options.ts";
 
 /**
- * Efficient exact optimization, for pairs: loss = KL(p_π ‖ p_r) = q·log(q/(1 − ε)) + (1 − q)·log((1 − q)/ε),
- * q = σ(m),  m = β[u_w − u_l],  u = log(π/π_ref). The reverse of the divergence that cDPO takes; it is 0 where
- * m = log((1 − ε)/ε), and needs ε > 0. ε = 1/2 makes both answers alike.
+ * Efficient exact optimization, for pairs:
+ * loss = KL(p_π ‖ p_r) = q·log(q/(1 − ε)) + (1 − q)·log((1 − q)/ε),  q = σ(β[u_w − u_l]),
+ * u = log(π/π_ref): the reverse of the divergence that cDPO takes. It is 0 where the margin is
+ * log((1 − ε)/ε), and needs ε > 0. ε = 1/2 makes both answers alike.
  * Source: Ji et al., arXiv:2402.00856, eq. 16. Default ε: TRL.
  */
 export const exo = definePairLoss({

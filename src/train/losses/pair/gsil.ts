@@ -12,10 +12,15 @@ import {
 import { definePairLoss } from "../define.ts";
 
 /**
- * Generalized self-imitation learning: the policy's log-ratio classifies demonstrations (chosen) against answers of its
- * last iterate π_t (rejected, and the reference): loss = ℓ₊(f_w) + ℓ₋(f_l),  f = a·log(π/π_t) + b.
- * bernoulli −log σ(f), −log σ(−f) · brier (1 − σ(f))², σ(f)² · hinge max(0, 1 − f), max(0, 1 + f) ·
- * kliep −f, e^f · lsif −e^f, ½·e^(2f). Ratios are summed, unlike DIL's.
+ * Generalized self-imitation learning: the policy's log-ratio classifies demonstrations (chosen)
+ * against answers of its last iterate π_t (rejected; π_t is the reference, too):
+ * loss = ℓ₊(f_w) + ℓ₋(f_l),  f = a·log(π/π_t) + b, and ℓ₊, ℓ₋ by `estimator`:
+ * - bernoulli: −log σ(f), −log σ(−f)
+ * - brier: (1 − σ(f))², σ(f)²
+ * - hinge: max(0, 1 − f), max(0, 1 + f)
+ * - kliep: −f, e^f
+ * - lsif: −e^f, ½·e^(2f)
+ * Ratios are summed, unlike DIL's.
  * Source: Xiao et al., arXiv:2410.10093, and the authors' code, whose defaults these are.
  */
 export const gsil = definePairLoss({

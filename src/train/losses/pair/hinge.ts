@@ -4,8 +4,9 @@ import { definePairLoss } from "../define.ts";
 import { betaOption } from "../options.ts";
 
 /**
- * Hinge on the implicit reward margin: loss = max(0, 1 − β[u_w − u_l]),  u = log(π/π_ref). RSO trains with it, with
- * β (there γ) of 0.05. `slic` is the other loss of that name, without a reference.
+ * Hinge on the implicit reward margin: loss = max(0, 1 − β[u_w − u_l]),  u = log(π/π_ref). RSO
+ * trains with it, with β (there γ) of 0.05. `slic` is the other loss of that name, without a
+ * reference.
  * Source: Liu et al., arXiv:2309.06657.
  */
 export const hinge = definePairLoss({

@@ -4,9 +4,10 @@ import { definePairLoss } from "../define.ts";
 import { betaOption, lengthNormalizeOption } from "../options.ts";
 
 /**
- * Identity Preference Optimization: loss = (u_w − u_l − 1/(2β))²,  u = log(π/π_ref); β is the paper's τ.
- * One name, three losses: `length_normalize` (default, as TRL and HALOs; TRL cites the authors) takes u as the mean
- * over tokens; without it (the paper's equation 17, OpenRLHF) u is the sum; TRL's CPO-IPO has no reference at all.
+ * Identity Preference Optimization: loss = (u_w − u_l − 1/(2β))²,  u = log(π/π_ref); β is the
+ * paper's τ. One name, three losses: `length_normalize` (default, as TRL and HALOs; TRL cites the
+ * authors) takes u as the mean over tokens; without it (the paper's equation 17, OpenRLHF) u is the
+ * sum; TRL's CPO-IPO has no reference at all.
  * Source: Azar et al., arXiv:2310.12036, eq. 17.
  */
 export const ipo = definePairLoss({

@@ -4,8 +4,10 @@ import { definePairLoss } from "../define.ts";
 import { betaOption } from "../options.ts";
 
 /**
- * Noise contrastive alignment, for pairs: loss = −log σ(r_w) − ½·log σ(−r_w) − ½·log σ(−r_l),  r = β·log(π/π_ref).
- * Absolute rewards are fitted, so that the chosen answer's likelihood does not fall with the rejected one's.
+ * Noise contrastive alignment, for pairs:
+ * loss = −log σ(r_w) − ½·log σ(−r_w) − ½·log σ(−r_l),  r = β·log(π/π_ref).
+ * Absolute rewards are fitted, so that the chosen answer's likelihood does not fall with the rejected
+ * one's.
  * Source: Chen et al., arXiv:2402.05369, for two answers one of which is certainly the better.
  */
 export const nca = definePairLoss({

@@ -4,9 +4,9 @@ import { meanLogp, negLogLikelihood, negLogSigmoid, pairMetrics } from "../answe
 import { definePairLoss } from "../define.ts";
 
 /**
- * Odds ratio preference optimization: loss = −ℓ̄_w − β·log σ(log odds(p_w) − log odds(p_l)),  odds(p) = p/(1 − p),
- * p = e^ℓ̄,  ℓ̄ = log π of an answer, the mean over its tokens. Fine-tuning and preference at once, without a reference.
- * β is the paper's λ.
+ * Odds ratio preference optimization: loss = −ℓ̄_w − β·log σ(log odds(p_w) − log odds(p_l)),
+ * odds(p) = p/(1 − p), p = e^ℓ̄,  ℓ̄ = log π of an answer, the mean over its tokens. Fine-tuning
+ * and preference at once, without a reference. β is the paper's λ.
  * Source: Hong et al., arXiv:2403.07691, eqs. 4 and 7. Default β: TRL's ORPOConfig.
  */
 export const orpo = definePairLoss({

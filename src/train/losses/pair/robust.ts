@@ -4,9 +4,9 @@ import { definePairLoss } from "../define.ts";
 import { betaOption, labelSmoothingOption } from "../options.ts";
 
 /**
- * Robust DPO: loss = [−(1 − ε)·log σ(m) + ε·log σ(−m)] / (1 − 2ε),  m = β[u_w − u_l],  u = log(π/π_ref).
- * Its mean over labels flipped with probability ε is DPO's loss on the right ones. ε = 0 is DPO.
- * Unbounded below for ε > 0: as m grows it falls like −ε·m/(1 − 2ε).
+ * Robust DPO: loss = [−(1 − ε)·log σ(m) + ε·log σ(−m)] / (1 − 2ε),  m = β[u_w − u_l],  u =
+ * log(π/π_ref). Its mean over labels flipped with probability ε is DPO's loss on the right ones. ε
+ * = 0 is DPO. Unbounded below for ε > 0: as m grows it falls like −ε·m/(1 − 2ε).
  * Source: Chowdhury et al., arXiv:2403.00409.
  */
 export const robust = definePairLoss({

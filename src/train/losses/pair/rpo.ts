@@ -4,12 +4,12 @@ import { definePairLoss } from "../define.ts";
 import { betaOption, lengthNormalizeOption, nllWeightOption } from "../options.ts";
 
 /**
- * DPO regularised by likelihood (RPO): loss = −log σ(β[u_w − u_l]) − α·ℓ_w,  u = log(π/π_ref),  ℓ_w = log π of the chosen
- * answer: its mean token with `length_normalize` (iterative reasoning preference optimization), the sum without.
- * Liu et al. weigh the first term instead; the second may then be taken over other demonstrations.
- * Not relative preference optimization, which shares the letters.
+ * DPO regularised by likelihood (RPO): loss = −log σ(β[u_w − u_l]) − α·ℓ_w,  u = log(π/π_ref),
+ * ℓ_w = log π of the chosen answer: its mean token with `length_normalize` (iterative reasoning
+ * preference optimization), the sum without. Not relative preference optimization, which shares the
+ * letters.
  * Source: Liu et al., arXiv:2405.16436; Pang et al., arXiv:2404.19733, whose α of 1 is the default.
- * Erratum: Li et al. (the survey) print θ as a parameter of the expert in the likelihood term; see docs/methods.md.
+ * Erratum: Li et al.'s survey prints θ as a parameter of the expert; see docs/methods.md.
  */
 export const rpo = definePairLoss({
   name: "rpo",

@@ -3,9 +3,9 @@ import { meanLogp, minus, negLogSigmoid, pairMetrics } from "../answers.ts";
 import { definePairLoss } from "../define.ts";
 
 /**
- * Simple preference optimization: loss = −log σ(β·ℓ̄_w − β·ℓ̄_l − γ),  ℓ̄ = log π of an answer, the mean over its tokens.
- * No reference: β has nothing to do with a KL term, and is 2 to 10. γ is absolute here, as in TRL; the authors' code
- * takes γ/β (0.3 to 0.8).
+ * Simple preference optimization: loss = −log σ(β·ℓ̄_w − β·ℓ̄_l − γ),  ℓ̄ = log π of an answer, the
+ * mean over its tokens. No reference: β has nothing to do with a KL term, and is 2 to 10. γ is
+ * absolute here, as in TRL; the authors' code takes γ/β (0.3 to 0.8).
  * Source: Meng et al., arXiv:2405.14734, eq. 6.
  */
 export const simpo = definePairLoss({

@@ -4,9 +4,9 @@ import { definePairLoss } from "../define.ts";
 import { lengthNormalizeOption, nllWeightOption } from "../options.ts";
 
 /**
- * Sequence likelihood calibration: loss = max(0, δ − ℓ_w + ℓ_l) − λ·ℓ_w,  ℓ = log π of an answer, summed.
- * The paper's second term is the likelihood of a separate target text; with pairs alone it is the chosen answer.
- * `length_normalize` concerns that term.
+ * Sequence likelihood calibration: loss = max(0, δ − ℓ_w + ℓ_l) − λ·ℓ_w,  ℓ = log π of an answer,
+ * summed. The paper's second term is the likelihood of a separate target text; with pairs alone it
+ * is the chosen answer. `length_normalize` concerns that term.
  * Source: Zhao et al., arXiv:2305.10425. Defaults: HALOs (δ 1, λ 0.1).
  */
 export const slic = definePairLoss({

@@ -5,15 +5,17 @@ import { defineRewardLoss } from "../define.ts";
 import { weightedMean } from "./pairs.ts";
 
 /**
- * The discriminator of adversarial imitation (f-GAN): demonstrations (chosen) against the policy's own answers
- * (rejected): loss = −E_demo[T] + E_own[f*(T)], whose minimum is −D_f(demo ‖ own); the score v gives T by an activation.
- * gail T = log 2 + log σ(v), f* = −log 2 − log σ(−v), D_f = 2·JS; at the minimum v = log(demo/own) · airl T = −e⁻ᵛ, f* = v − 1,
- * D_f = KL(own ‖ demo), v the same · fairl T = v, f* = e^(v − 1), D_f = KL(demo ‖ own), v = 1 + log(demo/own).
- * With gail the score is the demonstration reward log D − log(1 − D) of alignment from demonstrations; with the others
- * the policy's reward is f*(T).
- * Source: Nowozin et al., arXiv:1606.00709; Ho & Ermon, arXiv:1606.03476; Fu et al., arXiv:1710.11248; Ghasemipour et
- * al., arXiv:1911.02256; Sun & van der Schaar, eqs. 2 to 4 and table 4. Erratum: they give GAIL's divergence as JS, not 2·JS,
- * and the reverse KL with the wrong sign; see docs/methods.md.
+ * The discriminator of adversarial imitation (f-GAN): demonstrations (chosen) against the policy's
+ * own answers (rejected): loss = −E_demo[T] + E_own[f*(T)], least where it is −D_f(demo ‖ own).
+ * The score v gives T by an activation:
+ * - gail: T = log 2 + log σ(v), f* = −log 2 − log σ(−v); D_f = 2·JS at v = log(demo/own)
+ * - airl: T = −e⁻ᵛ, f* = v − 1; D_f = KL(own ‖ demo) at v = log(demo/own)
+ * - fairl: T = v, f* = e^(v − 1); D_f = KL(demo ‖ own) at v = 1 + log(demo/own)
+ * With gail the score is the demonstration reward log D − log(1 − D) of alignment from
+ * demonstrations; with the others the policy's reward is f*(T).
+ * Source: Nowozin et al., arXiv:1606.00709; Ho & Ermon, arXiv:1606.03476; Fu et al.,
+ * arXiv:1710.11248; Ghasemipour et al., arXiv:1911.02256; Sun & van der Schaar, eqs. 2 to 4.
+ * Erratum: their table 4 gives GAIL's divergence as JS, not 2·JS; see docs/methods.md.
  */
 export const adversarial = defineRewardLoss({
   name: "adversarial",

@@ -5,9 +5,9 @@ import { betaOption } from "../options.ts";
 import { costByKind, unpairedMetrics } from "./metrics.ts";
 
 /**
- * Anchored preference optimization on single answers: a desirable one costs 1 − σ(r), an undesirable one σ(r),
- * r = β·log(π/π_ref); loss = their mean. KTO with a reference point of 0, and `apo-zero` without pairs (half of it:
- * a mean over answers instead of pairs).
+ * Anchored preference optimization on single answers: a desirable one costs 1 − σ(r), an
+ * undesirable one σ(r), r = β·log(π/π_ref); loss = their mean. KTO with a reference point of 0, and
+ * `apo-zero` without pairs (half of it: a mean over answers instead of pairs).
  * Source: D'Oosterlinck et al., arXiv:2408.06266; TRL's `apo_zero_unpaired`.
  */
 export const apoZeroUnpaired = defineUnpairedLoss({

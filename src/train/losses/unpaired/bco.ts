@@ -5,10 +5,13 @@ import { betaOption } from "../options.ts";
 import { costByKind, meansByKind, unpairedMetrics } from "./metrics.ts";
 
 /**
- * Binary classifier optimization: a desirable answer costs −log σ(r − δ), an undesirable one −log σ(δ − r),
- * r = β·log(π/π_ref); loss = their mean. `shift` says what δ is: "batch" half the mean reward of desirable answers plus
- * half that of undesirable ones in this batch, held constant; "none" 0. The paper's δ is a running mean over
- * batches; TRL's a running mean of all rewards, which leans to the larger kind.
+ * Binary classifier optimization: a desirable answer costs −log σ(r − δ), an undesirable one
+ * −log σ(δ − r),  r = β·log(π/π_ref); loss = their mean. `shift` says what δ is:
+ * - batch: half the mean reward of desirable answers plus half that of undesirable ones in this batch,
+ *   held constant
+ * - none: 0
+ * The paper's δ is a running mean over batches; TRL's a running mean of all rewards, which leans to
+ * the larger kind.
  * Source: Jung et al., arXiv:2404.04656, without the density ratios between kinds.
  */
 export const bco = defineUnpairedLoss({

@@ -6,9 +6,10 @@ import { betaOption } from "../options.ts";
 import { costByKind, unpairedMetrics } from "./metrics.ts";
 
 /**
- * Kahneman-Tversky optimization: a desirable answer costs λ_D·(1 − σ(β(u − z))), an undesirable one λ_U·(1 − σ(β(z − u))),
- * u = log(π/π_ref); loss = their mean. z = max(0, mean u of mismatched answers) estimates KL(π ‖ π_ref), held constant.
- * Without z it is `apo-zero-unpaired`. λ should make up for unequal numbers: λ_D·n_D / (λ_U·n_U) in [1, 4/3] is what the authors advise.
+ * Kahneman-Tversky optimization: a desirable answer costs λ_D·(1 − σ(β(u − z))), an undesirable one
+ * λ_U·(1 − σ(β(z − u))), u = log(π/π_ref); loss = their mean. z = max(0, mean u of mismatched
+ * answers) estimates KL(π ‖ π_ref), held constant. Without z it is `apo-zero-unpaired`. λ should
+ * make up for unequal numbers: λ_D·n_D / (λ_U·n_U) in [1, 4/3] is what the authors advise.
  * Source: Ethayarajh et al., arXiv:2402.01306, section 4. Defaults: TRL's KTOConfig.
  */
 export const kto = defineUnpairedLoss({

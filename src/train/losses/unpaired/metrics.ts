@@ -24,7 +24,8 @@ export function costByKind(
 }
 
 /**
- * Mean rewards of both kinds, their difference, and the share of answers on the right side of `threshold`.
+ * Mean rewards of both kinds, their difference, and the share of answers on the right side of
+ * `threshold`.
  * @param rewards [answers]
  */
 export function unpairedMetrics(
