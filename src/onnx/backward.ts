@@ -12,7 +12,7 @@ import { show } from "./shapes.ts";
  */
 export function backward(g: Graph, loss: Value, wanted: readonly Value[]): Value[] {
   assert(loss.shape.length === 0, `the loss must be a scalar, not ${show(loss.shape)}`);
-  const needed = dependents(g.nodes, wanted);
+  const needed = dependents(g, wanted);
   const upstream = new Map<string, Value>([[loss.name, g.scalar(1, loss.dtype)]]);
   const forward = [...g.nodes];
   for (const node of forward.reverse()) {
@@ -39,12 +39,12 @@ function apply<K extends OpName>(g: Graph, node: Node<K>, dy: Value): readonly (
   return ofInputs as readonly (Value | null)[]; // a tuple for each K; the compiler cannot see it for all
 }
 
-/** Names of all values that depend on one of the given ones, themselves included. */
-function dependents(nodes: readonly Node[], sources: readonly Value[]): Set<string> {
+/** Names of all values that depend on one of the given ones, themselves included, but for those held constant. */
+function dependents({ nodes, constants }: Graph, sources: readonly Value[]): Set<string> {
   const names = new Set(sources.map((value) => value.name));
   for (const node of nodes) {
     if (node.inputs.some((input) => names.has(input.name))) {
-      for (const output of node.outputs) names.add(output.name);
+      for (const { name } of node.outputs) if (!constants.has(name)) names.add(name);
     }
   }
   return names;

@@ -44,6 +44,8 @@ export class Graph {
   /** Where each symbolic size can be read at run time. */
   readonly #symbols = new Map<string, { value: Value; axis: number }>();
   readonly #scalars = new Map<string, Value>();
+  /** Names of values that `backward` takes for constants. */
+  readonly constants = new Set<string>();
 
   /** A value fed at run time. Its symbolic sizes become known to the graph. */
   input(name: string, dtype: DType, shape: Shape): Value {
@@ -151,6 +153,13 @@ export class Graph {
   scale = (x: Value, factor: number) =>
     factor === 1 ? x : this.mul(x, this.scalar(factor, x.dtype));
   cast = (x: Value, to: DType) => (x.dtype === to ? x : this.op("Cast", [x], { to }));
+
+  /** x, held constant: no gradient flows through it. */
+  stopGradient(x: Value): Value {
+    const held = this.op("Identity", [x], {});
+    this.constants.add(held.name);
+    return held;
+  }
 
   /** ln(1 + eˣ), without overflow. The runtime's operator is float32 only: else max(x, 0) + ln(1 + e^−|x|). */
   softplus(x: Value): Value {

@@ -25,8 +25,19 @@ export interface SupervisedExample {
 export interface RewardGroup {
   readonly prompt: readonly number[];
   readonly completions: readonly (readonly number[])[];
-  /** Indices into `completions`. */
-  readonly pairs: readonly { readonly chosen: number; readonly rejected: number }[];
+  readonly pairs: readonly RewardPair[];
+}
+
+export interface RewardPair {
+  /** Indices into the group's completions. */
+  readonly chosen: number;
+  readonly rejected: number;
+  /** By how much the chosen one is better, in the score's unit; 0 where nothing is said. */
+  readonly margin?: number;
+  /** 1 where nothing is said. */
+  readonly weight?: number;
+  /** The chosen one is a demonstration, the rejected one the policy's own answer. */
+  readonly demonstrated?: boolean;
 }
 
 /** An answer with what is right and wrong in it. */
@@ -119,23 +130,25 @@ export function rewardStep(groups: readonly RewardGroup[], tokensPerRow: number)
   );
   const packed = pack(sequences, tokensPerRow);
   const ends = sequences.map(({ length }, i) => packed.starts[i]! + length - 1);
-  const chosenRows: number[] = [];
-  const rejectedRows: number[] = [];
+  const pairs: (RewardPair & { readonly first: number })[] = [];
   let first = 0;
-  for (const { completions, pairs } of groups) {
-    for (const { chosen, rejected } of pairs) {
-      chosenRows.push(ends[first + chosen]!);
-      rejectedRows.push(ends[first + rejected]!);
-    }
-    first += completions.length;
+  for (const group of groups) {
+    for (const pair of group.pairs) pairs.push({ ...pair, first });
+    first += group.completions.length;
   }
   return {
     packed,
     int64: {
-      chosen_rows: BigInt64Array.from(chosenRows, BigInt),
-      rejected_rows: BigInt64Array.from(rejectedRows, BigInt),
+      chosen_rows: BigInt64Array.from(pairs, ({ first, chosen }) => BigInt(ends[first + chosen]!)),
+      rejected_rows: BigInt64Array.from(pairs, ({ first, rejected }) =>
+        BigInt(ends[first + rejected]!),
+      ),
     },
-    float32: {},
+    float32: {
+      margins: Float32Array.from(pairs, ({ margin }) => margin ?? 0),
+      pair_weights: Float32Array.from(pairs, ({ weight }) => weight ?? 1),
+      demonstrated: Float32Array.from(pairs, ({ demonstrated }) => (demonstrated ? 1 : 0)),
+    },
   };
 }
 

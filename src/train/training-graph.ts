@@ -16,6 +16,10 @@ import {
   type TransformerConfig,
   type WeightSource,
 } from "../onnx/transformer.ts";
+import { answerTerms, listTerms, pairTerms, unpairedTerms } from "./families/answers.ts";
+import { actorCriticTerms, policyTerms } from "./families/policy.ts";
+import { rewardListTerms, rewardPairTerms, rewardPointTerms } from "./families/rewards.ts";
+import { distillationTerms } from "./families/supervised.ts";
 import type { Loss, LossTerms } from "./losses/define.ts";
 
 export interface TrainedWeight {
@@ -83,26 +87,47 @@ function familyTerms(
 ): LossTerms {
   const score = (rows: Value) =>
     g.reshape(applyHead(g, config, weight, "scores", g.gather(hidden, rows)), [rows.shape[0]!]);
-  const labelled = (rows: Value) => {
+  const logProbabilities = (rows: Value) =>
+    g.logSoftmax(applyHead(g, config, weight, "logits", g.gather(hidden, rows)));
+  const labelled = (rows: Value, all = logProbabilities(rows)) => {
     const labels = g.input("labels", "int64", ["scored"]);
     const weights = g.input("weights", "float32", ["scored"]);
-    const logits = applyHead(g, config, weight, "logits", g.gather(hidden, rows));
-    const picked = g.gatherElements(g.logSoftmax(logits), g.reshape(labels, ["scored", 1]));
+    const picked = g.gatherElements(all, g.reshape(labels, ["scored", 1]));
     return { logps: g.reshape(picked, ["scored"]), weights };
   };
+  const answers = () => answerTerms(g, labelled(g.input("rows", "int64", ["scored"])));
   switch (loss.family) {
     case "supervised":
       return loss.build(g, labelled(g.input("rows", "int64", ["scored"])), options);
+    case "distillation": {
+      const rows = g.input("rows", "int64", ["scored"]);
+      const all = logProbabilities(rows);
+      return loss.build(g, distillationTerms(g, labelled(rows, all), all), options);
+    }
+    case "policy":
+      return loss.build(g, policyTerms(g, labelled(g.input("rows", "int64", ["scored"]))), options);
+    case "actor-critic": {
+      const rows = g.input("rows", "int64", ["scored"]);
+      const policy = policyTerms(g, labelled(rows));
+      return loss.build(g, actorCriticTerms(g, policy, score(rows)), options);
+    }
     case "correction": {
       const rows = g.input("rows", "int64", ["scored"]);
       const targets = g.input("targets", "float32", ["scored"]);
       return loss.build(g, { ...labelled(rows), scores: score(rows), targets }, options);
     }
-    case "reward": {
-      const chosen = score(g.input("chosen_rows", "int64", ["pairs"]));
-      const rejected = score(g.input("rejected_rows", "int64", ["pairs"]));
-      return loss.build(g, { chosen, rejected }, options);
-    }
+    case "reward":
+      return loss.build(g, rewardPairTerms(g, score), options);
+    case "reward-list":
+      return loss.build(g, rewardListTerms(g, score), options);
+    case "reward-point":
+      return loss.build(g, rewardPointTerms(g, score), options);
+    case "pair":
+      return loss.build(g, pairTerms(g, answers()), options);
+    case "unpaired":
+      return loss.build(g, unpairedTerms(g, answers(), loss.needsMismatched), options);
+    case "list":
+      return loss.build(g, listTerms(g, answers()), options);
   }
 }
 

@@ -57,6 +57,13 @@ describe("backward", () => {
     expect(results.ofLoss.data).toEqual([1]);
   });
 
+  test("takes what is held constant for a number, whatever it is made of", async () => {
+    const { x } = await gradientsOf({ x: [2, -3] }, (g, { x }) =>
+      g.sum(g.mul(x, g.stopGradient(g.mul(x, x)))),
+    );
+    expect(x).toEqual([4, 9]); // not 3x²
+  });
+
   test("leaves out paths through comparisons, and keeps the others", async () => {
     const { x } = await gradientsOf({ x: [-1, 2] }, (g, { x }) => {
       const isPositive = g.cast(g.less(g.scalar(0, "float64"), x), "float64");

@@ -3,6 +3,7 @@ import { createRandom } from "../../src/base/random.ts";
 import type { ModelConfig } from "../../src/checkpoints/config.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import { rewardStep, supervisedStep } from "../../src/train/batches.ts";
+import type { PreferenceGroup } from "../../src/train/families/answers.ts";
 import { initialWeights } from "../../src/train/initial-weights.ts";
 import { asReward, tinyLlama } from "./configs.ts";
 
@@ -52,3 +53,37 @@ export const rewardBatch = () =>
     ],
     12,
   );
+
+/** Answers to compare; an answer's reference log-probability has to be filled in. */
+export const preferences = (
+  reference: (prompt: readonly number[], completion: readonly number[]) => number,
+): PreferenceGroup[] =>
+  [
+    {
+      prompt: [1, 2],
+      completions: [
+        [3, 0],
+        [4, 5, 0],
+        [6, 0],
+      ],
+      pairs: [
+        { chosen: 0, rejected: 1 },
+        { chosen: 2, rejected: 1 },
+      ],
+    },
+    {
+      prompt: [5],
+      completions: [
+        [3, 4],
+        [9, 0],
+      ],
+      pairs: [{ chosen: 1, rejected: 0 }],
+    },
+  ].map(({ prompt, completions, pairs }) => ({
+    prompt,
+    answers: completions.map((completion) => ({
+      completion,
+      reference: reference(prompt, completion),
+    })),
+    pairs,
+  }));

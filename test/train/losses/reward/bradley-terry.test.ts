@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Graph } from "../../../src/onnx/graph.ts";
-import { openRuntime, type Runtime } from "../../../src/onnx/runtime/index.ts";
-import { bradleyTerry } from "../../../src/train/losses/reward/bradley-terry.ts";
-import { nd } from "../../support/arrays.ts";
-import { evaluate, feed, inputs } from "../../support/graphs.ts";
+import { Graph } from "../../../../src/onnx/graph.ts";
+import { openRuntime, type Runtime } from "../../../../src/onnx/runtime/index.ts";
+import { bradleyTerry } from "../../../../src/train/losses/reward/bradley-terry.ts";
+import { nd } from "../../../support/arrays.ts";
+import { evaluate, feed, inputs } from "../../../support/graphs.ts";
 
 let runtime: Runtime;
 beforeAll(() => {
@@ -15,9 +15,30 @@ async function termsOf(chosen: number[], rejected: number[], centering = 0) {
   const feeds = {
     chosen: feed("float64", nd([chosen.length], chosen)),
     rejected: feed("float64", nd([rejected.length], rejected)),
+    margins: feed(
+      "float64",
+      nd(
+        [chosen.length],
+        chosen.map(() => 0),
+      ),
+    ),
+    weights: feed(
+      "float64",
+      nd(
+        [chosen.length],
+        chosen.map(() => 1),
+      ),
+    ),
+    demonstrated: feed(
+      "float64",
+      nd(
+        [chosen.length],
+        chosen.map(() => 0),
+      ),
+    ),
   };
   const g = new Graph();
-  const { loss, metrics } = bradleyTerry.build(g, inputs(g, feeds), { centering });
+  const { loss, metrics } = bradleyTerry.build(g, inputs(g, feeds), { centering, temperature: 1 });
   const values = { loss, accuracy: metrics["accuracy"]!, margin: metrics["margin"]! };
   const results = await evaluate(runtime, g, values, feeds);
   return {

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Graph } from "../../../src/onnx/graph.ts";
-import { openRuntime, type Runtime } from "../../../src/onnx/runtime/index.ts";
-import { corrective } from "../../../src/train/losses/reward/corrective.ts";
-import { nd } from "../../support/arrays.ts";
-import { evaluate, feed, inputs } from "../../support/graphs.ts";
+import { Graph } from "../../../../src/onnx/graph.ts";
+import { openRuntime, type Runtime } from "../../../../src/onnx/runtime/index.ts";
+import { corrective } from "../../../../src/train/losses/reward/corrective.ts";
+import { nd } from "../../../support/arrays.ts";
+import { evaluate, feed, inputs } from "../../../support/graphs.ts";
 
 let runtime: Runtime;
 beforeAll(() => {
