@@ -208,7 +208,11 @@ export class KnownNumbers {
     const words = tokens.filter(({ text }) => text !== "-");
     for (let at = 0; at < words.length; ) {
       const read = readQuantity(words, at);
-      for (const token of words.slice(at, read?.end ?? at)) this.add(packOf(token));
+      const packs = words.slice(at, read?.end ?? at).flatMap((token) => packOf(token) ?? []);
+      for (const pack of packs) {
+        this.add(pack);
+        this.add(calculated(read!.value, "/", pack)); // how many of them
+      }
       const behind = read?.end ?? at;
       const isPercent = words[behind]?.text.toLowerCase() === "percent";
       if (read && isPercent) this.addPercent(read.value);
@@ -244,6 +248,8 @@ const opposite = ({ numerator, denominator }: Exact) => fraction(-numerator, den
 const spells = (tokens: readonly Token[], at: number, phrase: string): boolean =>
   phrase.split(" ").every((word, i) => tokens[at + i]?.text.toLowerCase() === word);
 
+const QUANTITY_WORDS_MAX = 16;
+
 /** A number of words, or of digits and a magnitude: Σ over thousands of (Σ hundreds, tens and ones) · thousand. */
 function readQuantity(
   tokens: readonly Token[],
@@ -251,8 +257,8 @@ function readQuantity(
 ): { value: Exact; end: number } | null {
   let [total, group]: [Exact, Exact | null] = [exact(0n), null];
   let at = start;
-  let isBelowTen = false;
-  for (; at < tokens.length; at++) {
+  let mayAdd = true;
+  for (; at < Math.min(tokens.length, start + QUANTITY_WORDS_MAX); at++) {
     const { kind, value: digits, text } = tokens[at]!;
     const low = text.toLowerCase();
     const magnitude = magnitudes.get(low);
@@ -266,10 +272,10 @@ function readQuantity(
       else [total, group] = [calculated(total, "+", scaled!)!, exact(0n)];
     } else if (kind === "number" && group === null) {
       group = digits;
-    } else if (word !== undefined && (group === null || isBelowTen || isScale(tokens[at - 1]))) {
+    } else if (word !== undefined && mayAdd) {
       group = calculated(group ?? exact(0n), "+", exact(word))!;
     } else break;
-    isBelowTen = tens.has(low) && small.has(tokens[at + 1]?.text.toLowerCase() ?? "");
+    mayAdd = magnitude !== undefined || tens.has(low);
   }
   return group === null ? null : { value: calculated(total, "+", group)!, end: at };
 }
