@@ -186,6 +186,7 @@ function mayBegin(tokens: readonly Token[], at: number): boolean {
   if (before.kind === "number" || before.text === ")" || before.text === "%") return false;
   if (scalesWhatFollows(before.text)) return false;
   if (before.text === "of" && earlier && isShareWord(earlier.text)) return false;
+  if (before.text === ":" && earlier?.kind === "number" && !token.isApart) return false; // 6:00
   const isFunction = token.text === "(" && before.kind === "word" && !token.isApart;
   return !isFunction;
 }

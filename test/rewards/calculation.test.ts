@@ -82,6 +82,7 @@ describe("equations", () => {
     "total = 3 * tax",
     "a = b",
     "sqrt(16) + 3 = 7",
+    "at 6:00 + 48 = 6:48",
   ])("are not judged where they are not read whole: %s", (text) => {
     expect(verdicts(text)).not.toContain(false);
     expect(verdicts(text)).not.toContain(true);
