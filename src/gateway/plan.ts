@@ -16,6 +16,8 @@ export interface Plan {
   /** Checked, defaults filled in. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly reward: Reward | null;
+  /** Judges every candidate and chooses none. */
+  readonly holdout: Reward | null;
   readonly prompt: readonly number[];
   readonly rewardMessages: readonly ChatMessage[];
   readonly sampling: TextSampling;
@@ -46,11 +48,13 @@ export function createPlanner(registry: Registry, strategies: readonly Strategy[
     const alignment = request.alignment ?? preset ?? plainSampling;
     const { strategy, options } = readAlignment(alignment);
     const reward = rewardOf(registry, alignment.reward, strategy);
+    const holdout = holdoutOf(registry, alignment, reward);
     const prompt = policy.encode(request.conversation);
     const sampling = samplingOf(request, policy, policy.contextTokens - prompt.length);
     const rewardMessages = messagesOf(request.conversation, policy);
-    const budget = request.alignment?.budget ?? unlimited;
-    return { policy, strategy, options, reward, prompt, rewardMessages, sampling, budget };
+    const { budget = unlimited } = alignment;
+    const judges = { reward, holdout };
+    return { policy, strategy, options, ...judges, prompt, rewardMessages, sampling, budget };
   };
 }
 
@@ -62,6 +66,19 @@ function rewardOf(
   if (asked !== null) return registry.reward(asked);
   if (!strategy.needsReward) return null;
   return registry.defaultReward ?? refuseWithoutReward(strategy.name);
+}
+
+/** @throws GatewayError invalid_request for the reward that chooses: it would agree with itself */
+function holdoutOf(
+  registry: Registry,
+  { holdout }: AlignmentRequest,
+  reward: Reward | null,
+): Reward | null {
+  if (holdout === undefined) return null;
+  const held = registry.reward(holdout, "alignment.holdout");
+  if (held.id !== reward?.id || held.revision !== reward.revision) return held;
+  const problem = `'${held.id}' is the reward that chooses; name another one`;
+  throw new GatewayError("invalid_request", { param: "alignment.holdout", problem });
 }
 
 function refuseWithoutReward(strategy: string): never {

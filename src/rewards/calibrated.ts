@@ -30,7 +30,7 @@ import {
   spreadOf,
 } from "./curves.ts";
 import { defineReward, type Reward, type RewardWorld } from "./define.ts";
-import { nestedReward, required, rescoring } from "./nested.ts";
+import { nestedReward, type Rescore, required, rescoring } from "./nested.ts";
 import { readOutcomes } from "./outcomes-file.ts";
 import { referenceAnswers, referenceOptions } from "./reference-answers.ts";
 import { revisionOf } from "./rule.ts";
@@ -166,8 +166,8 @@ function againstReference(
     open(prompt, signal) {
       const session = base.open(prompt, signal);
       const answers = referenceAnswers(reference, speaker, { base: session, prompt, signal });
-      const rescore = async (reward: number) => {
-        const rewards = (await answers.all()).map((answer) => answer.reward);
+      const rescore: Rescore = async (reward, _, onFlag) => {
+        const rewards = (await answers.all(onFlag)).map((answer) => answer.reward);
         return given.method === "rank"
           ? rankAmong(rewards, reward, id)
           : zScore(rewards, reward, id);

@@ -14,7 +14,7 @@ import { type Static, Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
 import { spreadOf } from "./curves.ts";
 import { defineReward, type Reward, type RewardWorld } from "./define.ts";
-import { nestedReward, required, rescoring } from "./nested.ts";
+import { nestedReward, type Rescore, required, rescoring } from "./nested.ts";
 import { type ReferenceAnswer, referenceAnswers, referenceOptions } from "./reference-answers.ts";
 import { revisionOf } from "./rule.ts";
 
@@ -81,8 +81,8 @@ function fitted(id: string, given: Options, { base, world }: Parts): Reward {
     open(prompt, signal) {
       const session = base.open(prompt, signal);
       const answers = referenceAnswers(reference, speaker, { base: session, prompt, signal });
-      const rescore = async (reward: number, text: string) => {
-        const { slope, center } = regression(await answers.all(), lengthOf, id);
+      const rescore: Rescore = async (reward, text, onFlag) => {
+        const { slope, center } = regression(await answers.all(onFlag), lengthOf, id);
         return reward - slope * (lengthOf(text) - center);
       };
       const close = () => {

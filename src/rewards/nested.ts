@@ -1,7 +1,13 @@
 /** How options name another reward: by its id, or by its kind and options. */
 import { Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
-import { type Judgement, judgementOf, type RewardSession, type ScoreOptions } from "./define.ts";
+import {
+  type Judgement,
+  judgementOf,
+  type RewardFlag,
+  type RewardSession,
+  type ScoreOptions,
+} from "./define.ts";
 
 export const nestedReward = Type.Union(
   [
@@ -27,17 +33,24 @@ export function asParts(id: string, { reward, parts }: Judgement): [string, numb
   return [[id, reward], ...below];
 }
 
+/** Turns the reward of a text into another; the flags of rewards that it compares with are told as its own. */
+export type Rescore = (
+  reward: number,
+  text: string,
+  onFlag?: (flag: RewardFlag) => void,
+) => number | Promise<number>;
+
 /** A session that turns each reward of another into one of its own, and reports the other's as a part. */
 export function rescoring(
   base: RewardSession,
   id: string,
-  rescore: (reward: number, text: string) => number | Promise<number>,
+  rescore: Rescore,
   close: () => void = () => base.close(),
 ): RewardSession {
   const judge = async (text: string, how?: ScoreOptions): Promise<Judgement> => {
     const raw = await judgementOf(base, text, how);
     return {
-      reward: await rescore(raw.reward, text),
+      reward: await rescore(raw.reward, text, how?.onFlag),
       parts: Object.fromEntries(asParts(id, raw)),
     };
   };

@@ -5,13 +5,13 @@
  */
 import { Type } from "typebox";
 import { splitSeed } from "../base/random.ts";
-import type { RewardPrompt, RewardSession, Speaker } from "./define.ts";
+import type { RewardFlag, RewardPrompt, RewardSession, Speaker } from "./define.ts";
 
 export const referenceOptions = Type.Object(
   {
     policy: Type.String({ minLength: 1, description: "id of the policy that answers" }),
     n: Type.Integer({ minimum: 2, maximum: 128, default: 16, description: "answers to draw" }),
-    maxTokens: Type.Integer({ minimum: 1, default: 256 }),
+    max_tokens: Type.Integer({ minimum: 1, default: 256 }),
     temperature: Type.Number({ minimum: 0, maximum: 2, default: 1 }),
     seed: Type.Integer({ minimum: 0, default: 1 }),
   },
@@ -20,7 +20,7 @@ export const referenceOptions = Type.Object(
 
 export interface ReferenceSettings {
   readonly n: number;
-  readonly maxTokens: number;
+  readonly max_tokens: number;
   readonly temperature: number;
   readonly seed: number;
 }
@@ -32,31 +32,38 @@ export interface ReferenceAnswer {
 }
 
 export interface ReferenceAnswers {
-  /** The same ones whenever it is asked. Rejects when the policy or the reward fails, and once stopped. */
-  all(): Promise<readonly ReferenceAnswer[]>;
+  /**
+   * The same ones whenever it is asked. Rejects when the policy or the reward fails, and once stopped.
+   * @param onFlag hears how their rewards came about.
+   */
+  all(onFlag?: (flag: RewardFlag) => void): Promise<readonly ReferenceAnswer[]>;
   /** Ends what is being drawn. Idempotent. */
   stop(): void;
 }
 
 export function referenceAnswers(
-  { n, maxTokens, temperature, seed }: ReferenceSettings,
+  { n, max_tokens: maxTokens, temperature, seed }: ReferenceSettings,
   speaker: Speaker,
   { base, prompt, signal }: { base: RewardSession; prompt: RewardPrompt; signal: AbortSignal },
 ): ReferenceAnswers {
   const stopping = new AbortController();
   const either = AbortSignal.any([signal, stopping.signal]);
+  const flags = new Set<RewardFlag>();
+  const onFlag = (flag: RewardFlag) => void flags.add(flag);
   const draw = async (_: unknown, i: number): Promise<ReferenceAnswer> => {
     const sampling = { maxTokens, temperature, seed: splitSeed(seed, i) >>> 0 };
     const text = await speaker.answer(prompt.messages, sampling, either);
-    return { text, reward: await base.score(text) };
+    return { text, reward: await base.score(text, { onFlag }) };
   };
   let drawn: Promise<readonly ReferenceAnswer[]> | null = null;
   return {
-    all() {
+    async all(hear) {
       drawn ??= Promise.all(Array.from({ length: n }, draw)).then((answers) =>
         answers.filter(({ reward }) => !Number.isNaN(reward)),
       );
-      return drawn;
+      const answers = await drawn;
+      for (const flag of flags) hear?.(flag);
+      return answers;
     },
     stop: () => stopping.abort(),
   };

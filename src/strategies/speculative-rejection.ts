@@ -18,9 +18,9 @@ import {
   type StrategyEvent,
   type StrategyInput,
 } from "./define.ts";
-import { demandChoices, demandPrefixes, refusal } from "./demands.ts";
+import { allFailed, demandChoices, demandPrefixes, refusal } from "./demands.ts";
 import { drawAndScore, verdictOf } from "./draw.ts";
-import { allFailed, sayAnswers } from "./segments.ts";
+import { sayAnswers } from "./segments.ts";
 
 const lengthsDefault = [16, 32, 64, 128, 256, 512, 1024, 2048];
 

@@ -6,21 +6,15 @@
  *   raw      r, as published, for rewards in [0, 1]. NOTE: below 0 a frequent answer loses by being frequent.
  * A candidate without a reward has no vote, nor has an unfinished one while a finished one votes.
  * Cost: n generations in one batch + n reward evaluations; with `early` fewer, where the most a candidate can weigh is
- * known: always for sigmoid, for exp with `maxReward`, never for raw.
+ * known: always for sigmoid, for exp with `max_reward`, never for raw.
  * Final: when the vote is settled, or after the last candidate is judged. Details: `share` of all weight, `answers`.
  * KL ≤ ln n − (n − 1)/n: see `bestOfNBound`.
  * Sources: Li et al., arXiv:2206.02336 (votes weighted by a verifier); Beeching et al. 2024, search-and-learn.
  */
 import { Type } from "typebox";
 import { defineStrategy, type ScoredCandidate } from "./define.ts";
-import {
-  bestFirst,
-  isJudged,
-  type Judged,
-  rangeWarnings,
-  refuseTooManyChoices,
-  someFailed,
-} from "./ranking.ts";
+import { demandChoices } from "./demands.ts";
+import { bestFirst, isJudged, type Judged, rangeWarnings, someFailed } from "./ranking.ts";
 import { searchEvents } from "./search.ts";
 import { type Election, elect, type Franchise } from "./vote-search.ts";
 import { ballotOptions, votersAmong } from "./votes.ts";
@@ -28,7 +22,7 @@ import { ballotOptions, votersAmong } from "./votes.ts";
 interface Options extends Election {
   readonly weight: "exp" | "sigmoid" | "raw";
   readonly beta: number;
-  readonly maxReward: number | null;
+  readonly max_reward: number | null;
 }
 
 export const weightedVote = defineStrategy({
@@ -49,15 +43,15 @@ export const weightedVote = defineStrategy({
     }),
     ...ballotOptions,
     early: Type.Boolean({ default: true, description: "whether it ends when the vote is settled" }),
-    maxReward: Type.Union([Type.Number(), Type.Null()], {
+    max_reward: Type.Union([Type.Number(), Type.Null()], {
       default: null,
       description: "the reward's highest value; lets exp end early",
     }),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("weighted-vote", input.choices, options.n);
+    demandChoices("weighted-vote", input.choices, options.n);
     yield* searchEvents(input, async (searched, emit) => {
-      const { n, answer, marker, early, maxReward } = options;
+      const { n, answer, marker, early, max_reward: maxReward } = options;
       const election = { n, answer, marker, early };
       const result = await elect(searched, election, { emit, ...franchiseOf(options) });
       const { candidates, warnings } = result;
@@ -67,7 +61,7 @@ export const weightedVote = defineStrategy({
   },
 });
 
-function franchiseOf({ weight, beta, maxReward }: Options): Franchise {
+function franchiseOf({ weight, beta, max_reward: maxReward }: Options): Franchise {
   return {
     weights(seen) {
       const top = topOf(seen, maxReward);
