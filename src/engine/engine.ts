@@ -189,6 +189,7 @@ export class Engine implements Generator {
   /** Rejects what is waiting and running, and frees the model's memory once the step in flight has ended. */
   async dispose(): Promise<void> {
     this.#scheduler.failAll(new GatewayError("shutting_down", {}));
+    this.#wake(); // who sits out leaves too
     await this.#loop;
     this.#prompts.dispose();
     this.#batches.dispose();

@@ -82,7 +82,9 @@ export class GuidedSequence implements Growing, Request, Running {
   append(id: number): Promise<Distribution> {
     if (this.ended) return Promise.reject(this.ended.reason);
     assert(this.sitsOut, "a token was appended before the distribution of the last was there");
-    assert(this.cachedTokens < this.#contextTokens, "the sequence has reached the context's end");
+    const { length } = this.prompt.tokens;
+    const isRoom = length + this.#appended.length < this.#contextTokens;
+    assert(isRoom, "the sequence has reached the context's end");
     this.#appended.push(id);
     this.#wake();
     return this.#next();

@@ -5,6 +5,7 @@ import type { Clock } from "../base/clock.ts";
 export class Turnstile {
   readonly #clock: Clock;
   #last: Promise<unknown> = Promise.resolve();
+  #gathering: Promise<void> = Promise.resolve();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -22,10 +23,19 @@ export class Turnstile {
   }
 
   /**
-   * Resolves when all that came before has gone through and whoever waited for it has gone on. What is put together
-   * after that, rather than while it would wait in line, takes along what they ask for.
+   * Resolves when all that came before has gone through and whoever waited for it has gone on: what is put together then,
+   * rather than before standing in line, takes along what they ask for. One after the other: who comes while another waits
+   * here waits for that one's task as well, so that neither asks again at the same moment for ever.
    */
-  async quiet(): Promise<void> {
+  quiet(): Promise<void> {
+    const mine = this.#quietAfter(this.#gathering);
+    this.#gathering = mine;
+    return mine;
+  }
+
+  async #quietAfter(earlier: Promise<void>): Promise<void> {
+    await earlier;
+    await nextTurn(); // by now its task is in line
     await this.#last;
     await nextTurn();
   }
