@@ -2,6 +2,7 @@
  * A sequence whose tokens come from outside, for guided decoding: after each of them its distribution is handed out,
  * and until the next one comes it sits out the steps of the others, keeping its slot. It is a request of its own.
  */
+import { setMaxListeners } from "node:events";
 import { assert } from "../base/assert.ts";
 import type { CacheBlock } from "./cache.ts";
 import type { DecodeRow } from "./decode-batch.ts";
@@ -54,6 +55,7 @@ export class GuidedSequence implements Growing, Request, Running {
 
   /** To be called once, when it is in line. @returns the distribution after the prompt. */
   start(): Promise<Distribution> {
+    setMaxListeners(0, this.signal); // all choices of a request share one
     this.signal.addEventListener("abort", this.#wake, { once: true });
     return this.#next();
   }

@@ -1,7 +1,8 @@
 /**
  * Sequences of a reward model that grow by choice, each in a slot of one cache: alternatives for the next tokens of all
  * that ask are judged in one run. What is chosen needs no run of its own: its keys and values are there, and are moved
- * to its place. A score depends neither on the other alternatives nor on the other sequences.
+ * to its place. No bit of a score depends on the other sequences; the other alternatives move its place in the slot, and
+ * with it the order of sums.
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";

@@ -145,10 +145,10 @@ export class ServingModel implements PolicyModel {
     return new KvCache(this.runtime, this.config);
   }
 
-  /** @throws GatewayError invalid_request where rows share no prefix: then no sequence grows by choice. */
+  /** @throws GatewayError invalid_request where no alternatives are judged side by side. */
   refuseGrowing(): void {
     if (this.sharesPrefixes) return;
-    const problem = `alternatives for a token are compared on the CPU only, and this model is on '${this.#options.provider}'; set PLUMBLINE_DEVICE to cpu, or ask for another strategy`;
+    const problem = `a reward model judges alternatives for a token on the CPU only, and this one is on '${this.#options.provider}'; set PLUMBLINE_DEVICE to cpu, or ask for another strategy`;
     throw new GatewayError("invalid_request", { param: "alignment.strategy", problem });
   }
 

@@ -1,7 +1,8 @@
 /**
  * Several new tokens for each of several rows, which may all go on from one prefix whose keys and values are held once
  * and read once for all of them. For candidates of one prompt, for drafts that are to be verified, and for alternative
- * next tokens of one sequence. A row's numbers depend neither on the other rows nor on how many tokens run at once.
+ * next tokens of sequences. A row's numbers depend neither on the other rows nor on how many tokens run at once, those of
+ * an alternative to rounding on how many others lie before it.
  */
 import { Graph, type Value } from "./graph.ts";
 import { softcap } from "./layers.ts";
