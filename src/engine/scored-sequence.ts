@@ -145,12 +145,12 @@ export class ScoredSequence implements SlotRow, ScoredGrowing {
 
   /** @param found [tokens][labels], of its part of a run; a view. */
   answer(found: readonly Float32Array[]): void {
-    if (this.asked === null) return;
-    const { alternatives, tokens, ends, resolve } = this.asked;
+    const { asked } = this;
+    if (asked === null) return;
     this.asked = null;
-    this.#alternatives = alternatives;
-    this.#tried = tokens.length;
-    resolve(ends.map((at) => found[at]!.slice()));
+    this.#alternatives = asked.alternatives;
+    this.#tried = asked.tokens.length;
+    asked.resolve(asked.ends.map((at) => found[at]!.slice()));
   }
 
   refuse(reason: unknown): void {
