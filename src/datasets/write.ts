@@ -15,7 +15,7 @@ import type { DatasetRow } from "./types.ts";
  * out; what would make another row of it is refused.
  * @returns how many rows were written.
  * @throws GatewayError dataset_invalid for a row that the format cannot hold, dataset_unusable for a name of no known ending
- * or rows that no table holds.
+ * or rows that no table holds, export_failed when the disk takes no more.
  */
 export async function writeDataset(
   file: string,
@@ -24,18 +24,24 @@ export async function writeDataset(
 ): Promise<number> {
   const counted = { rows: 0 };
   const fields = fieldsOf(rows, format, counted);
-  switch (layoutOf(file)) {
-    case "jsonl":
-      await writeText(file, linesOf(fields));
-      break;
-    case "json":
-      await writeText(file, arrayOf(fields));
-      break;
-    case "parquet":
-      await writeFileAtomically(file, [tableOf(file, await all(fields))]);
-      break;
+  try {
+    await writeFields(file, fields);
+  } catch (cause) {
+    if (!(cause instanceof Error && "syscall" in cause)) throw cause;
+    throw new GatewayError("export_failed", { path: file, problem: cause.message }, { cause });
   }
   return counted.rows;
+}
+
+async function writeFields(file: string, fields: AsyncIterable<Fields>): Promise<void> {
+  switch (layoutOf(file)) {
+    case "jsonl":
+      return writeText(file, linesOf(fields));
+    case "json":
+      return writeText(file, arrayOf(fields));
+    case "parquet":
+      return writeFileAtomically(file, [tableOf(file, await all(fields))]);
+  }
 }
 
 async function* fieldsOf(
@@ -82,7 +88,7 @@ const jsonOf = (row: Fields): string =>
     typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
   );
 
-async function writeText(file: string, parts: AsyncGenerator<string>): Promise<void> {
+async function writeText(file: string, parts: AsyncIterable<string>): Promise<void> {
   if (!/\.gz$/i.test(file)) return writeFileAtomically(file, parts);
   const source = Readable.from(parts);
   const zip = createGzip();
