@@ -26,7 +26,7 @@ export interface FileAccount extends ReadReport {
 const PROBLEMS_TOLD = 20;
 
 const names = (some: readonly DatasetFormat[]) => some.map(({ name }) => name).join(", ");
-const writable = formats.filter(({ write }) => write !== undefined);
+const writable = formats.filter((format) => "write" in format);
 
 export const withReading = (command: Command): Command =>
   command

@@ -5,29 +5,55 @@ import {
   type LabelRule,
   labelled,
   type PairOptions,
-  pairRules,
+  type PairRule,
   pairsOf,
   rankings,
   topShare,
 } from "./pairing.ts";
-import { type GatheringReport, gatherByPrompt } from "./rewarded.ts";
+import { type GatheringReport, gatherByPrompt, type RewardedPrompt } from "./rewarded.ts";
 import type { DatasetRow, ListRow, SupervisedRow } from "./types.ts";
 
-/** Of answers with rewards, by prompt; the last three of any rows that have what they take. */
-export const makes = [
-  "winners",
-  "top",
-  "rankings",
-  "labels",
-  ...pairRules,
-  "chosen",
-  "unpaired",
-  "prompts",
-] as const;
+const halves: LabelRule = { desirableShare: 0.5, undesirableShare: 0.5 };
+const byRule = (rule: PairRule) => (prompts: readonly RewardedPrompt[], options: PairChoices) =>
+  pairsOf(prompts, { ...options, rule });
 
-export type Make = (typeof makes)[number];
+type OfAnswers = (
+  prompts: readonly RewardedPrompt[],
+  options: MakeOptions,
+) => readonly DatasetRow[];
+type OfRow = (row: DatasetRow) => readonly DatasetRow[];
+type MadeOfAnswers = PairRule | "winners" | "top" | "rankings" | "labels";
+type MadeOfRows = "chosen" | "unpaired" | "prompts";
 
-export interface MakeOptions extends Omit<PairOptions, "rule"> {
+/** Of answers with rewards, gathered by prompt. */
+const ofAnswers: Readonly<Record<MadeOfAnswers, OfAnswers>> = {
+  winners: bestPerPrompt,
+  top: (prompts, { share = 0.1 }) => topShare(prompts, share),
+  rankings,
+  labels: (prompts, { label = halves }) => labelled(prompts, label),
+  max_min: byRule("max_min"),
+  random: byRule("random"),
+  max_random: byRule("max_random"),
+  max_max: byRule("max_max"),
+  max_min_p: byRule("max_min_p"),
+  all_pairs: byRule("all_pairs"),
+};
+
+/** Of rows one by one. */
+const ofRows: Readonly<Record<MadeOfRows, OfRow>> = {
+  chosen: (row) => [chosenOf(row)],
+  unpaired: labelsOf,
+  prompts: ({ prompt, place }) => [{ kind: "prompt", prompt, place }],
+};
+
+export type Make = MadeOfAnswers | MadeOfRows;
+
+// The keys of two constant objects.
+export const makes = [...Object.keys(ofAnswers), ...Object.keys(ofRows)] as readonly Make[];
+
+type PairChoices = Omit<PairOptions, "rule">;
+
+export interface MakeOptions extends PairChoices {
   readonly make: Make;
   /** For top. Default 0.1. */
   readonly share?: number;
@@ -44,41 +70,13 @@ export interface Made {
 /** @throws GatewayError invalid_request when a row has not what is made of it. */
 export function makeRows(rows: readonly DatasetRow[], options: MakeOptions): Made {
   const { make } = options;
-  switch (make) {
-    case "chosen":
-      return { rows: rows.map(chosenOf), gathering: null };
-    case "unpaired":
-      return { rows: rows.flatMap(labelsOf), gathering: null };
-    case "prompts":
-      return {
-        rows: rows.map(({ prompt, place }) => ({ kind: "prompt", prompt, place })),
-        gathering: null,
-      };
-  }
+  if (isOfRows(make)) return { rows: rows.flatMap((row) => ofRows[make](row)), gathering: null };
   const { prompts, report } = gatherByPrompt(rows.map((row) => judged(row, make)));
   if (prompts.length === 0) throw unfit(make, "answers with rewards, and there is none");
-  return { rows: madeOf(prompts, options, make), gathering: report };
+  return { rows: ofAnswers[make](prompts, options), gathering: report };
 }
 
-function madeOf(
-  prompts: Parameters<typeof pairsOf>[0],
-  options: MakeOptions,
-  make: Exclude<Make, "chosen" | "unpaired" | "prompts">,
-): readonly DatasetRow[] {
-  const { share = 0.1, label = { desirableShare: 0.5, undesirableShare: 0.5 } } = options;
-  switch (make) {
-    case "winners":
-      return bestPerPrompt(prompts);
-    case "top":
-      return topShare(prompts, share);
-    case "rankings":
-      return rankings(prompts);
-    case "labels":
-      return labelled(prompts, label);
-    default:
-      return pairsOf(prompts, { ...options, rule: make });
-  }
-}
+const isOfRows = (make: Make): make is MadeOfRows => make in ofRows;
 
 function judged(row: DatasetRow, make: Make): ListRow | SupervisedRow {
   if (row.kind === "list") return row;

@@ -69,7 +69,7 @@ export function pairsOf(prompts: readonly RewardedPrompt[], options: PairOptions
   return prompts.flatMap(({ prompt, key, place, answers }) => {
     const judged = answers.map(({ completion, reward }) => ({
       completion,
-      reward: reward - penalty * [...completion].length,
+      reward: reward - penalty * Array.from(completion).length,
     }));
     if (judged.length < 2) return [];
     return picked(judged, rule, drawsFor(key, seed)).flatMap(([one, other]): PairRow[] => {

@@ -50,7 +50,7 @@ export interface ListStatistics {
 /** Of a text: its characters unless a tokenizer counts. */
 export type Measure = (text: string) => number;
 
-const characters: Measure = (text) => [...text].length;
+const characters: Measure = (text) => Array.from(text).length;
 
 export class DatasetCounter {
   readonly #measure: Measure;

@@ -55,13 +55,14 @@ async function* fieldsOf(
   }
 }
 
-function written(row: DatasetRow, { name, write }: DatasetFormat): Fields {
-  if (!write) {
+function written(row: DatasetRow, format: DatasetFormat): Fields {
+  const { name } = format;
+  if (!format.write) {
     const problem = `'${name}' is a format to be read only`;
     throw new GatewayError("invalid_request", { param: "format", problem });
   }
   try {
-    return write(row);
+    return format.write(row);
   } catch (error) {
     if (!(error instanceof RowFault)) throw error;
     const problem = `${error.message}, and cannot be written as '${name}'`;
