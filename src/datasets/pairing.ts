@@ -2,6 +2,7 @@
 import { assert } from "../base/assert.ts";
 import { createRandom, type Random, splitSeed } from "../base/random.ts";
 import { quantileOfSorted } from "../base/statistics.ts";
+import { characters } from "./prompt.ts";
 import type { RewardedAnswer, RewardedPrompt } from "./rewarded.ts";
 import type { ListRow, PairRow, RatedRow, SupervisedRow } from "./types.ts";
 
@@ -69,7 +70,7 @@ export function pairsOf(prompts: readonly RewardedPrompt[], options: PairOptions
   return prompts.flatMap(({ prompt, key, place, answers }) => {
     const judged = answers.map(({ completion, reward }) => ({
       completion,
-      reward: reward - penalty * Array.from(completion).length,
+      reward: reward - penalty * characters(completion),
     }));
     if (judged.length < 2) return [];
     return picked(judged, rule, drawsFor(key, seed)).flatMap(([one, other]): PairRow[] => {

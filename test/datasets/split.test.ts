@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DistinctRows } from "../../src/datasets/duplicates.ts";
-import { promptKey } from "../../src/datasets/prompt.ts";
+import { normalText, promptKey } from "../../src/datasets/prompt.ts";
 import { isHeldOut } from "../../src/datasets/split.ts";
 import { DatasetCounter } from "../../src/datasets/statistics.ts";
 import type { DatasetRow, PairRow } from "../../src/datasets/types.ts";
@@ -65,6 +65,15 @@ test("prompts are one if their words and roles are", () => {
   expect(keyOf("user", "a b")).not.toBe(keyOf("user", "ab"));
   expect(keyOf("user", "a")).not.toBe(keyOf("system", "a"));
   expect(keyOf("user", "a")).not.toBe(promptKey({ text: "a" }));
+});
+
+test("texts are normalised alike, whether a look tells or not", () => {
+  const text = fc.string({ unit: fc.constantFrom("a", " ", "~", "\u00e9", "\n", "\t", "e\u0301") });
+  fc.assert(
+    fc.property(text, (each) => {
+      expect(normalText(each)).toBe(each.normalize("NFC").split(/\s+/).filter(Boolean).join(" "));
+    }),
+  );
 });
 
 test("equal rows pass once: by all that they say, or by their prompt", () => {
