@@ -10,6 +10,8 @@ import { MixedColumn, parquetBytes } from "./files/write-parquet.ts";
 import type { DatasetFormat } from "./formats/define.ts";
 import type { DatasetRow } from "./types.ts";
 
+const PIECE_LENGTH = 1 << 16;
+
 /**
  * Lines, a JSON array or a table, by the file's name. What a format has no field for, such as the margin of a pair, is left
  * out; what would make another row of it is refused.
@@ -74,6 +76,18 @@ async function* linesOf(rows: AsyncIterable<Fields>): AsyncGenerator<string> {
   for await (const row of rows) yield `${jsonOf(row)}\n`;
 }
 
+/** A call to the disk for each row would take longer than all else. */
+async function* inPieces(parts: AsyncIterable<string>): AsyncGenerator<string> {
+  let piece = "";
+  for await (const part of parts) {
+    piece += part;
+    if (piece.length < PIECE_LENGTH) continue;
+    yield piece;
+    piece = "";
+  }
+  if (piece !== "") yield piece;
+}
+
 async function* arrayOf(rows: AsyncIterable<Fields>): AsyncGenerator<string> {
   let before = "[\n";
   for await (const row of rows) {
@@ -90,8 +104,9 @@ const jsonOf = (row: Fields): string =>
   );
 
 async function writeText(file: string, parts: AsyncIterable<string>): Promise<void> {
-  if (!/\.gz$/i.test(file)) return writeFileAtomically(file, parts);
-  const source = Readable.from(parts);
+  const pieces = inPieces(parts);
+  if (!/\.gz$/i.test(file)) return writeFileAtomically(file, pieces);
+  const source = Readable.from(pieces);
   const zip = createGzip();
   source.on("error", (error) => zip.destroy(error)).pipe(zip);
   await writeFileAtomically(file, zip);
