@@ -143,11 +143,10 @@ async function grow(
   try {
     for (let row = next; ; ) {
       const logits = sampler.adjusted(row.logits);
-      stopped = await guidance.guide(logits, row.logits);
+      stopped = (await guidance.guide(logits, row.logits)) ?? budget.draw();
       signal.throwIfAborted();
       if (stopped !== null) break;
       const token = sampler.sampleGuided(row, logits);
-      budget.drew();
       if (isKlKnown) kl += isGreedy ? -token.logprob : tokenKl(logits, row);
       if (transcriber.push(token)) {
         reason = "stop";
@@ -162,7 +161,7 @@ async function grow(
   } finally {
     growing.close();
   }
-  if (stopped !== null && transcriber.tokens.length === 0) throw budget.refusal(stopped);
+  if (stopped !== null && budget.tokens === 0) throw budget.refusal(stopped);
   const isOutrun = reason === "length" && transcriber.tokens.length === tokensMax;
   const outrun = `The answer ends after ${tokensMax} tokens: what guides it can follow no more.`;
   return {
