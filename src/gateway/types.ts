@@ -2,12 +2,12 @@
  * One request from wire-independent form to durable record. HTTP, WebSocket, batch and the command
  * line all speak this.
  */
-import type { SampledToken, Work } from "../engine/types.ts";
+import type { Work } from "../engine/types.ts";
 import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
 import type { RewardSpec, StepScore } from "../rewards/define.ts";
 import type { Disagreement } from "../rewards/disagreement.ts";
 import type { BudgetLimits } from "../strategies/budget.ts";
-import type { CutReason, ScoredCandidate } from "../strategies/define.ts";
+import type { CutReason, ScoredCandidate, StrategyEvent } from "../strategies/define.ts";
 
 export type { ModelCard };
 
@@ -75,7 +75,7 @@ export type AnswerEvent =
   | { type: "candidate-delta"; index: number; text: string }
   | { type: "candidate-scored"; index: number; reward: number | null; candidate: ScoredCandidate }
   | { type: "candidate-cut"; index: number; reason: CutReason }
-  | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
+  | Extract<StrategyEvent, { type: "text-delta" }>
   /** Comes only after the record is durable (or `store` is false). */
   | { type: "done"; answer: Answer };
 

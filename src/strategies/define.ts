@@ -49,6 +49,8 @@ export interface CandidateSource {
   readonly model: string;
   readonly revision: string;
   readonly prompt: readonly number[];
+  /** What its tokens stand for: another model's ids mean another thing. */
+  readonly tokenText: Policy["tokenText"];
 }
 
 export type CutReason = "budget" | "rejected" | "decided";
@@ -78,7 +80,13 @@ export type StrategyEvent =
   /** A candidate that the search ended before it ended itself. */
   | { type: "candidate-cut"; index: number; reason: CutReason }
   /** Final text of choice number `choice`: whoever reads it may keep it. */
-  | { type: "text-delta"; choice: number; text: string; tokens: readonly SampledToken[] }
+  | {
+      type: "text-delta";
+      choice: number;
+      text: string;
+      tokens: readonly SampledToken[];
+      source?: CandidateSource;
+    }
   | { type: "done"; result: StrategyResult };
 
 export interface Strategy<O extends TObject = TObject> {

@@ -33,9 +33,10 @@ export class Commits {
   }
 
   /** The candidate is the next choice, unless it is one already or all are made. */
-  commit({ index, text, tokens }: ScoredCandidate): void {
+  commit({ index, text, tokens, source }: ScoredCandidate): void {
     if (this.areMade || this.#indices.includes(index)) return;
-    this.#emit({ type: "text-delta", choice: this.#indices.length, text, tokens });
+    const choice = this.#indices.length;
+    this.#emit({ type: "text-delta", choice, text, tokens, ...(source && { source }) });
     this.#indices.push(index);
   }
 
