@@ -146,7 +146,7 @@ function answerOf(
   const choices = chosen.map((index) => candidates[index]!);
   const parts = candidates.map(({ rewardParts = {} }) => rewardParts);
   const disagreement = disagreementOf(parts, chosen[0]!);
-  const { tokens, rewardCalls } = budget;
+  const { tokens, rewardCalls, rewardTokens } = budget;
   return {
     choices,
     promptTokens: prompt.length,
@@ -159,7 +159,7 @@ function answerOf(
       candidates,
       kl,
       ...(disagreement && { disagreement }),
-      cost: { tokens, rewardCalls, ms },
+      cost: { tokens, rewardCalls, rewardTokens, ms },
       stopped,
       warnings: disagreement === null ? warnings : [...warnings, ...warningsOf(disagreement)],
       ...(details && { details }),

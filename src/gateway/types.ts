@@ -50,7 +50,13 @@ export interface AnswerReport {
   readonly kl: { readonly bound: number | null; readonly estimate: number | null };
   /** Of a reward made of others: how far they disagree about the candidates. */
   readonly disagreement?: Disagreement;
-  readonly cost: { readonly tokens: number; readonly rewardCalls: number; readonly ms: number };
+  readonly cost: {
+    readonly tokens: number;
+    readonly rewardCalls: number;
+    /** Tokens that judges wrote, as far as they say. */
+    readonly rewardTokens: number;
+    readonly ms: number;
+  };
   /** "complete", the part of the budget that was spent, or a word of the strategy's own. */
   readonly stopped: string;
   readonly warnings: readonly string[];

@@ -29,8 +29,8 @@ import {
   piecewiseLinear,
   spreadOf,
 } from "./curves.ts";
-import { defineReward, type Reward, type RewardWorld } from "./define.ts";
-import { nestedReward, required, rescoring } from "./nested.ts";
+import { defineReward, type Reward, type RewardWorld, type ScoreOptions } from "./define.ts";
+import { callsOf, nestedReward, required, rescoring } from "./nested.ts";
 import { readOutcomes } from "./outcomes-file.ts";
 import { referenceAnswers, referenceOptions } from "./reference-answers.ts";
 import { revisionOf } from "./rule.ts";
@@ -96,6 +96,7 @@ function onCurve(id: string, given: Options, base: Reward): Reward {
     id,
     revision: revisionOf("calibrated", given, base.revision, fitted),
     acceptsPrefixes: base.acceptsPrefixes,
+    ...callsOf(base),
     open: (prompt, signal) => rescoring(base.open(prompt, signal), base.id, curve),
   };
 }
@@ -163,11 +164,12 @@ function againstReference(
     id,
     revision: revisionOf("calibrated", given, base.revision, speaker.revision),
     acceptsPrefixes: false,
+    ...callsOf(base),
     open(prompt, signal) {
       const session = base.open(prompt, signal);
       const answers = referenceAnswers(reference, speaker, { base: session, prompt, signal });
-      const rescore = async (reward: number) => {
-        const rewards = (await answers.all()).map((answer) => answer.reward);
+      const rescore = async (reward: number, _text: string, how?: ScoreOptions) => {
+        const rewards = (await answers.all(how)).map((answer) => answer.reward);
         return given.method === "rank"
           ? rankAmong(rewards, reward, id)
           : zScore(rewards, reward, id);

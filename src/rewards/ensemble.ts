@@ -100,6 +100,7 @@ export const ensemble = defineReward({
       acceptsPrefixes: (given.weightsByUser ? parts : weighted).every(
         ({ reward }) => reward.acceptsPrefixes,
       ),
+      calls: parts.reduce((sum, { reward: { calls = 1 } }) => sum + calls, 0),
       open: (prompt, signal) =>
         openParts(id, given, { parts: weighedFor(prompt, parts, given), prompt, signal }),
     };

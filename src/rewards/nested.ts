@@ -1,7 +1,13 @@
 /** How options name another reward: by its id, or by its kind and options. */
 import { Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
-import { type Judgement, judgementOf, type RewardSession, type ScoreOptions } from "./define.ts";
+import {
+  type Judgement,
+  judgementOf,
+  type Reward,
+  type RewardSession,
+  type ScoreOptions,
+} from "./define.ts";
 
 export const nestedReward = Type.Union(
   [
@@ -18,6 +24,9 @@ export function required<T>(value: T | undefined, option: string, why: string): 
   throw new GatewayError("invalid_request", { param, problem: `is required ${why}` });
 }
 
+/** What a reward made of one other costs: as many judgements as that one. */
+export const callsOf = ({ calls }: Reward) => (calls === undefined ? {} : { calls });
+
 /** A judgement as parts of another: the reward under its id, and below it what it is made of. */
 export function asParts(id: string, { reward, parts }: Judgement): [string, number][] {
   const below = Object.entries(parts).map(([name, score]): [string, number] => [
@@ -31,13 +40,13 @@ export function asParts(id: string, { reward, parts }: Judgement): [string, numb
 export function rescoring(
   base: RewardSession,
   id: string,
-  rescore: (reward: number, text: string) => number | Promise<number>,
+  rescore: (reward: number, text: string, how?: ScoreOptions) => number | Promise<number>,
   close: () => void = () => base.close(),
 ): RewardSession {
   const judge = async (text: string, how?: ScoreOptions): Promise<Judgement> => {
     const raw = await judgementOf(base, text, how);
     return {
-      reward: await rescore(raw.reward, text),
+      reward: await rescore(raw.reward, text, how),
       parts: Object.fromEntries(asParts(id, raw)),
     };
   };

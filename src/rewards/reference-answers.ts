@@ -5,7 +5,7 @@
  */
 import { Type } from "typebox";
 import { splitSeed } from "../base/random.ts";
-import type { RewardPrompt, RewardSession, Speaker } from "./define.ts";
+import type { RewardPrompt, RewardSession, ScoreOptions, Speaker } from "./define.ts";
 
 export const referenceOptions = Type.Object(
   {
@@ -32,8 +32,8 @@ export interface ReferenceAnswer {
 }
 
 export interface ReferenceAnswers {
-  /** The same ones whenever it is asked. Rejects when the policy or the reward fails, and once stopped. */
-  all(): Promise<readonly ReferenceAnswer[]>;
+  /** The same ones whenever it is asked; who asks first hears of the tokens. Rejects when the policy or the reward fails, and once stopped. */
+  all(how?: Pick<ScoreOptions, "onTokens">): Promise<readonly ReferenceAnswer[]>;
   /** Ends what is being drawn. Idempotent. */
   stop(): void;
 }
@@ -45,15 +45,17 @@ export function referenceAnswers(
 ): ReferenceAnswers {
   const stopping = new AbortController();
   const either = AbortSignal.any([signal, stopping.signal]);
-  const draw = async (_: unknown, i: number): Promise<ReferenceAnswer> => {
+  const draw = async (i: number, onTokens: ScoreOptions["onTokens"]): Promise<ReferenceAnswer> => {
     const sampling = { maxTokens, temperature, seed: splitSeed(seed, i) >>> 0 };
-    const text = await speaker.answer(prompt.messages, sampling, either);
+    const { text, tokens } = await speaker.answer(prompt.messages, sampling, either);
+    onTokens?.(tokens);
     return { text, reward: await base.score(text) };
   };
   let drawn: Promise<readonly ReferenceAnswer[]> | null = null;
   return {
-    all() {
-      drawn ??= Promise.all(Array.from({ length: n }, draw)).then((answers) =>
+    all({ onTokens } = {}) {
+      const draws = () => Array.from({ length: n }, (_, i) => draw(i, onTokens));
+      drawn ??= Promise.all(draws()).then((answers) =>
         answers.filter(({ reward }) => !Number.isNaN(reward)),
       );
       return drawn;

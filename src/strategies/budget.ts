@@ -7,6 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { Candidate, GenerateControl, Policy, TextSampling } from "../registry/types.ts";
 import {
+  type ComparisonSession,
   type GuideOptions,
   judgementOf,
   type NoGuide,
@@ -14,6 +15,7 @@ import {
   type Reward,
   type RewardGuide,
   type RewardSession,
+  type ScoreOptions,
 } from "../rewards/define.ts";
 
 /** null: as much as it takes. */
@@ -30,11 +32,14 @@ export type BudgetPart = "tokens" | "reward_calls" | "ms";
 
 export class Budget {
   tokens = 0;
+  /** Judgements asked for; a reward made of others asks for each of theirs. */
   rewardCalls = 0;
+  /** Tokens that models wrote in order to judge, as far as they say; `tokens` has none of them. */
+  rewardTokens = 0;
   /** Tokens that answers in the making have been promised. */
   #reserved = 0;
-  /** Whether an answer ended for want of a token. */
-  #isShort = false;
+  /** What was asked for and not to be had. */
+  readonly #missing = new Set<BudgetPart>();
   readonly #limits: BudgetLimits;
   readonly #clock: Clock;
   readonly #startedMs: number;
@@ -53,9 +58,9 @@ export class Budget {
   /** What does not suffice for more tokens: the search ends with the best so far. */
   get spent(): BudgetPart | null {
     const { tokens } = this.#limits;
-    if (this.#isShort || (tokens !== null && this.tokens >= tokens)) return "tokens";
+    if (this.#missing.has("tokens") || (tokens !== null && this.tokens >= tokens)) return "tokens";
     if (this.#isLate) return "ms";
-    return this.rewardsLeft > 0 ? null : "reward_calls";
+    return this.#missing.has("reward_calls") || this.rewardsLeft <= 0 ? "reward_calls" : null;
   }
 
   /** Before an answer's next token is drawn: the part that does not suffice for it, or null, and then it is counted. */
@@ -117,30 +122,47 @@ export class Budget {
     };
   }
 
-  /** The reward, whose calls are counted, and refused where none is left. */
+  /** The reward, whose calls are counted, and refused where too few are left. */
   reward<R extends Reward>(reward: R): R {
+    const { calls = 1 } = reward;
+    const counting = (how: ScoreOptions = {}): ScoreOptions => ({
+      ...how,
+      onTokens: (tokens) => {
+        this.rewardTokens += tokens;
+        how.onTokens?.(tokens);
+      },
+    });
     const open: Reward["open"] = (prompt, signal) => {
       const session = reward.open(prompt, signal);
-      const counted: RewardSession = {
+      const ask = <T>(asked: () => Promise<T>) => this.#asked(calls, asked);
+      return {
         ...session,
-        score: (text, how) => this.#asked(1, () => session.score(text, how)),
+        score: (text, how) => ask(() => session.score(text, counting(how))),
         ...(session.judge && {
-          judge: (text, how) => this.#asked(1, () => judgementOf(session, text, how)),
+          judge: (text, how) => ask(() => judgementOf(session, text, counting(how))),
         }),
-        ...(session.guide && { guide: (options) => this.#guide(session, options) }),
-      };
-      if (!isProcessSession(session)) return counted;
-      const scoreSteps = (text: string) => this.#asked(1, () => session.scoreSteps(text));
-      return { ...counted, scoreSteps };
+        ...(session.guide && { guide: (options) => this.#guide(session, options, calls) }),
+        ...(isProcessSession(session) && {
+          scoreSteps: (text: string) => ask(() => session.scoreSteps(text)),
+        }),
+        ...(isComparisonSession(session) && {
+          compare: (a: string, b: string, how?: ScoreOptions) =>
+            ask(() => session.compare(a, b, counting(how))),
+        }),
+      } satisfies RewardSession;
     };
     return { ...reward, open };
   }
 
-  /** Each alternative is a call. */
-  async #guide(session: RewardSession, options: GuideOptions): Promise<RewardGuide | NoGuide> {
+  /** Each alternative is judged. */
+  async #guide(
+    session: RewardSession,
+    options: GuideOptions,
+    calls: number,
+  ): Promise<RewardGuide | NoGuide> {
     const guide = await session.guide!(options);
     if ("problem" in guide) return guide;
-    return { ...guide, branch: (ids) => this.#asked(ids.length, () => guide.branch(ids)) };
+    return { ...guide, branch: (ids) => this.#asked(calls * ids.length, () => guide.branch(ids)) };
   }
 
   get #isLate(): boolean {
@@ -153,7 +175,7 @@ export class Budget {
     const { tokens } = this.#limits;
     const isLeft = tokens === null || this.tokens + this.#reserved < tokens;
     if (isLeft) this.#reserved += 1;
-    else this.#isShort = true;
+    else this.#missing.add("tokens");
     return isLeft;
   }
 
@@ -163,7 +185,10 @@ export class Budget {
   }
 
   async #asked<T>(calls: number, ask: () => Promise<T>): Promise<T> {
-    if (this.rewardsLeft < calls) throw this.refusal("reward_calls");
+    if (this.rewardsLeft < calls) {
+      this.#missing.add("reward_calls");
+      throw this.refusal("reward_calls");
+    }
     this.rewardCalls += calls;
     return ask();
   }
@@ -171,6 +196,9 @@ export class Budget {
 
 const isProcessSession = (session: RewardSession): session is ProcessRewardSession =>
   "scoreSteps" in session;
+
+const isComparisonSession = (session: RewardSession): session is ComparisonSession =>
+  "compare" in session;
 
 /** A candidate that may draw nothing: what it continues, or empty. */
 function unstarted(

@@ -26,7 +26,7 @@ import {
   searchSegments,
 } from "./segments.ts";
 
-const lengthsDefault = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048];
+const lengthsDefault = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
 
 export const speculativeRejection = defineStrategy({
   name: "speculative-rejection",

@@ -120,7 +120,12 @@ export const reportSchema = Type.Object(
     cost: Type.Object(
       {
         tokens: Type.Integer({ description: "Completion tokens of all candidates." }),
-        reward_calls: Type.Integer(),
+        reward_calls: Type.Integer({
+          description: "Judgements; of a reward made of others, each of theirs.",
+        }),
+        reward_tokens: Type.Integer({
+          description: "Tokens that judges wrote, as far as they say; not among `tokens`.",
+        }),
         ms: Type.Number(),
         policy: Type.Object(
           {
@@ -220,6 +225,7 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     cost: {
       tokens: cost.tokens,
       reward_calls: cost.rewardCalls,
+      reward_tokens: cost.rewardTokens,
       ms: cost.ms,
       policy: {
         prompt_tokens_found: work.promptTokensFound,

@@ -81,10 +81,12 @@ export const judge = defineReward({
       ),
       acceptsPrefixes: false,
       open: ({ messages }, signal) => ({
-        async score(text, { onFlag } = {}) {
+        async score(text, { onFlag, onTokens } = {}) {
           const asked = question(messages, text);
           const verdicts = await Promise.all(
-            Array.from({ length: samples }, (_, sample) => hear(asked, sample, signal)),
+            Array.from({ length: samples }, (_, sample) =>
+              hear(asked, sample, { signal, onTokens }),
+            ),
           );
           const unclear = verdicts.find((verdict) => !verdict.isClear);
           if (unclear === undefined) return meanRating(verdicts, onFlag);
