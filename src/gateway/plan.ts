@@ -4,7 +4,7 @@ import { compileOptions } from "../base/options.ts";
 import { freshSeed } from "../base/random.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { ChatMessage, Conversation, Policy, TextSampling } from "../registry/types.ts";
-import type { Reward } from "../rewards/define.ts";
+import { isPairwiseReward, type Reward } from "../rewards/define.ts";
 import { type BudgetLimits, unlimited } from "../strategies/budget.ts";
 import type { Strategy } from "../strategies/define.ts";
 import { strategyNamed } from "../strategies/index.ts";
@@ -46,6 +46,7 @@ export function createPlanner(registry: Registry, strategies: readonly Strategy[
     const alignment = request.alignment ?? preset ?? plainSampling;
     const { strategy, options } = readAlignment(alignment);
     const reward = rewardOf(registry, alignment.reward, strategy);
+    if (!strategy.compares?.(options)) refuseComparing(reward);
     const prompt = policy.encode(request.conversation);
     const sampling = samplingOf(request, policy, policy.contextTokens - prompt.length);
     const rewardMessages = messagesOf(request.conversation, policy);
@@ -62,6 +63,12 @@ function rewardOf(
   if (asked !== null) return registry.reward(asked);
   if (!strategy.needsReward) return null;
   return registry.defaultReward ?? refuseWithoutReward(strategy.name);
+}
+
+/** @throws GatewayError reward_compares_only for one that has no number for an answer alone. */
+function refuseComparing(reward: Reward | null): void {
+  if (reward === null || !isPairwiseReward(reward) || reward.scoresAlone) return;
+  throw new GatewayError("reward_compares_only", { reward: reward.id });
 }
 
 function refuseWithoutReward(strategy: string): never {

@@ -94,6 +94,8 @@ export interface Strategy<O extends TObject = TObject> {
   /** One sentence for /docs and --help. */
   readonly description: string;
   readonly needsReward: boolean;
+  /** Whether with these options it compares answers in pairs; else a reward that only compares is refused. */
+  compares?(options: Static<O>): boolean;
   /** Schema with defaults; unknown keys are refused. */
   readonly options: O;
   run(input: StrategyInput, options: Static<O>): AsyncGenerator<StrategyEvent, void, void>;
