@@ -96,6 +96,7 @@ function onCurve(id: string, given: Options, base: Reward): Reward {
     id,
     revision: revisionOf("calibrated", given, base.revision, fitted),
     acceptsPrefixes: base.acceptsPrefixes,
+    range: [curve(base.range?.[0] ?? -Infinity), curve(base.range?.[1] ?? Infinity)], // curves never fall
     ...callsOf(base),
     open: (prompt, signal) => rescoring(base.open(prompt, signal), base.id, curve),
   };
@@ -164,6 +165,7 @@ function againstReference(
     id,
     revision: revisionOf("calibrated", given, base.revision, speaker.revision),
     acceptsPrefixes: false,
+    ...(given.method === "rank" && { range: [0, 1] as const }),
     ...callsOf(base),
     open(prompt, signal) {
       const session = base.open(prompt, signal);

@@ -18,6 +18,11 @@ export interface Reward {
   readonly revision: string;
   /** Whether a number for an unfinished answer means something; a strategy that guides by prefixes demands it. */
   readonly acceptsPrefixes: boolean;
+  /**
+   * Its lowest and highest value, where it has such; infinite where it has one of them only. A search ends at an answer
+   * that has the highest, so no other may ever have more.
+   */
+  readonly range?: readonly [number, number];
   /** Judgements that one of its own is made of; 1 unless said. What one costs, in a budget of reward calls. */
   readonly calls?: number;
   /**

@@ -8,9 +8,9 @@
  *   knockout, round-robin   who wins a tournament by a reward that compares two answers: see `tournament.ts`.
  * Cost: n generations in one batch + n reward evaluations, each made while the others still decode; regularised also
  * reads every candidate once with the reference; knockout n − 1 comparisons, round-robin n(n − 1)/2, after the last.
- * Final: after the last candidate is judged. With `maxReward` (argmax only) a candidate that reaches it is final at once
- * and ends the rest: nothing can surpass it. Among several that would reach it the first to be judged wins, which
- * favours short ones; without `maxReward` it is the earliest in order.
+ * Final: after the last candidate is judged. With `maxReward` (argmax only), or where the reward declares its range, a
+ * candidate that reaches the highest value is final at once and ends the rest: nothing can surpass it. Among several that
+ * would reach it the first to be judged wins, which favours short ones; else it is the earliest in order.
  * KL(answer ‖ sampling law) ≤ ln n − (n − 1)/n for each: see `bestOfNBound`. With several choices both KL figures are
  * those of the first.
  */
@@ -31,6 +31,7 @@ import {
   bestFirst,
   choiceRandom,
   effectiveNumber,
+  highestReward,
   isUnsurpassable,
   judgedOf,
   rangeWarnings,
@@ -77,7 +78,8 @@ export const bestOfN = defineStrategy({
     }),
     maxReward: Type.Union([Type.Number(), Type.Null()], {
       default: null,
-      description: "the reward's highest value: a candidate that reaches it ends the search",
+      description:
+        "the reward's highest value: a candidate that reaches it ends the search; null takes what the reward declares",
     }),
   }),
   compares: ({ choose }) => isTournament(choose),
@@ -98,7 +100,8 @@ export const bestOfN = defineStrategy({
 });
 
 async function search(input: StrategyInput, options: Scoring, emit: Emit): Promise<StrategyResult> {
-  const { n, maxReward } = options;
+  const { n, choose } = options;
+  const maxReward = choose === "argmax" ? highestReward(options.maxReward, input.reward) : null;
   const commits = new Commits(input.choices, emit);
   const candidates = await drawAndScore(input, n, {
     signal: input.signal,
@@ -116,7 +119,7 @@ async function search(input: StrategyInput, options: Scoring, emit: Emit): Promi
   return {
     candidates,
     chosen,
-    kl: klOf(candidates, candidates[chosen[0]!]!, { input, isArgmax: options.choose === "argmax" }),
+    kl: klOf(candidates, candidates[chosen[0]!]!, { input, isArgmax: choose === "argmax" }),
     stopped: isDecided ? "decided" : (input.budget.spent ?? "complete"),
     warnings: rangeWarnings(candidates, maxReward),
     ...(details && { details }),

@@ -1,6 +1,7 @@
 /** Which candidates come first, by numbers of any kind; candidates without a reward come last. */
 import { GatewayError } from "../base/errors.ts";
 import { createRandom, type Random, splitSeed } from "../base/random.ts";
+import type { Reward } from "../rewards/define.ts";
 import type { ScoredCandidate } from "./define.ts";
 
 /** One that has its reward. */
@@ -47,6 +48,12 @@ export function refuseTooManyChoices(strategy: string, choices: number, n: numbe
   if (choices <= n) return;
   const problem = `${strategy} draws ${n} candidates and cannot return ${choices} of them; raise alignment.n or lower n`;
   throw new GatewayError("invalid_request", { param: "n", problem });
+}
+
+/** What no reward exceeds: as the request says, else as the reward does; null: nobody knows. */
+export function highestReward(asked: number | null, reward: Reward | null): number | null {
+  const declared = reward?.range?.[1] ?? Number.POSITIVE_INFINITY;
+  return asked ?? (Number.isFinite(declared) ? declared : null);
 }
 
 /** Whether no other candidate can have more. */

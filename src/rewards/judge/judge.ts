@@ -80,6 +80,7 @@ export const judge = defineReward({
         max,
       ),
       acceptsPrefixes: false,
+      range: [unparsable === "mean-logprob" ? Number.NEGATIVE_INFINITY : min, max],
       open: ({ messages }, signal) => ({
         async score(text, { onFlag, onTokens } = {}) {
           const asked = question(messages, text);

@@ -58,6 +58,7 @@ export const pairwiseJudge = defineReward({
       id,
       revision: revisionOf("pairwise-judge", voice.identity, judgingOf(given, prompt), reference),
       acceptsPrefixes: false,
+      range: [0, 1],
       comparesPairs: true,
       scoresAlone: reference !== undefined,
       open({ messages }, signal): ComparisonSession {
