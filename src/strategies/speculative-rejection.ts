@@ -6,6 +6,7 @@
  * text never wins. α = 0 cuts nobody and is best-of-n, without a pause.
  * Cost: exactly Σⱼ Σ over the pool after Lⱼ₋₁ of min(length, Lⱼ) − Lⱼ₋₁ tokens, L₀ = 0, the pool after L₀ being all n and
  * the last Lⱼ no limit; a reward call for every unfinished answer at each length and for every one that ends.
+ * After a pause an answer is read again, in one run, but for what the prefix cache kept: `Work` counts that, tokens do not.
  * Nothing streams as final before the end. KL ≤ ln n − (n − 1)/n: see `bestOfNBound`.
  * Source: Sun et al., arXiv:2410.20290, whose lengths are where memory runs full; here they are an option. Unlike its
  * code, at least one answer stays and finishes, and who ended and was outdone by unfinished ones may still win.
