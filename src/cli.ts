@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 /** The command line. Exit codes: 0 done, 1 a failure of ours, 2 something for the user to correct. */
 import { Command, type OptionValues } from "commander";
-import { loadConfig } from "./base/config.ts";
 import { GatewayError } from "./base/errors.ts";
-import { flagOf, settingsSchema } from "./base/settings.ts";
-import { ggufTypes } from "./checkpoints/gguf.ts";
-import { evaluateCommand } from "./evaluate-command.ts";
-import { EXPORT_FORMATS, exportCommand } from "./export-command.ts";
+import { addEmbedded } from "./commands/eval-embedded.ts";
+import { addFormats } from "./commands/eval-formats.ts";
+import { addPrefix } from "./commands/eval-prefix.ts";
+import { addStrategies } from "./commands/eval-strategies.ts";
+import { addExport } from "./commands/models-export.ts";
+import { configOf, withSettings } from "./commands/options.ts";
 import { serve } from "./main.ts";
 import { version } from "./version.ts";
 
@@ -20,49 +21,13 @@ const program = new Command("plumbline")
 
 withSettings(
   program.command("serve").description("serve the policy over HTTP and WebSocket"),
-).action(async (flags: OptionValues) => serve(loadConfig({ flags })));
+).action(async (options: OptionValues) => serve(configOf(options)));
 
-withSettings(
-  program
-    .command("eval")
-    .description("measure models")
-    .argument(
-      "<what>",
-      "embedded: the embedded models on held-out prompts of their corpus; formats: the policy's perplexity and speed by number format; prefix: whether a reward's numbers for unfinished answers say which will be good",
-    )
-    .option(
-      "--text <file>",
-      "formats: a text to predict; without it, held-out conversations of the corpus",
-    )
-    .option("--reward <id>", "prefix: a configured reward; without it, the reward model")
-    .option("--prompts <count>", "held-out prompts of each domain", "400")
-    .option("--samples <count>", "candidates of each prompt", "16")
-    .option("--pairs <count>", "held-out preference pairs", "800")
-    .option("--seed <number>", "of prompts and samples", "2026")
-    .option("--json", "one JSON object on standard output, for machines"),
-).action(evaluateCommand);
+const measures = program.command("eval").description("measure models, rewards and strategies");
+for (const add of [addEmbedded, addPrefix, addStrategies, addFormats]) add(measures);
 
-program
-  .command("models")
-  .description("work with checkpoints")
-  .command("export")
-  .description(
-    "write a checkpoint for other programs; onnx: a folder as transformers.js reads it, gguf: a file for llama.cpp",
-  )
-  .argument("<folder>", "of the checkpoint: one that serves")
-  .option("--format <name>", EXPORT_FORMATS.join(", "), EXPORT_FORMATS[0])
-  .option("--type <name>", `gguf: of the matrices, ${ggufTypes.join(" or ")}`, ggufTypes[0])
-  .requiredOption("--out <path>", "to be written; a file must not exist, a folder may be empty")
-  .action(exportCommand);
-
-/** Every setting of the configuration as a flag. */
-function withSettings(command: Command): Command {
-  for (const [name, schema] of Object.entries(settingsSchema.properties)) {
-    const { description } = schema as { description?: string }; // every setting has one: a test holds it
-    command.option(`${flagOf(name)} <value>`, description);
-  }
-  return command;
-}
+const checkpoints = program.command("models").description("work with checkpoints");
+addExport(checkpoints);
 
 try {
   await program.parseAsync();

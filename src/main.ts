@@ -7,9 +7,8 @@ import type { Config } from "./base/config.ts";
 import { createMetrics } from "./base/metrics.ts";
 import { createGateway } from "./gateway/gateway.ts";
 import { buildApp } from "./http/app.ts";
-import { loadModels, type Models } from "./models.ts";
-import { createRegistry, type Registry } from "./registry/registry.ts";
-import type { Policy } from "./registry/types.ts";
+import { loadModels } from "./setup/models.ts";
+import { openRegistry } from "./setup/registry.ts";
 import { openStore } from "./store/store.ts";
 import { strategies } from "./strategies/index.ts";
 import { version } from "./version.ts";
@@ -79,46 +78,4 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
       await store.close();
     },
   };
-}
-
-/**
- * What is served, adapters included: they are loaded before there is a registry, since rewards and presets may
- * name them; those that come later join it.
- */
-async function openRegistry(config: Config, models: Models) {
-  const early: Policy[] = [];
-  let registry: Registry | null = null;
-  const adapters = models.adapters({
-    add(policy) {
-      if (registry) registry.add(policy);
-      else early.push(policy);
-    },
-    remove: (id) => registry?.remove(id),
-  });
-  for (const name of await adapters.available()) await adapters.load(name);
-  registry = createRegistry({
-    policies: [...models.policies, ...early],
-    rewards: [models.reward],
-    configuredRewards: config.rewards,
-    presets: presetsOf(config, models.policy.id),
-    defaultReward: models.reward.id,
-    created: models.policy.created,
-    clock: systemClock,
-  });
-  return { registry, adapters };
-}
-
-/** The configured presets; without any, best-of-16 of the policy, for clients that can send no extra field. */
-function presetsOf(config: Config, model: string) {
-  const named = Object.entries(config.presets).map(([id, preset]) => ({
-    id,
-    model: preset.model,
-    strategy: preset.strategy,
-    options: preset.options ?? {},
-    reward: preset.reward ?? null,
-  }));
-  if (named.length > 0) return named;
-  return [
-    { id: `${model}/best-of-16`, model, strategy: "best-of-n", options: { n: 16 }, reward: null },
-  ];
 }

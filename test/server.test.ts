@@ -71,6 +71,12 @@ interface Report {
   kl: { bound: number };
 }
 
+interface HeldOutReport extends Report {
+  candidates: { text: string; reward: number; holdout: number }[];
+  rewards: { max: number };
+  holdout: { mean: number; chosen: number };
+}
+
 /** `alignment` is ours: the client passes it on, its types do not know it. */
 async function bestOf(n: number, seed: number, reward: object | string | null = null) {
   const alignment = { strategy: "best-of-n", n, reward };
@@ -114,6 +120,25 @@ test("an ensemble that the request brings tells what its parts say, and how far 
     expect(reward).toBeCloseTo((said!["tiny-reward"]! + said!["brief"]!) / 2, 5);
   }
   expect(report.disagreement!.deviation).toBeGreaterThan(0);
+});
+
+test("a reward that is held out judges the same candidates, chooses none, and is measured", async () => {
+  const plain = await bestOf(6, 3);
+  const holdout = { kind: "length", max: 5 };
+  const body = { model: "tiny-chat", messages, seed: 3 };
+  const ours = { alignment: { strategy: "best-of-n", n: 6, holdout } };
+  const answer = await client.chat.completions.create({ ...body, ...ours });
+  const { alignment: report } = answer as unknown as { alignment: HeldOutReport };
+  expect(report.candidates.map(({ text }) => text)).toEqual(
+    plain.report.candidates.map(({ text }) => text),
+  );
+  expect(report.chosen).toBe(plain.report.chosen);
+  const held = report.candidates.map((candidate) => candidate.holdout);
+  expect(report.holdout.mean).toBeCloseTo(held.reduce((sum, score) => sum + score, 0) / 6, 9);
+  expect(report.holdout.chosen).toBe(held[report.chosen]);
+  expect(report.rewards.max).toBe(report.reward);
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  expect(metrics).toMatch(/plumbline_reward_gain_count\{strategy="best-of-n"\} \d/);
 });
 
 test("an adapter is a model of its own, goes and comes back, and leaves the policy as it was", async () => {

@@ -15,6 +15,8 @@ const LAYERS = [
   ["gateway"],
   ["jobs"],
   ["http"],
+  ["setup"],
+  ["commands"],
 ];
 
 /** Things that may appear in one place only. */
@@ -24,6 +26,7 @@ const ONLY_IN: readonly [RegExp, RegExp][] = [
   [/from "@huggingface\/tokenizers"/, /^text\/(classifier-)?tokenizer\.ts$/],
   [/from "fastify"/, /^http\//],
   [/from "prom-client"/, /^base\/metrics\.ts$/],
+  [/from "echarts/, /^jobs\/plots\.ts$/],
   [/process\.env/, /^base\/config\.ts$/],
   [/Math\.random\(/, /^base\/random\.ts$/],
   [/Date\.now\(/, /^base\/clock\.ts$/],

@@ -80,9 +80,9 @@ export const errorTable = {
     param: () => "alignment.strategy",
     text: (p) => `Unknown strategy '${p.strategy}'. Known strategies: ${list(p.known)}.`,
   }),
-  reward_not_found: entry<{ reward: string; known: readonly string[] }>({
+  reward_not_found: entry<{ reward: string; known: readonly string[]; param?: string }>({
     status: 400,
-    param: () => "alignment.reward",
+    param: (p) => p.param ?? "alignment.reward",
     text: (p) => `Unknown reward '${p.reward}'. Known rewards: ${list(p.known)}.`,
   }),
   prompt_too_long: entry<{ tokens: number; limit: number }>({
@@ -250,6 +250,7 @@ export type ErrorParams<C extends ErrorCode> =
 export class GatewayError<C extends ErrorCode = ErrorCode> extends Error {
   override readonly name = "GatewayError";
   readonly code: C;
+  readonly params: ErrorParams<C>;
   readonly status: number;
   readonly param: string | null;
   readonly retryAfterSeconds: number | null;
@@ -259,6 +260,7 @@ export class GatewayError<C extends ErrorCode = ErrorCode> extends Error {
     const row = errorTable[code] as ErrorEntry<ErrorParams<C>>;
     super(row.text(params), options);
     this.code = code;
+    this.params = params;
     this.status = row.status;
     this.param = row.param?.(params) ?? null;
     this.retryAfterSeconds = row.retryAfter?.(params) ?? null;

@@ -4,6 +4,15 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 
 /** Seconds; from one small step of the engine to a long search. */
 const latencyBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+/** Nats; the bound of best-of-2 is 0.19, of best-of-128 3.9. */
+const klBuckets = [0.1, 0.2, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32];
+/** Rewards have any unit: finer about 0, where most of them are, and open at both ends. */
+const rewardBuckets = [-100, -30, -10, -5, -3, -2, -1, -0.5, 0, 0.5, 1, 2, 3, 5, 10, 30, 100];
+/** In the reward's unit. */
+const deviationBuckets = [0, 0.01, 0.03, 0.1, 0.3, 0.5, 1, 2, 3, 5, 10, 30, 100];
+/** In standard deviations of the candidates: best-of-128 reaches 2.6 on average where rewards are normal. */
+const gainBuckets = [-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 4];
+const shareBuckets = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 const nanosecondsPerSecond = 1e9;
 
 /**
@@ -35,6 +44,11 @@ export function createMetrics() {
       ["strategy"],
     ),
     errors: counter("errors_total", "Requests that ended in an error, by its code.", ["code"]),
+    queueRejections: counter(
+      "queue_rejections_total",
+      "Requests refused because a queue was full, by the error's code.",
+      ["code"],
+    ),
     streams: gauge("open_streams", "Streams being written, by transport.", ["transport"]),
     // answers
     candidates: counter("candidates_total", "Candidates generated.", ["strategy"]),
@@ -44,6 +58,7 @@ export function createMetrics() {
       "Tokens of answered requests; kind: prompt, completion (of all candidates).",
       ["kind"],
     ),
+    ...searchMetrics(counter, histogram),
     ...engineGauges(gauge),
     // log
     logWaitingBytes: gauge("log_waiting_bytes", "Bytes of the log not yet on disk."),
@@ -67,8 +82,78 @@ export function createMetrics() {
   };
 }
 
+type Declarations = ReturnType<typeof declarations>;
+
+/** What answers say of their searches. */
+function searchMetrics(counter: Declarations["counter"], histogram: Declarations["histogram"]) {
+  return {
+    searches: counter(
+      "searches_total",
+      "Answered searches, by what stopped them: complete, a part of the budget, a word of the strategy's.",
+      ["strategy", "stopped"],
+    ),
+    searchSeconds: histogram(
+      "search_seconds",
+      "From a request's acceptance to the end of its search.",
+      ["strategy"],
+    ),
+    cuts: counter("candidates_cut_total", "Candidates that the search ended, by why.", [
+      "strategy",
+      "reason",
+    ]),
+    kl: histogram(
+      "kl_nats",
+      "KL of the answer's law from the policy's, by figure: bound or estimate.",
+      ["strategy", "figure"],
+      klBuckets,
+    ),
+    chosenReward: histogram(
+      "chosen_reward",
+      "Reward of the answer, in the reward's unit.",
+      ["reward"],
+      rewardBuckets,
+    ),
+    rewardDeviation: histogram(
+      "reward_deviation",
+      "Standard deviation of the rewards of a search's candidates, in the reward's unit.",
+      ["reward"],
+      deviationBuckets,
+    ),
+    rewardGain: histogram(
+      "reward_gain",
+      "Reward of the answer above the candidates' mean, in their standard deviations.",
+      ["strategy"],
+      gainBuckets,
+    ),
+    holdoutGain: histogram(
+      "holdout_gain",
+      "Held-out reward of the answer above the candidates' mean, in their standard deviations.",
+      ["strategy"],
+      gainBuckets,
+    ),
+    disagreement: histogram(
+      "reward_disagreement",
+      "Mean standard deviation of the standardised scores of a reward's parts.",
+      ["strategy"],
+      shareBuckets,
+    ),
+    duplicates: histogram(
+      "duplicates_ratio",
+      "Share of a search's candidates that repeat another one's text.",
+      ["strategy"],
+      shareBuckets,
+    ),
+    warnings: counter("warnings_total", "Warnings in answers, by what they are about.", ["kind"]),
+    budgetOvershoot: counter(
+      "budget_overshoot_total",
+      "What searches spent beyond their budget: tokens, reward_calls, ms.",
+      ["part"],
+    ),
+  };
+}
+
 /** What the engines count, set before every scrape. */
-function engineGauges(gauge: ReturnType<typeof declarations>["gauge"]) {
+function engineGauges(gauge: Declarations["gauge"]) {
   return {
     queueSequences: gauge(
       "queue_waiting_sequences",
@@ -103,14 +188,12 @@ function engineGauges(gauge: ReturnType<typeof declarations>["gauge"]) {
 function declarations(registers: Registry[]) {
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
     new Counter({ name: `plumbline_${name}`, help, labelNames, registers });
-  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Histogram({
-      name: `plumbline_${name}`,
-      help,
-      labelNames,
-      registers,
-      buckets: latencyBuckets,
-    });
+  const histogram = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[] = [],
+    buckets = latencyBuckets,
+  ) => new Histogram({ name: `plumbline_${name}`, help, labelNames, registers, buckets });
   const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
     new Gauge({ name: `plumbline_${name}`, help, labelNames, registers });
   return { counter, histogram, gauge };

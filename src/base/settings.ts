@@ -13,6 +13,17 @@ const presetSchema = Type.Object(
     strategy: Type.String({ minLength: 1 }),
     options: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     reward: Type.Optional(Type.String({ minLength: 1 })),
+    holdout: Type.Optional(Type.String({ minLength: 1 })),
+    budget: Type.Optional(
+      Type.Object(
+        {
+          tokens: Type.Optional(Type.Integer({ minimum: 1 })),
+          reward_calls: Type.Optional(Type.Integer({ minimum: 1 })),
+          ms: Type.Optional(Type.Integer({ minimum: 1 })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
   },
   { additionalProperties: false },
 );
@@ -158,7 +169,7 @@ export const settingsSchema = Type.Object(
     presets: Type.Record(Type.String({ minLength: 1 }), presetSchema, {
       default: {},
       description:
-        "Model ids that stand for a strategy: name → {model, strategy, options, reward}.",
+        "Model ids that stand for a strategy: name → {model, strategy, options, reward, holdout, budget}; `budget` is {tokens, reward_calls, ms}, each optional.",
     }),
     contextTokens: Type.Optional(
       Type.Integer({

@@ -1,4 +1,4 @@
-/** Interval estimates and the one tail probability that checks and gates need. Pure functions. */
+/** Spreads, interval estimates and the tail probabilities that checks, reports and gates need. Pure functions. */
 import { assert } from "./assert.ts";
 import { createRandom } from "./random.ts";
 
@@ -120,6 +120,38 @@ export function rankCorrelation(a: readonly number[], b: readonly number[]): num
   return product(x, y) / Math.sqrt(product(x, x) * product(y, y));
 }
 
+/**
+ * P(|ρ| ≥ the given) where the two sides have nothing to do with each other: Student's test of a correlation,
+ * t = ρ·√((n − 2)/(1 − ρ²)) at n − 2 degrees of freedom. Good for ranks from about ten pairs on.
+ * @throws InvariantError with fewer than three pairs.
+ * Source: Kendall & Stuart 1973, The Advanced Theory of Statistics 2, §31.19.
+ */
+export function correlationTail(correlation: number, n: number): number {
+  assert(n >= 3, "a correlation is tested with three pairs or more");
+  const theta = Math.asin(Math.min(1, Math.abs(correlation))); // atan(t/√df)
+  return Math.max(0, 1 - studentCoverage(theta, n - 2));
+}
+
+/** Of the values that were measured, in their unit. */
+export interface Spread {
+  readonly n: number;
+  readonly mean: number;
+  /** √(Σ (x − x̄)²/(n − 1)); null for one value. */
+  readonly deviation: number | null;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** @returns null without values. */
+export function spreadOfValues(values: readonly number[]): Spread | null {
+  const n = values.length;
+  if (n === 0) return null;
+  const [min, max] = [Math.min(...values), Math.max(...values)];
+  const mean = min === max ? min : meanOf(values);
+  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { n, mean, deviation: n === 1 ? null : Math.sqrt(square / (n - 1)), min, max };
+}
+
 /** Ranks less their mean; half-integers, so that sums of them are exact. */
 function centredRanks(values: readonly number[]): number[] {
   const order = values.map((_, i) => i).sort((i, j) => values[i]! - values[j]!);
@@ -134,7 +166,7 @@ function centredRanks(values: readonly number[]): number[] {
   return ranks;
 }
 
-function meanOf(values: readonly number[]): number {
+export function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 

@@ -4,20 +4,21 @@
  */
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
-import { GatewayError } from "../base/errors.ts";
-import { noWork, type Work } from "../engine/types.ts";
+import { noWork } from "../engine/types.ts";
 import type { Adapters } from "../registry/adapters.ts";
 import type { Registry } from "../registry/registry.ts";
-import { type ChatMessage, charging, type Policy } from "../registry/types.ts";
-import { isProcessReward, judgementOf, type Reward } from "../rewards/define.ts";
-import { disagreementOf, warningsOf } from "../rewards/disagreement.ts";
+import { charging, type Policy } from "../registry/types.ts";
+import type { RewardPrompt } from "../rewards/define.ts";
 import type { Store } from "../store/store.ts";
-import { Budget } from "../strategies/budget.ts";
+import { Budget, type Overshoot } from "../strategies/budget.ts";
 import type { Models, ScoredCandidate, Strategy, StrategyResult } from "../strategies/define.ts";
+import { Holdout, type HoldoutReport } from "./holdout.ts";
 import { createPlanner, type Plan } from "./plan.ts";
 import { type Outcome, requestRecord } from "./record.ts";
 import { createRecorder, type Recorder } from "./recorder.ts";
-import type { Answer, AnswerEvent, AnswerRequest, Gateway, RewardScores } from "./types.ts";
+import { answerOf, type Spent } from "./report.ts";
+import { rewardAsked, scoreTexts } from "./score.ts";
+import type { AnswerEvent, AnswerRequest, Gateway } from "./types.ts";
 
 export interface GatewayParts {
   readonly registry: Registry;
@@ -47,8 +48,8 @@ export function createGateway({
     },
     unloadAdapter: (name) => adapters.unload(name),
     answer: (request) => answer(request, { plan, recorder, clock, registry }),
-    score: async (name, messages, texts, signal) =>
-      score(rewardNamed(registry, name), { messages, texts, signal }),
+    score: async (asked, prompt, texts, signal) =>
+      scoreTexts(rewardAsked(registry, asked), { prompt, texts, signal }),
     ready() {
       const problem = recorder.problem();
       return { ready: problem === null, problems: problem === null ? [] : [problem] };
@@ -77,9 +78,13 @@ async function* answer(
   const finished: ScoredCandidate[] = [];
   const work = noWork();
   const budget = new Budget(plan.budget, clock, startedMs);
+  const rewardPrompt = { messages: plan.rewardMessages, user: request.user };
+  const holdout = plan.holdout && new Holdout(plan.holdout, rewardPrompt, request.signal);
   let result: StrategyResult | null = null;
   let outcome: Outcome = { kind: "cancelled", error: null }; // what a reader leaves that stops reading
-  let ms = 0;
+  let heldOut: HoldoutReport | null = null;
+  let overshoot: Overshoot = { tokens: 0, rewardCalls: 0, ms: 0 };
+  let spent: Spent;
   try {
     const { policy, prompt, sampling } = plan;
     yield { type: "started", policy, promptTokens: prompt.length, seed: sampling.seed };
@@ -89,43 +94,50 @@ async function* answer(
       reward: (asked) => budget.reward(registry.reward(asked)),
     };
     const counted = { policy: served(policy), reward: plan.reward && budget.reward(plan.reward) };
-    result = yield* search(request, { ...plan, ...counted, models, budget }, finished);
+    const input = { ...plan, ...counted, rewardPrompt, models, budget };
+    result = yield* search(request, input, (candidate) => {
+      finished.push(candidate);
+      holdout?.saw(candidate);
+    });
+    overshoot = budget.overshoot; // of the search: what is held out is outside
+    await holdout?.settled();
     outcome = { kind: "completed", error: null };
   } catch (cause) {
     const kind = request.signal.aborted ? "cancelled" : "failed";
     outcome = { kind, error: cause instanceof Error ? cause.message : String(cause) };
     throw cause;
   } finally {
-    ms = clock.elapsedMs() - startedMs;
+    holdout?.close();
+    heldOut = holdout?.report(result?.chosen[0] ?? null) ?? null;
+    const { tokens } = budget;
+    const rewardCalls = budget.rewardCalls + (holdout?.calls ?? 0);
+    const rewardTokens = budget.rewardTokens + (holdout?.tokens ?? 0);
+    const ms = clock.elapsedMs() - startedMs;
+    spent = { tokens, rewardCalls, rewardTokens, ms, work, overshoot };
     const found = result ?? unfinished(finished);
-    const { tokens, rewardCalls } = budget;
-    const spent = { tokens, rewardCalls };
-    const record = requestRecord(request, plan, { ...found, ...spent, outcome, createdAt, ms });
-    if (request.store) await recorder.append(record);
+    const ending = { ...found, ...spent, holdout: heldOut, outcome, createdAt };
+    if (request.store) await recorder.append(requestRecord(request, plan, ending));
   }
-  yield {
-    type: "done",
-    answer: answerOf(plan, result, { work, ms, budget }),
-  };
+  yield { type: "done", answer: answerOf(plan, result, { spent, holdout: heldOut }) };
 }
 
 interface Searching {
+  readonly rewardPrompt: RewardPrompt;
   readonly models: Models;
   readonly budget: Budget;
 }
 
-/** Runs the strategy, passes its events on, keeps what is finished, and returns its result. */
+/** Runs the strategy, passes its events on, tells of what is finished, and returns its result. */
 async function* search(
-  { conversation, choices, signal, user }: AnswerRequest,
-  { strategy, options, rewardMessages, ...plan }: Omit<Plan, "budget"> & Searching,
-  finished: ScoredCandidate[],
+  { conversation, choices, signal }: AnswerRequest,
+  { strategy, options, ...plan }: Omit<Plan, "budget"> & Searching,
+  onFinished: (candidate: ScoredCandidate) => void,
 ): AsyncGenerator<AnswerEvent, StrategyResult, void> {
-  const rewardPrompt = { messages: rewardMessages, user };
-  const input = { ...plan, conversation, rewardPrompt, choices, signal };
+  const input = { ...plan, conversation, choices, signal };
   let result: StrategyResult | null = null;
   for await (const event of strategy.run(input, options)) {
     assert(result === null, `${strategy.name} went on after "done"`);
-    if (event.type === "candidate-scored") finished.push(event.candidate);
+    if (event.type === "candidate-scored") onFinished(event.candidate);
     if (event.type === "done") result = event.result;
     else yield event;
   }
@@ -136,78 +148,4 @@ async function* search(
 /** What a search that ended early leaves to log: the candidates it had finished, none of them chosen. */
 function unfinished(finished: readonly ScoredCandidate[]) {
   return { candidates: finished.toSorted((a, b) => a.index - b.index), chosen: [] };
-}
-
-function answerOf(
-  { policy, strategy, reward, prompt, sampling }: Plan,
-  { candidates, chosen, kl, stopped, warnings, details }: StrategyResult,
-  { work, ms, budget }: { work: Work; ms: number; budget: Budget },
-): Answer {
-  const choices = chosen.map((index) => candidates[index]!);
-  const parts = candidates.map(({ rewardParts = {} }) => rewardParts);
-  const disagreement = disagreementOf(parts, chosen[0]!);
-  const { tokens, rewardCalls, rewardTokens } = budget;
-  return {
-    choices,
-    promptTokens: prompt.length,
-    completionTokens: tokens,
-    report: {
-      strategy: strategy.name,
-      n: candidates.length,
-      chosen: chosen[0]!,
-      reward: choices[0]!.reward,
-      candidates,
-      kl,
-      ...(disagreement && { disagreement }),
-      cost: { tokens, rewardCalls, rewardTokens, ms },
-      stopped,
-      warnings: disagreement === null ? warnings : [...warnings, ...warningsOf(disagreement)],
-      ...(details && { details }),
-      work,
-      revision: { policy: policy.revision, reward: reward?.revision ?? null },
-      seed: sampling.seed,
-    },
-  };
-}
-
-function rewardNamed(registry: Registry, name: string | null): Reward {
-  if (name !== null) return registry.reward(name);
-  if (registry.defaultReward) return registry.defaultReward;
-  const problem = "this server has no default reward; name one";
-  throw new GatewayError("invalid_request", { param: "reward", problem });
-}
-
-interface ScoreInput {
-  readonly messages: readonly ChatMessage[];
-  readonly texts: readonly string[];
-  readonly signal: AbortSignal;
-}
-
-async function score(
-  reward: Reward,
-  { messages, texts, signal }: ScoreInput,
-): Promise<RewardScores> {
-  const { id, revision } = reward;
-  const judged = (values: readonly number[]) =>
-    values.map((value) => (Number.isFinite(value) ? value : null));
-  if (isProcessReward(reward)) {
-    const session = reward.open({ messages }, signal);
-    try {
-      const all = await Promise.all(texts.map((text) => session.scoreSteps(text)));
-      const scores = judged(all.map(({ reward: value }) => value));
-      return { reward: id, revision, scores, steps: all.map(({ steps }) => steps) };
-    } finally {
-      session.close();
-    }
-  }
-  const session = reward.open({ messages }, signal);
-  try {
-    const all = await Promise.all(texts.map((text) => judgementOf(session, text)));
-    const scores = judged(all.map(({ reward: value }) => value));
-    const parts = all.map((judgement) => judgement.parts);
-    const hasParts = parts.some((names) => Object.keys(names).length > 0);
-    return { reward: id, revision, scores, ...(hasParts && { parts }) };
-  } finally {
-    session.close();
-  }
 }

@@ -16,6 +16,8 @@ export interface Plan {
   /** Checked, defaults filled in. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly reward: Reward | null;
+  /** Judges every candidate and chooses none. */
+  readonly holdout: Reward | null;
   readonly prompt: readonly number[];
   readonly rewardMessages: readonly ChatMessage[];
   readonly sampling: TextSampling;
@@ -46,12 +48,14 @@ export function createPlanner(registry: Registry, strategies: readonly Strategy[
     const alignment = request.alignment ?? preset ?? plainSampling;
     const { strategy, options } = readAlignment(alignment);
     const reward = rewardOf(registry, alignment.reward, strategy);
+    const holdout = holdoutOf(registry, alignment, reward);
     if (!strategy.compares?.(options)) refuseComparing(reward);
     const prompt = policy.encode(request.conversation);
     const sampling = samplingOf(request, policy, policy.contextTokens - prompt.length);
     const rewardMessages = messagesOf(request.conversation, policy);
-    const budget = request.alignment?.budget ?? unlimited;
-    return { policy, strategy, options, reward, prompt, rewardMessages, sampling, budget };
+    const { budget = unlimited } = alignment;
+    const judges = { reward, holdout };
+    return { policy, strategy, options, ...judges, prompt, rewardMessages, sampling, budget };
   };
 }
 
@@ -69,6 +73,23 @@ function rewardOf(
 function refuseComparing(reward: Reward | null): void {
   if (reward === null || !isPairwiseReward(reward) || reward.scoresAlone) return;
   throw new GatewayError("reward_compares_only", { reward: reward.id });
+}
+
+/** @throws GatewayError invalid_request for the reward that chooses: it would agree with itself */
+function holdoutOf(
+  registry: Registry,
+  { holdout }: AlignmentRequest,
+  reward: Reward | null,
+): Reward | null {
+  if (holdout === undefined) return null;
+  const held = registry.reward(holdout, "alignment.holdout");
+  if (isPairwiseReward(held) && !held.scoresAlone) {
+    const problem = `'${held.id}' only compares answers with each other; give it a 'reference' to compare with, or name a reward that scores them`;
+    throw new GatewayError("invalid_request", { param: "alignment.holdout", problem });
+  }
+  if (held.id !== reward?.id || held.revision !== reward.revision) return held;
+  const problem = `'${held.id}' is the reward that chooses; name another one`;
+  throw new GatewayError("invalid_request", { param: "alignment.holdout", problem });
 }
 
 function refuseWithoutReward(strategy: string): never {

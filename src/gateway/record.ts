@@ -2,6 +2,7 @@
 import { asParts } from "../rewards/nested.ts";
 import type { CandidateRecord, CandidateSourceRecord, RequestRecord } from "../store/types.ts";
 import type { CandidateSource, ScoredCandidate } from "../strategies/define.ts";
+import type { HoldoutReport } from "./holdout.ts";
 import type { Plan } from "./plan.ts";
 import type { AnswerRequest } from "./types.ts";
 
@@ -18,6 +19,7 @@ export interface Ending {
   /** Drawn in all: candidates may share their beginnings, and a search may draw what is no candidate's. */
   readonly tokens: number;
   readonly rewardCalls: number;
+  readonly holdout: HoldoutReport | null;
   /** All of them when the outcome is "completed", else those that were finished by then. */
   readonly candidates: readonly ScoredCandidate[];
   /** Indices of the candidates that were the answer. */
@@ -27,7 +29,7 @@ export interface Ending {
 export function requestRecord(
   request: AnswerRequest,
   { policy, reward, strategy, options, prompt, sampling }: Plan,
-  { outcome, createdAt, ms, tokens, rewardCalls, candidates, chosen }: Ending,
+  { outcome, createdAt, ms, tokens, rewardCalls, holdout, candidates, chosen }: Ending,
 ): RequestRecord {
   const { seed, logitBias, ...drawn } = sampling;
   return {
@@ -44,7 +46,10 @@ export function requestRecord(
     messages: asSent(request),
     promptTokens: prompt,
     candidates: candidates.map((candidate) =>
-      candidateRecord(candidate, reward?.id ?? null, chosen.includes(candidate.index)),
+      candidateRecord(candidate, {
+        rewards: rewardsOf(candidate, reward?.id ?? null, holdout),
+        chosen: chosen.includes(candidate.index),
+      }),
     ),
     outcome: outcome.kind,
     error: outcome.error,
@@ -55,9 +60,8 @@ export function requestRecord(
 }
 
 function candidateRecord(
-  { index, tokens, text, finishReason, reward, rewardParts = {}, source }: ScoredCandidate,
-  rewardId: string | null,
-  chosen: boolean,
+  { index, tokens, text, finishReason, rewardFlags, source }: ScoredCandidate,
+  { rewards, chosen }: Pick<CandidateRecord, "rewards" | "chosen">,
 ): CandidateRecord {
   return {
     index,
@@ -65,16 +69,24 @@ function candidateRecord(
     logprobs: tokens.map(({ logprob }) => logprob),
     text,
     finishReason,
-    // the log's NaN: a reward was asked for and gave none
-    rewards:
-      rewardId === null
-        ? {}
-        : Object.fromEntries(
-            asParts(rewardId, { reward: reward ?? Number.NaN, parts: rewardParts }),
-          ),
+    rewards,
+    ...(rewardFlags && { rewardFlags }),
     chosen,
     ...(source && { source: sourceRecord(source) }),
   };
+}
+
+/** By name, the held-out one's behind `holdout:`. The log's NaN: a reward was asked for and gave none. */
+function rewardsOf(
+  { index, reward, rewardParts = {} }: ScoredCandidate,
+  id: string | null,
+  holdout: HoldoutReport | null,
+): CandidateRecord["rewards"] {
+  const own = id === null ? [] : asParts(id, { reward: reward ?? Number.NaN, parts: rewardParts });
+  const held = holdout?.scores.get(index);
+  const heldOut: [string, number][] =
+    held === undefined ? [] : [[`holdout:${holdout!.reward}`, held ?? Number.NaN]];
+  return Object.fromEntries([...own, ...heldOut]);
 }
 
 function sourceRecord({ model, revision, prompt }: CandidateSource): CandidateSourceRecord {

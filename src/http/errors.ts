@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import type { Config } from "../base/config.ts";
-import { GatewayError } from "../base/errors.ts";
+import { type ErrorCode, GatewayError } from "../base/errors.ts";
 import type { Metrics } from "../base/metrics.ts";
 
 export const errorSchema = Type.Object(
@@ -37,6 +37,18 @@ export const codeOf = (error: unknown) =>
 
 export const statusOf = (error: unknown) => (error instanceof GatewayError ? error.status : 500);
 
+const fullQueues: readonly string[] = [
+  "queue_full",
+  "socket_full",
+  "store_busy",
+] satisfies ErrorCode[];
+
+export function countError(metrics: Metrics, error: unknown): void {
+  const code = codeOf(error);
+  metrics.errors.inc({ code });
+  if (fullQueues.includes(code)) metrics.queueRejections.inc({ code });
+}
+
 function errorType(status: number): ErrorBody["error"]["type"] {
   if (status === 429) return "rate_limit_error";
   return status >= 500 ? "server_error" : "invalid_request_error";
@@ -47,7 +59,7 @@ export function createErrorHandler(config: Config, metrics: Metrics) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const error = fromFastify(thrown, request, config);
     const status = statusOf(error);
-    metrics.errors.inc({ code: codeOf(error) });
+    countError(metrics, error);
     if (status >= 500) request.log.error({ err: error }, "request failed");
     if (error instanceof GatewayError && error.retryAfterSeconds !== null) {
       void reply.header("retry-after", String(error.retryAfterSeconds));

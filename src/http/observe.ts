@@ -2,7 +2,8 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Answer } from "../gateway/types.ts";
 import type { HttpContext } from "./context.ts";
-import { codeOf, statusOf } from "./errors.ts";
+import { countError, statusOf } from "./errors.ts";
+import { countSearch } from "./search-metrics.ts";
 
 export interface Observation {
   /** The first text that the client may keep. */
@@ -53,10 +54,9 @@ export function observe({ metrics, clock }: HttpContext, route: string): Observa
       metrics.rewardCalls.inc({ strategy }, report.cost.rewardCalls);
       metrics.tokens.inc({ kind: "prompt" }, promptTokens);
       metrics.tokens.inc({ kind: "completion" }, completionTokens);
+      countSearch(metrics, report);
     },
-    sawError(error) {
-      metrics.errors.inc({ code: codeOf(error) });
-    },
+    sawError: (error) => countError(metrics, error),
     finish(status) {
       metrics.requests.inc({ route, status, strategy });
       metrics.requestSeconds.observe({ route }, seconds());

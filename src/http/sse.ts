@@ -6,7 +6,9 @@ import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { errorBody, statusOf } from "./errors.ts";
 
-export type StreamItem = { readonly data: object } | { readonly comment: string };
+export type StreamItem =
+  | { readonly data: object /** Its name; without one it is a message. */; readonly event?: string }
+  | { readonly comment: string };
 
 export interface StreamLimits {
   /** A silent stream gets a comment this often. */
@@ -95,5 +97,8 @@ async function* startingWith(
   yield* rest;
 }
 
-const frame = (item: StreamItem) =>
-  "data" in item ? `data: ${JSON.stringify(item.data)}\n\n` : `: ${item.comment}\n\n`;
+function frame(item: StreamItem): string {
+  if ("comment" in item) return `: ${item.comment}\n\n`;
+  const name = item.event === undefined ? "" : `event: ${item.event}\n`;
+  return `${name}data: ${JSON.stringify(item.data)}\n\n`;
+}

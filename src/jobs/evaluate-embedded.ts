@@ -2,7 +2,7 @@
  * Measures the embedded models on held-out prompts of their corpus, where a gold reward is computable:
  * the numbers of their model card. Every prompt gets n samples at temperature 1, as the server draws them.
  */
-import { bootstrapInterval, type Interval, wilsonInterval } from "../base/statistics.ts";
+import { bootstrapInterval, type Interval, meanOf, wilsonInterval } from "../base/statistics.ts";
 import {
   type CorpusPrompt,
   type Domain,
@@ -11,7 +11,9 @@ import {
   prompts,
 } from "../corpus/index.ts";
 import type { Candidate, Policy } from "../registry/types.ts";
+import { spreadOf } from "../rewards/curves.ts";
 import type { Reward } from "../rewards/define.ts";
+import { inTurns, take } from "./in-turns.ts";
 
 export interface EvaluationOptions {
   readonly policy: Policy;
@@ -64,7 +66,7 @@ export async function evaluateEmbedded(options: EvaluationOptions): Promise<Embe
   let done = 0;
   const tick = () => options.onProgress(++done, total);
   const judgedOf = (domain: Domain) =>
-    inParallel(
+    inTurns(
       take(prompts(domain, "heldout", options.seed), promptsPerDomain),
       async (prompt, index) => {
         const judged = await judge(options, prompt, options.seed + index);
@@ -110,7 +112,7 @@ async function countRightPairs(
   tick: () => void,
 ): Promise<number> {
   const { signal } = new AbortController();
-  const isRight = await inParallel(
+  const isRight = await inTurns(
     take(heldoutPairs(seed), pairs),
     async ({ prompt, chosen, rejected }) => {
       const session = reward.open({ messages: prompt.messages }, signal);
@@ -124,7 +126,7 @@ async function countRightPairs(
 }
 
 function arithmeticMeasures(judged: readonly Judged[]): EmbeddedEvaluation["arithmetic"] {
-  const single = judged.map(({ isRight }) => mean(isRight.map(Number)));
+  const single = judged.map(({ isRight }) => meanOf(isRight.map(Number)));
   const best = judged.map(({ isRight, best }) => Number(isRight[best]));
   return {
     passAt1: measured(single),
@@ -135,9 +137,9 @@ function arithmeticMeasures(judged: readonly Judged[]): EmbeddedEvaluation["arit
 }
 
 function supportMeasures(judged: readonly Judged[]): EmbeddedEvaluation["support"] {
-  const single = judged.map(({ gold }) => mean(gold));
+  const single = judged.map(({ gold }) => meanOf(gold));
   const best = judged.map(({ gold, best }) => gold[best]!);
-  const deviation = standardDeviation(judged.flatMap(({ gold }) => gold));
+  const deviation = spreadOf(judged.flatMap(({ gold }) => gold)).scale;
   return {
     single: measured(single),
     bestOfN: measured(best),
@@ -150,34 +152,4 @@ function supportMeasures(judged: readonly Judged[]): EmbeddedEvaluation["support
 /** The mean over prompts. */
 function measured(values: readonly number[]): Interval {
   return bootstrapInterval(values, { seed: 1 });
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-function standardDeviation(values: readonly number[]): number {
-  const center = mean(values);
-  return Math.sqrt(mean(values.map((value) => (value - center) ** 2)));
-}
-
-function take<T>(source: Iterator<T>, count: number): T[] {
-  return Array.from({ length: count }, () => source.next().value as T); // endless by contract
-}
-
-/** In order of the items, a few at a time: enough to fill the engine's batch. */
-async function inParallel<T, R>(
-  items: readonly T[],
-  task: (item: T, index: number) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const worker = async () => {
-    while (next < items.length) {
-      const index = next++;
-      results[index] = await task(items[index]!, index);
-    }
-  };
-  await Promise.all(Array.from({ length: 8 }, worker));
-  return results;
 }

@@ -13,6 +13,7 @@ import { bootstrapInterval, type Interval, rankCorrelation } from "../base/stati
 import { type CorpusPrompt, type Domain, prompts } from "../corpus/index.ts";
 import type { Candidate, Policy } from "../registry/types.ts";
 import type { Reward, RewardSession } from "../rewards/define.ts";
+import { inTurns, take } from "./in-turns.ts";
 
 export interface PrefixEvaluationOptions {
   readonly policy: Policy;
@@ -32,7 +33,6 @@ type CutKind = (typeof cutKinds)[number];
 const cuts = cutKinds.flatMap((kind) => SHARES.map((share) => ({ kind, share })));
 const domains: readonly Domain[] = ["arithmetic", "support"];
 const MAX_TOKENS = 160;
-const PROMPTS_AT_ONCE = 8;
 
 export interface PrefixEvaluation {
   readonly policy: string;
@@ -76,8 +76,7 @@ export async function evaluatePrefix(options: PrefixEvaluationOptions): Promise<
   const rows: PrefixRow[] = [];
   let done = 0;
   for (const domain of domains) {
-    const source = prompts(domain, "heldout", seed);
-    const asked = Array.from({ length: promptsPerDomain }, () => source.next().value);
+    const asked = take(prompts(domain, "heldout", seed), promptsPerDomain);
     const judged = await inTurns(asked, async (prompt, index) => {
       const one = await judge(options, prompt, splitSeed(seed, index) >>> 0);
       options.onProgress(++done, total);
@@ -181,21 +180,4 @@ export function fidelityOf(pairs: readonly Pair[]): PrefixFidelity {
 function bestOf(rewards: readonly number[]): number[] {
   const highest = Math.max(...rewards);
   return rewards.flatMap((reward, i) => (reward === highest ? [i] : []));
-}
-
-/** In order of the items, a few at a time: enough to fill the engine's batch. */
-async function inTurns<T, R>(
-  items: readonly T[],
-  task: (item: T, index: number) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const worker = async () => {
-    while (next < items.length) {
-      const index = next++;
-      results[index] = await task(items[index]!, index);
-    }
-  };
-  await Promise.all(Array.from({ length: PROMPTS_AT_ONCE }, worker));
-  return results;
 }

@@ -25,8 +25,11 @@ export interface Registry {
   models(): readonly ModelCard[];
   /** @throws GatewayError model_not_found when the id is neither a policy's nor a preset's. */
   model(id: string): { readonly policy: Policy; readonly preset: Preset | null };
-  /** @throws GatewayError reward_not_found; invalid_request for one that a request may not bring, or wrong options */
-  reward(asked: string | RewardSpec): Reward;
+  /**
+   * @param where the request's field that asks for it; `alignment.reward` unless said
+   * @throws GatewayError reward_not_found; invalid_request for one that a request may not bring, or wrong options
+   */
+  reward(asked: string | RewardSpec, where?: string): Reward;
   /** The policy is listed last of its kind. @throws GatewayError config_invalid when its id is taken. */
   add(policy: Policy): void;
   remove(id: string): void;
@@ -52,10 +55,11 @@ export function createRegistry(given: RegistryParts): Registry {
   refuseDuplicates(parts);
   const presets = new Map(parts.presets.map((preset) => [preset.id, preset]));
   const rewards = new Map(parts.rewards.map((reward) => [reward.id, reward]));
-  for (const { id, model, reward } of parts.presets) {
+  for (const { id, model, reward, holdout = null } of parts.presets) {
     if (!policies.has(model)) throw unknownName(`preset '${id}'`, "model", model, policies);
-    if (reward !== null && !rewards.has(reward)) {
-      throw unknownName(`preset '${id}'`, "reward", reward, rewards);
+    for (const named of [reward, holdout]) {
+      if (named === null || rewards.has(named)) continue;
+      throw unknownName(`preset '${id}'`, "reward", named, rewards);
     }
   }
   const { defaultReward } = parts;
@@ -73,7 +77,7 @@ export function createRegistry(given: RegistryParts): Registry {
         known: [...policies.keys(), ...presets.keys()],
       });
     },
-    reward: (asked) => allRewards.get(asked),
+    reward: (asked, where) => allRewards.get(asked, where),
     add(policy) {
       refuseDuplicates({ ...parts, policies: [...policies.values(), policy] });
       policies.set(policy.id, policy);

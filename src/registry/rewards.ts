@@ -5,7 +5,7 @@ import { compileOptions } from "../base/options.ts";
 import type { Reward, RewardSpec, RewardWorld, Speaker } from "../rewards/define.ts";
 import { rewardKindNamed, rewardKinds } from "../rewards/index.ts";
 
-/** The field of a request that brings a reward. */
+/** The field of a request that brings a reward, unless it is another. */
 const WHERE = "alignment.reward";
 /** How deep rewards made of rewards may nest in a request: enough for an ensemble of corrected ones. */
 const DEPTH_MAX = 3;
@@ -23,8 +23,11 @@ export interface RewardsParts {
 export interface Rewards {
   /** Loaded ones first, then configured ones, each in the order given. */
   readonly all: readonly Reward[];
-  /** @throws GatewayError reward_not_found; invalid_request for a kind that no request may bring, or wrong options */
-  get(asked: string | RewardSpec): Reward;
+  /**
+   * @param where the request's field that asks for it
+   * @throws GatewayError reward_not_found; invalid_request for a kind that no request may bring, or wrong options
+   */
+  get(asked: string | RewardSpec, where?: string): Reward;
 }
 
 /** @throws GatewayError config_invalid for a configured reward that cannot be made, or is made of itself. */
@@ -82,7 +85,7 @@ export function createRewards({ loaded, configured, speaker, clock }: RewardsPar
   }
   return {
     all: [...made.values()],
-    get: requestWorld(1).reward,
+    get: (asked, where = WHERE) => atField(where, () => requestWorld(1).reward(asked)),
   };
 }
 
@@ -90,6 +93,19 @@ export function createRewards({ loaded, configured, speaker, clock }: RewardsPar
 function make({ kind: name, ...given }: RewardSpec, where: string, world: RewardWorld, id = name) {
   const kind = rewardKindNamed(name, where);
   return kind.create(id, compileOptions(kind, where)(given), world);
+}
+
+/** Kinds name what is wrong with their options below `alignment.reward`; here they were brought elsewhere. */
+function atField<T>(where: string, create: () => T): T {
+  try {
+    return create();
+  } catch (cause) {
+    if (!(cause instanceof GatewayError) || where === WHERE) throw cause;
+    const { code, param, params } = cause;
+    if (!param?.startsWith(WHERE)) throw cause;
+    const moved = { ...(params as object), param: where + param.slice(WHERE.length) };
+    throw new GatewayError(code, moved as typeof params, { cause }); // the same code's, with another field
+  }
 }
 
 /** What is wrong with a request is wrong with the configuration here. */

@@ -125,6 +125,14 @@ export interface Preset {
   readonly options: Readonly<Record<string, unknown>>;
   /** Null = the configured default when the strategy needs one. */
   readonly reward: string | null;
+  /** A reward's id: it judges every candidate and chooses none. */
+  readonly holdout?: string;
+  /** What its search may spend; null: as much as it takes. */
+  readonly budget?: {
+    readonly tokens: number | null;
+    readonly rewardCalls: number | null;
+    readonly ms: number | null;
+  };
 }
 
 export interface ModelCard {

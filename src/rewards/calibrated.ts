@@ -29,8 +29,8 @@ import {
   piecewiseLinear,
   spreadOf,
 } from "./curves.ts";
-import { defineReward, type Reward, type RewardWorld, type ScoreOptions } from "./define.ts";
-import { callsOf, nestedReward, required, rescoring } from "./nested.ts";
+import { defineReward, type Reward, type RewardWorld } from "./define.ts";
+import { callsOf, nestedReward, type Rescore, required, rescoring } from "./nested.ts";
 import { readOutcomes } from "./outcomes-file.ts";
 import { referenceAnswers, referenceOptions } from "./reference-answers.ts";
 import { revisionOf } from "./rule.ts";
@@ -170,7 +170,7 @@ function againstReference(
     open(prompt, signal) {
       const session = base.open(prompt, signal);
       const answers = referenceAnswers(reference, speaker, { base: session, prompt, signal });
-      const rescore = async (reward: number, _text: string, how?: ScoreOptions) => {
+      const rescore: Rescore = async (reward, _, how) => {
         const rewards = (await answers.all(how)).map((answer) => answer.reward);
         return given.method === "rank"
           ? rankAmong(rewards, reward, id)

@@ -75,7 +75,7 @@ export const code = defineReward({
   options: Type.Object({
     language: Type.Enum(["javascript", "python"]),
     tests: Type.Array(Test, { maxItems: TESTS_MAX, default: [] }),
-    testsInPrompt: Type.Boolean({
+    tests_in_prompt: Type.Boolean({
       default: false,
       description: "whether lines of the last user's message that begin with assert are tests too",
     }),
@@ -83,10 +83,10 @@ export const code = defineReward({
       default: "namespaces",
       description: "process: limits, but the server's own files and network",
     }),
-    timeMs: Type.Integer({ minimum: 100, maximum: 60_000, default: 5000, description: "a test" }),
-    memoryMiB: Type.Integer({ minimum: 256, maximum: 16_384, default: 512 }),
-    outputBytes: Type.Integer({ minimum: 1024, default: 65_536 }),
-    processesMax: Type.Integer({
+    time_ms: Type.Integer({ minimum: 100, maximum: 60_000, default: 5000, description: "a test" }),
+    memory_mib: Type.Integer({ minimum: 256, maximum: 16_384, default: 512 }),
+    output_bytes: Type.Integer({ minimum: 1024, default: 65_536 }),
+    processes_max: Type.Integer({
       minimum: 1,
       maximum: 64,
       default: 2,
@@ -103,7 +103,7 @@ export const code = defineReward({
   }),
   create(id, options, _world) {
     const language = languages[options.language];
-    const { timeMs, memoryMiB, outputBytes, testsInPrompt } = options;
+    const { time_ms: timeMs, memory_mib: memoryMiB, output_bytes: outputBytes } = options;
     refuseWithoutTests(options);
     refuseMissing(options.folders);
     const rule: SandboxRule = {
@@ -114,12 +114,15 @@ export const code = defineReward({
       folders: options.folders,
       args: (folder) => language.args(folder, memoryMiB),
     };
-    const inTurn = createTurns(options.processesMax);
+    const inTurn = createTurns(options.processes_max);
     return ruleReward(
       id,
       { kind: "code", options, acceptsPrefixes: false, range: [0, 1] },
       async (text, messages, signal) => {
-        const tests = [...options.tests, ...(testsInPrompt ? assertionsIn(messages) : [])];
+        const tests = [
+          ...options.tests,
+          ...(options.tests_in_prompt ? assertionsIn(messages) : []),
+        ];
         const source = programOf(text, language.fences);
         if (source === null || tests.length === 0) return source === null ? 0 : Number.NaN;
         const passed = await Promise.all(
@@ -147,13 +150,13 @@ function findInterpreter(language: keyof typeof languages, given: string | undef
 
 function refuseWithoutTests({
   tests,
-  testsInPrompt,
+  tests_in_prompt: areInPrompt,
 }: {
   tests: unknown[];
-  testsInPrompt: boolean;
+  tests_in_prompt: boolean;
 }) {
-  if (tests.length > 0 || testsInPrompt) return;
-  const problem = "give at least one test, or take them from the prompt with testsInPrompt";
+  if (tests.length > 0 || areInPrompt) return;
+  const problem = "give at least one test, or take them from the prompt with tests_in_prompt";
   throw new GatewayError("invalid_request", { param: "alignment.reward.tests", problem });
 }
 

@@ -1,5 +1,6 @@
 /** Rising curves from raw scores to calibrated ones: given by knots, or fitted to scores with known outcomes. */
 import { assert } from "../base/assert.ts";
+import { meanOf } from "../base/statistics.ts";
 
 /** x, y. */
 export type Knot = readonly [number, number];
@@ -47,7 +48,7 @@ export function fitIsotonic(outcomes: readonly Outcome[]): Knot[] {
     let level: Level = { from: score, to: score, sum, count: values.length };
     for (
       let below = levels.at(-1);
-      below && meanOf(below) >= meanOf(level);
+      below && levelMean(below) >= levelMean(level);
       below = levels.at(-1)
     ) {
       levels.pop();
@@ -62,7 +63,7 @@ export function fitIsotonic(outcomes: readonly Outcome[]): Knot[] {
   }
   return levels.flatMap((level): Knot[] => {
     const { from, to } = level;
-    const mean = meanOf(level);
+    const mean = levelMean(level);
     return from === to
       ? [[from, mean]]
       : [
@@ -79,7 +80,7 @@ interface Level {
   readonly count: number;
 }
 
-const meanOf = ({ sum, count }: Level) => sum / count;
+const levelMean = ({ sum, count }: Level) => sum / count;
 
 /** Lowest score first, with the values it had. */
 function byScore(outcomes: readonly Outcome[]): [number, number[]][] {
@@ -181,7 +182,7 @@ function unlikelihood(points: readonly Point[], { slope, intercept }: Logistic):
 export function spreadOf(values: readonly number[]): { center: number; scale: number } {
   const first = values[0]!;
   if (values.every((value) => value === first)) return { center: first, scale: 0 };
-  const center = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const square = values.reduce((sum, value) => sum + (value - center) ** 2, 0) / values.length;
+  const center = meanOf(values);
+  const square = meanOf(values.map((value) => (value - center) ** 2));
   return { center, scale: Math.sqrt(square) };
 }

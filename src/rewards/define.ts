@@ -65,16 +65,28 @@ export interface Judgement {
   readonly reward: number;
   /** Raw scores of the parts by their names; empty for a reward that has none. */
   readonly parts: Readonly<Record<string, number>>;
+  /** How it came about, each word once; missing where that is the usual way. */
+  readonly flags?: readonly RewardFlag[];
 }
 
-/** The reward of a text with what it was made of. */
+/** The reward of a text with what it was made of, and how. `onFlag` hears the flags too. */
 export async function judgementOf(
   session: RewardSession,
   text: string,
-  options: ScoreOptions = {},
+  { onFlag, ...options }: ScoreOptions = {},
 ): Promise<Judgement> {
-  if (session.judge) return session.judge(text, options);
-  return { reward: await session.score(text, options), parts: {} };
+  const flags = new Set<RewardFlag>();
+  const how: ScoreOptions = {
+    ...options,
+    onFlag(flag) {
+      flags.add(flag);
+      onFlag?.(flag);
+    },
+  };
+  const judgement = session.judge
+    ? await session.judge(text, how)
+    : { reward: await session.score(text, how), parts: {} };
+  return flags.size === 0 ? judgement : { ...judgement, flags: [...flags].sort() };
 }
 
 /** "asked-again": a judge's first reply was unclear. "mean-logprob": no reply was clear, and this is the answer's likelihood. */

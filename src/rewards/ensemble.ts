@@ -63,7 +63,7 @@ const options = Type.Object({
     default: "fail",
     description: "what a part without a judgement does",
   }),
-  weightsByUser: Type.Optional(
+  weights_by_user: Type.Optional(
     Type.Record(Type.String(), Type.Record(Type.String(), Type.Number()), {
       description: "user → {part: weight}, in the place of those parts' own weights",
     }),
@@ -87,8 +87,8 @@ export const ensemble = defineReward({
     const parts = partsOf(given, world);
     const weighted = parts.filter(({ weight }) => weight !== 0);
     checkWeights(given, parts, "parts");
-    for (const [user, changes] of Object.entries(given.weightsByUser ?? {})) {
-      checkWeights(given, reweighed(parts, changes, user), `weightsByUser.${user}`);
+    for (const [user, changes] of Object.entries(given.weights_by_user ?? {})) {
+      checkWeights(given, reweighed(parts, changes, user), `weights_by_user.${user}`);
     }
     if (given.combine === "sum" && given.missing === "ignore") {
       throw wrong("missing", "a sum without one of its terms is another unit; use fail, or mean");
@@ -97,7 +97,7 @@ export const ensemble = defineReward({
     return {
       id,
       revision: revisionOf("ensemble", given, revisions),
-      acceptsPrefixes: (given.weightsByUser ? parts : weighted).every(
+      acceptsPrefixes: (given.weights_by_user ? parts : weighted).every(
         ({ reward }) => reward.acceptsPrefixes,
       ),
       ...rangeOf(given, weighted),
@@ -114,7 +114,7 @@ export const ensemble = defineReward({
  */
 function rangeOf(given: Options, weighted: readonly Part[]): Pick<Reward, "range"> {
   const isRising = ["mean", "median", "min", "soft-min"].includes(given.combine);
-  if (!isRising || given.missing === "ignore" || given.weightsByUser) return {};
+  if (!isRising || given.missing === "ignore" || given.weights_by_user) return {};
   const ranges = weighted.map(({ reward }) => reward.range ?? [-Infinity, Infinity]);
   const of = (end: 0 | 1) =>
     combine(
@@ -152,7 +152,7 @@ function reweighed(
   const stray = Object.keys(changes).find((name) => !parts.some(({ id }) => id === name));
   if (stray !== undefined) {
     const names = parts.map(({ id }) => id).join(", ");
-    throw wrong(`weightsByUser.${user}.${stray}`, `there is no such part; they are ${names}`);
+    throw wrong(`weights_by_user.${user}.${stray}`, `there is no such part; they are ${names}`);
   }
   return parts.map((part) => ({
     ...part,
@@ -178,7 +178,7 @@ function weighedFor(
   parts: readonly Part[],
   given: Options,
 ): readonly Part[] {
-  const { weightsByUser = {} } = given;
+  const { weights_by_user: weightsByUser = {} } = given;
   if (user === null || !Object.hasOwn(weightsByUser, user)) return parts;
   return reweighed(parts, weightsByUser[user]!, user);
 }

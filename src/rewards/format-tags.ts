@@ -26,11 +26,11 @@ export const formatTags = defineReward({
       description: "whether the prompt opens the first tag, as some chat templates do",
     }),
     partial: Type.Boolean({ default: false, description: "whether some of it counts" }),
-    allowsEmpty: Type.Boolean({
+    allows_empty: Type.Boolean({
       default: false,
       description: "whether a part may hold white space only",
     }),
-    allowsOutside: Type.Boolean({
+    allows_outside: Type.Boolean({
       default: false,
       description: "whether text may stand outside of the parts",
     }),
@@ -49,8 +49,8 @@ export const formatTags = defineReward({
 
 interface TagRule {
   readonly tags: readonly string[];
-  readonly allowsEmpty: boolean;
-  readonly allowsOutside: boolean;
+  readonly allows_empty: boolean;
+  readonly allows_outside: boolean;
 }
 
 interface Mark {
@@ -60,7 +60,10 @@ interface Mark {
 }
 
 /** @returns in [0, 1]; 1 only where everything is right. */
-function shareOf(text: string, { tags, allowsEmpty, allowsOutside }: TagRule): number {
+function shareOf(
+  text: string,
+  { tags, allows_empty: allowsEmpty, allows_outside: allowsOutside }: TagRule,
+): number {
   const marks = [...text.matchAll(new RegExp(`</?(?:${tags.join("|")})>`, "g"))].map(
     (match): Mark => ({ mark: match[0], start: match.index, end: match.index + match[0].length }),
   );

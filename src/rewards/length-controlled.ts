@@ -13,8 +13,8 @@
 import { type Static, Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
 import { spreadOf } from "./curves.ts";
-import { defineReward, type Reward, type RewardWorld, type ScoreOptions } from "./define.ts";
-import { callsOf, nestedReward, required, rescoring } from "./nested.ts";
+import { defineReward, type Reward, type RewardWorld } from "./define.ts";
+import { callsOf, nestedReward, type Rescore, required, rescoring } from "./nested.ts";
 import { type ReferenceAnswer, referenceAnswers, referenceOptions } from "./reference-answers.ts";
 import { revisionOf } from "./rule.ts";
 
@@ -83,7 +83,7 @@ function fitted(id: string, given: Options, { base, world }: Parts): Reward {
     open(prompt, signal) {
       const session = base.open(prompt, signal);
       const answers = referenceAnswers(reference, speaker, { base: session, prompt, signal });
-      const rescore = async (reward: number, text: string, how?: ScoreOptions) => {
+      const rescore: Rescore = async (reward, text, how) => {
         const { slope, center } = regression(await answers.all(how), lengthOf, id);
         return reward - slope * (lengthOf(text) - center);
       };

@@ -36,11 +36,18 @@ export function asParts(id: string, { reward, parts }: Judgement): [string, numb
   return [[id, reward], ...below];
 }
 
+/** Turns the reward of a text into another; what is to be heard of rewards that it compares with is told as its own. */
+export type Rescore = (
+  reward: number,
+  text: string,
+  how?: ScoreOptions,
+) => number | Promise<number>;
+
 /** A session that turns each reward of another into one of its own, and reports the other's as a part. */
 export function rescoring(
   base: RewardSession,
   id: string,
-  rescore: (reward: number, text: string, how?: ScoreOptions) => number | Promise<number>,
+  rescore: Rescore,
   close: () => void = () => base.close(),
 ): RewardSession {
   const judge = async (text: string, how?: ScoreOptions): Promise<Judgement> => {

@@ -5,7 +5,7 @@
  * The number is the first after the last "=" of a marked answer ("\boxed{x = 5 km}", "Answer: 5 km, since …"), and the
  * last of a text without one. With an expected unit, a number in another unit of its dimension is converted, one in
  * a unit of another dimension is wrong, and one without a unit that is known is read in the expected one unless
- * `requiresUnit`. Without an expected unit, units do not count. 50% is 0.5 only with `percentIsShare`.
+ * `requires_unit`. Without an expected unit, units do not count. 50% is 0.5 only with `percent_is_share`.
  */
 import { type Static, Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
@@ -27,11 +27,11 @@ const options = Type.Object({
     description: "tolerance, of the expected number",
   }),
   absolute: Type.Number({ minimum: 0, default: 0, description: "tolerance, in its unit" }),
-  requiresUnit: Type.Boolean({
+  requires_unit: Type.Boolean({
     default: false,
     description: "whether a number without unit is wrong",
   }),
-  percentIsShare: Type.Boolean({ default: false, description: "whether 50% is 0.5" }),
+  percent_is_share: Type.Boolean({ default: false, description: "whether 50% is 0.5" }),
   ...answerOptions,
 });
 
@@ -119,7 +119,7 @@ const isPercent = (unit: Unit | null) => unit?.dimension === "percent";
 function inUnitOf(
   { value, unit }: Quantity,
   { unit: wanted }: Quantity,
-  { requiresUnit, percentIsShare }: Static<typeof options>,
+  { requires_unit: requiresUnit, percent_is_share: percentIsShare }: Static<typeof options>,
 ): number | null {
   if (
     percentIsShare &&

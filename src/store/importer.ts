@@ -37,7 +37,7 @@ const insertRequests = `
   select batch.id, candidate.*
   from added join batch using (id), json_to_recordset(batch.candidates) as candidate (
     index int, tokens int[], logprobs float8[], text text, "finishReason" text, rewards jsonb, chosen boolean,
-    source jsonb)`;
+    source jsonb, "rewardFlags" jsonb)`;
 
 const savePosition = `
   insert into meta (key, value) values ('imported', $1)

@@ -57,6 +57,10 @@ const migrations: readonly Migration[] = [
     name: "what drew a candidate",
     statements: ["alter table candidates add column source jsonb"],
   },
+  {
+    name: "how a reward came about",
+    statements: ["alter table candidates add column reward_flags jsonb"],
+  },
 ];
 
 /** Brings the schema up to date. @throws GatewayError database_failed for a newer database. */

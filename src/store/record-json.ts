@@ -89,10 +89,11 @@ function candidateToJson(candidate: CandidateRecord): CandidateJson {
 }
 
 function candidateFromJson(candidate: CandidateJson): CandidateRecord {
-  const { source, ...rest } = candidate; // null in the database's rows where there is none
+  const { source, rewardFlags, ...rest } = candidate; // null in the database's rows where there is none
   return {
     ...rest,
     ...(source && { source }),
+    ...(rewardFlags && { rewardFlags }),
     logprobs: candidate.logprobs.map(Number),
     rewards: mapValues(candidate.rewards, (reward) => (reward === null ? null : Number(reward))),
   };

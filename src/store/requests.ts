@@ -22,7 +22,8 @@ const document = `
     'candidates', coalesce(
       (select json_agg(json_build_object(
          'index', c.index, 'tokens', c.tokens, 'logprobs', c.logprobs, 'text', c.text,
-         'finishReason', c.finish_reason, 'rewards', c.rewards, 'chosen', c.chosen, 'source', c.source) order by c.index)
+         'finishReason', c.finish_reason, 'rewards', c.rewards, 'chosen', c.chosen, 'source', c.source,
+         'rewardFlags', c.reward_flags) order by c.index)
        from candidates c where c.request_id = r.id), '[]'),
     'outcome', r.outcome, 'error', r.error,
     'cost', json_build_object('tokens', r.cost_tokens, 'rewardCalls', r.cost_reward_calls, 'ms', r.cost_ms),

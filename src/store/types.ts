@@ -13,6 +13,8 @@ export interface CandidateRecord {
   finishReason: FinishReason;
   /** Score by reward name; null: not scored, NaN: scored, and the reward model failed on it. */
   rewards: Readonly<Record<string, number | null>>;
+  /** How the reward came about, in a word each, where that is not the usual way. */
+  rewardFlags?: readonly string[];
   /** Whether this candidate was the answer. */
   chosen: boolean;
   /** What drew it, where that is not the request's policy on the request's prompt: token ids and logprobs are its. */

@@ -1,6 +1,6 @@
 /**
  * Adaptive best-of-n: draws candidates in waves and returns the one with the highest reward. It stops
- *   "decided"  when a candidate has `maxReward`, or the highest value that the reward declares: it cannot be surpassed, is
+ *   "decided"  when a candidate has `max_reward`, or the highest value that the reward declares: it cannot be surpassed, is
  *              final at once and ends the rest;
  *   "price"    after a wave when another would gain less than `price` per token:
  *              G < price · w · (mean tokens of a candidate), G the expected gain of w more (see `improvement.ts`):
@@ -9,7 +9,7 @@
  *   else at n ("complete") or with the budget.
  * Cost: between one wave and n generations, and as many reward evaluations. Later waves wait for the verdicts on
  * earlier ones, so that it is slower than best-of-n where it does not stop.
- * Final: after the last wave, but for `maxReward`. Details: `waves`, and `gainPerToken` of the wave that was not drawn.
+ * Final: after the last wave, but for `max_reward`. Details: `waves`, and `gain_per_token` of the wave that was not drawn.
  * KL ≤ ln n − (n − 1)/n with n the most it may draw, whatever stops it: see `bestOfNBound`.
  * Source: expected improvement as a stopping rule, Weitzman 1979, Econometrica 47:641 (search until the gain is worth
  * less than its cost).
@@ -21,6 +21,7 @@ import {
   type StrategyInput,
   type StrategyResult,
 } from "./define.ts";
+import { demandChoices } from "./demands.ts";
 import { normalGain, recordGain } from "./improvement.ts";
 import { bestOfNBound } from "./kl.ts";
 import {
@@ -29,7 +30,6 @@ import {
   isJudged,
   isUnsurpassable,
   rangeWarnings,
-  refuseTooManyChoices,
   someFailed,
 } from "./ranking.ts";
 import { Commits, type Emit, searchEvents } from "./search.ts";
@@ -40,7 +40,7 @@ interface Options {
   readonly wave: number;
   readonly price: number;
   readonly gain: "normal" | "record";
-  readonly maxReward: number | null;
+  readonly max_reward: number | null;
 }
 
 export const adaptiveBestOfN = defineStrategy({
@@ -61,21 +61,21 @@ export const adaptiveBestOfN = defineStrategy({
       description:
         "how the gain of another wave is estimated: rewards are normal, or any law's records",
     }),
-    maxReward: Type.Union([Type.Number(), Type.Null()], {
+    max_reward: Type.Union([Type.Number(), Type.Null()], {
       default: null,
       description:
         "the reward's highest value: a candidate that reaches it ends the search; null takes what the reward declares",
     }),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("adaptive-best-of-n", input.choices, options.n);
+    demandChoices("adaptive-best-of-n", input.choices, options.n);
     yield* searchEvents(input, (searched, emit) => search(searched, options, emit));
   },
 });
 
 async function search(input: StrategyInput, given: Options, emit: Emit): Promise<StrategyResult> {
-  const maxReward = highestReward(given.maxReward, input.reward);
-  const options = { ...given, maxReward };
+  const maxReward = highestReward(given.max_reward, input.reward);
+  const options = { ...given, max_reward: maxReward };
   const { n, wave, price } = options;
   const commits = new Commits(input.choices, emit);
   let waves = 1;
@@ -105,14 +105,14 @@ async function search(input: StrategyInput, given: Options, emit: Emit): Promise
       ? "decided"
       : (input.budget.spent ?? (candidates.length < n ? "price" : "complete")),
     warnings: rangeWarnings(candidates, maxReward),
-    details: { waves, ...(Number.isFinite(gained) && { gainPerToken: gained }) },
+    details: { waves, ...(Number.isFinite(gained) && { gain_per_token: gained }) },
   };
 }
 
 /** ∞ while there are too few rewards to tell. */
 function gainPerToken(
   drawn: readonly ScoredCandidate[],
-  { wave, gain, maxReward }: Options,
+  { wave, gain, max_reward: maxReward }: Options,
 ): number {
   const rewards = drawn.filter(isJudged).map(({ reward }) => reward);
   if (rewards.length < 2) return Number.POSITIVE_INFINITY;

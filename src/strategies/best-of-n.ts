@@ -2,20 +2,19 @@
  * Best-of-N: draw n independent candidates, return one of them by its reward r. `choose` says which:
  *   argmax       the highest r;
  *   tilted       one with probability ∝ exp(r/β): its law tends to π·exp(r/β)/Z as n grows (self-normalised importance
- *                resampling; β → 0 is argmax, β → ∞ is sampling). Detail `effectiveCandidates` = (Σw)²/Σw²;
+ *                resampling; β → 0 is argmax, β → ∞ is sampling). Detail `effective_candidates` = (Σw)²/Σw²;
  *   regularised  the highest r − β·ln(π/π_ref), π_ref being the served policy `reference`: likely answers that π_ref
  *                finds unlikely lose. The objective of Ziegler et al., arXiv:1909.08593, eq. 2, on each candidate.
  *   knockout, round-robin   who wins a tournament by a reward that compares two answers: see `tournament.ts`.
  * Cost: n generations in one batch + n reward evaluations, each made while the others still decode; regularised also
  * reads every candidate once with the reference; knockout n − 1 comparisons, round-robin n(n − 1)/2, after the last.
- * Final: after the last candidate is judged. With `maxReward` (argmax only), or where the reward declares its range, a
+ * Final: after the last candidate is judged. With `max_reward` (argmax only), or where the reward declares its range, a
  * candidate that reaches the highest value is final at once and ends the rest: nothing can surpass it. Among several that
  * would reach it the first to be judged wins, which favours short ones; else it is the earliest in order.
  * KL(answer ‖ sampling law) ≤ ln n − (n − 1)/n for each: see `bestOfNBound`. With several choices both KL figures are
  * those of the first.
  */
 import { Type } from "typebox";
-import { GatewayError } from "../base/errors.ts";
 import type { Policy } from "../registry/types.ts";
 import type { PairwiseReward } from "../rewards/define.ts";
 import {
@@ -24,7 +23,7 @@ import {
   type StrategyInput,
   type StrategyResult,
 } from "./define.ts";
-import { demandPairs } from "./demands.ts";
+import { demandChoices, demandPairs, demandSameTokens, refusal } from "./demands.ts";
 import { drawAndScore } from "./draw.ts";
 import { bestOfNBound, bestOfNEstimate, drawsFromModel } from "./kl.ts";
 import {
@@ -36,7 +35,6 @@ import {
   judgedOf,
   rangeWarnings,
   rankedBy,
-  refuseTooManyChoices,
   someFailed,
   tiltedWeights,
 } from "./ranking.ts";
@@ -48,7 +46,7 @@ interface Options {
   readonly choose: "argmax" | "tilted" | "regularised" | (typeof tournaments)[number];
   readonly beta: number;
   readonly reference: string | null;
-  readonly maxReward: number | null;
+  readonly max_reward: number | null;
 }
 
 /** Those that choose by the reward of each. */
@@ -76,7 +74,7 @@ export const bestOfN = defineStrategy({
       default: null,
       description: "id of the served policy that regularised compares with",
     }),
-    maxReward: Type.Union([Type.Number(), Type.Null()], {
+    max_reward: Type.Union([Type.Number(), Type.Null()], {
       default: null,
       description:
         "the reward's highest value: a candidate that reaches it ends the search; null takes what the reward declares",
@@ -85,8 +83,8 @@ export const bestOfN = defineStrategy({
   compares: ({ choose }) => isTournament(choose),
   async *run(input, options) {
     const { choose, n } = options;
-    refuseTooManyChoices("best-of-n", input.choices, n);
-    refuseContradictions(options);
+    demandChoices("best-of-n", input.choices, n);
+    refuseContradictions(input, options);
     if (isTournament(choose)) {
       const reward = demandPairs(`best-of-n's ${choose}`, input.reward);
       yield* searchEvents(input, (searched, emit) =>
@@ -101,7 +99,7 @@ export const bestOfN = defineStrategy({
 
 async function search(input: StrategyInput, options: Scoring, emit: Emit): Promise<StrategyResult> {
   const { n, choose } = options;
-  const maxReward = choose === "argmax" ? highestReward(options.maxReward, input.reward) : null;
+  const maxReward = choose === "argmax" ? highestReward(options.max_reward, input.reward) : null;
   const commits = new Commits(input.choices, emit);
   const candidates = await drawAndScore(input, n, {
     signal: input.signal,
@@ -181,7 +179,7 @@ async function ordered(
         judgedOf(candidates).map(({ reward }) => reward),
         beta,
       );
-      const details = { effectiveCandidates: effectiveNumber(weights) };
+      const details = { effective_candidates: effectiveNumber(weights) };
       return { order: tiltedOrder(candidates, beta, input.sampling.seed), details };
     }
     case "regularised": {
@@ -209,21 +207,12 @@ function tiltedOrder(
 
 /**
  * ln π(y)/π_ref(y) of every candidate, nats, each model on its own encoding of the conversation.
- * @throws GatewayError invalid_request when the reference spells a token differently: its vocabulary is another.
  */
 async function logRatios(
-  { policy, conversation, signal }: StrategyInput,
+  { conversation, signal }: StrategyInput,
   reference: Policy,
   candidates: readonly ScoredCandidate[],
 ): Promise<number[]> {
-  const spelled = (by: Policy, id: number) => Buffer.from(by.tokenText(id).bytes);
-  const ids = new Set(candidates.flatMap(({ tokens }) => tokens.map(({ id }) => id)));
-  for (const id of ids) {
-    const isShared = id < reference.vocabSize;
-    if (!isShared || !spelled(policy, id).equals(spelled(reference, id))) {
-      throw foreignReference(policy, reference);
-    }
-  }
   const prompt = reference.encode(conversation);
   return Promise.all(
     candidates.map(async ({ tokens, logprob }) => {
@@ -254,18 +243,21 @@ function klOf(
   };
 }
 
-function refuseContradictions({ choose, reference, maxReward }: Options): void {
-  if (choose === "regularised" && reference === null) {
-    const problem = "regularised compares with a reference policy; name a served model";
-    throw new GatewayError("invalid_request", { param: "alignment.reference", problem });
+function refuseContradictions(
+  { policy, models }: StrategyInput,
+  { choose, reference, max_reward: maxReward }: Options,
+): void {
+  if (choose === "regularised") {
+    if (reference === null) {
+      throw refusal(
+        "reference",
+        "regularised compares with a reference policy; name a served model",
+      );
+    }
+    demandSameTokens(policy, models.policy(reference), "reference");
   }
   if (choose !== "argmax" && maxReward !== null) {
     const problem = `${choose} needs all candidates and cannot end at a highest reward; leave it out or choose argmax`;
-    throw new GatewayError("invalid_request", { param: "alignment.maxReward", problem });
+    throw refusal("max_reward", problem);
   }
-}
-
-function foreignReference(policy: Policy, reference: Policy): GatewayError {
-  const problem = `'${reference.id}' has another vocabulary than '${policy.id}', so it cannot read its tokens; name a model of the same family`;
-  return new GatewayError("invalid_request", { param: "alignment.reference", problem });
 }

@@ -28,7 +28,26 @@ export interface BudgetLimits {
 
 export const unlimited: BudgetLimits = { tokens: null, rewardCalls: null, ms: null };
 
+/** As a request or a preset says it. */
+export interface AskedBudget {
+  readonly tokens?: number;
+  readonly reward_calls?: number;
+  readonly ms?: number;
+}
+
+export const limitsOf = ({ tokens, reward_calls, ms }: AskedBudget): BudgetLimits => ({
+  tokens: tokens ?? null,
+  rewardCalls: reward_calls ?? null,
+  ms: ms ?? null,
+});
+
 export type BudgetPart = "tokens" | "reward_calls" | "ms";
+
+export interface Overshoot {
+  readonly tokens: number;
+  readonly rewardCalls: number;
+  readonly ms: number;
+}
 
 export class Budget {
   tokens = 0;
@@ -75,6 +94,18 @@ export class Budget {
     const { tokens, rewardCalls, ms } = this.#limits;
     const limit = { tokens, reward_calls: rewardCalls, ms }[part] ?? 0;
     return new GatewayError("budget_spent", { part, limit });
+  }
+
+  /** What was spent beyond it; 0 where there is no limit. */
+  get overshoot(): Overshoot {
+    const { tokens, rewardCalls, ms } = this.#limits;
+    const beyond = (spent: number, limit: number | null) =>
+      limit === null ? 0 : Math.max(0, spent - limit);
+    return {
+      tokens: beyond(this.tokens, tokens),
+      rewardCalls: beyond(this.rewardCalls, rewardCalls),
+      ms: ms === null ? 0 : beyond(this.ms, ms),
+    };
   }
 
   get rewardsLeft(): number {

@@ -43,7 +43,7 @@ export const cascade = defineStrategy({
       minItems: 1,
       maxItems: 8,
       default: [{}],
-      description: "whom to ask, in this order: a model, a temperature, a topP",
+      description: "whom to ask, in this order: a model, a temperature, a top_p",
     }),
     n: Type.Integer({
       minimum: 1,

@@ -5,7 +5,7 @@
 import type { Static, TObject } from "typebox";
 import type { SampledToken } from "../engine/types.ts";
 import type { Candidate, Conversation, Policy, TextSampling } from "../registry/types.ts";
-import type { Reward, RewardPrompt, RewardSpec } from "../rewards/define.ts";
+import type { Reward, RewardFlag, RewardPrompt, RewardSpec } from "../rewards/define.ts";
 import type { Budget } from "./budget.ts";
 
 export interface StrategyInput {
@@ -41,6 +41,8 @@ export interface ScoredCandidate extends Candidate {
   readonly cut: CutReason | null;
   /** Of a reward made of others: their scores, by name. */
   readonly rewardParts?: Readonly<Record<string, number>>;
+  /** How the reward came about, where that is not the usual way. */
+  readonly rewardFlags?: readonly RewardFlag[];
   /** What drew it; nothing where that is the request's own policy and prompt. */
   readonly source?: CandidateSource;
 }
@@ -79,13 +81,14 @@ export type StrategyEvent =
   | { type: "candidate-scored"; index: number; reward: number | null; candidate: ScoredCandidate }
   /** A candidate that the search ended before it ended itself. */
   | { type: "candidate-cut"; index: number; reason: CutReason }
-  /** Final text of choice number `choice`: whoever reads it may keep it. */
+  /** Final text of choice number `choice`: whoever reads it may keep it. `candidate`: whose it is, once that is known. */
   | {
       type: "text-delta";
       choice: number;
       text: string;
       tokens: readonly SampledToken[];
       source?: CandidateSource;
+      candidate?: number;
     }
   | { type: "done"; result: StrategyResult };
 

@@ -87,7 +87,7 @@ function isShort(
   return prompt.length + tokens.length < policy.contextTokens;
 }
 
-export type Unjudged = Omit<ScoredCandidate, "reward" | "rewardProblem">;
+export type Unjudged = Omit<ScoredCandidate, keyof Verdict>;
 
 export async function judge(
   candidate: Unjudged,
@@ -104,13 +104,20 @@ export async function judge(
 }
 
 /** What became of asking for a reward. */
-export type Verdict = Pick<ScoredCandidate, "reward" | "rewardProblem" | "rewardParts">;
+export type Verdict = Pick<
+  ScoredCandidate,
+  "reward" | "rewardProblem" | "rewardParts" | "rewardFlags"
+>;
 
 /** A failing source costs its candidate the reward, not the request; only abort and our own bugs reject. */
 export async function verdictOf(asked: Promise<Judgement>, signal: AbortSignal): Promise<Verdict> {
   try {
-    const { reward, parts } = await asked;
-    return { ...numberOf(reward), ...(Object.keys(parts).length > 0 && { rewardParts: parts }) };
+    const { reward, parts, flags } = await asked;
+    return {
+      ...numberOf(reward),
+      ...(Object.keys(parts).length > 0 && { rewardParts: parts }),
+      ...(flags && { rewardFlags: flags }),
+    };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof InvariantError) throw error;

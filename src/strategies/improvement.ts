@@ -1,6 +1,6 @@
 /** What another wave of candidates would add to the best reward so far. Pure numbers, in the reward's unit. */
 import { assert } from "../base/assert.ts";
-import { chiSquareSurvival } from "../base/statistics.ts";
+import { chiSquareSurvival, meanOf } from "../base/statistics.ts";
 
 export interface GainOptions {
   /** Candidates of the next wave. */
@@ -19,7 +19,7 @@ export interface GainOptions {
  */
 export function normalGain(rewards: readonly number[], { wave, maxReward }: GainOptions): number {
   assert(rewards.length >= 2, "a normal law is fitted to two rewards at least");
-  const mean = rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length;
+  const mean = meanOf(rewards);
   const squares = rewards.reduce((sum, reward) => sum + (reward - mean) ** 2, 0);
   const deviation = Math.sqrt(squares / (rewards.length - 1));
   if (deviation === 0) return 0;
@@ -41,18 +41,34 @@ export function recordGain(rewards: readonly number[], wave: number): number {
   return Math.max(...rewards) - expectedBest(rewards, rewards.length - wave);
 }
 
+/** Mean of the best of k, over all subsets of size k. */
+export const expectedBest = (rewards: readonly number[], k: number): number =>
+  expectedOfBest(rewards, rewards, k);
+
 /**
- * Mean of the best of k, over all subsets of size k: Σᵢ r₍ᵢ₎·C(i − 1, k − 1)/C(m, k), r₍₁₎ ≤ … ≤ r₍ₘ₎.
+ * Mean of the value of the one with the highest key among k, over all subsets of size k; equal keys are chosen among by
+ * chance. Σᵢ v₍ᵢ₎·C(i − 1, k − 1)/C(m, k), keys ascending and values averaged over equal keys.
  * Source: the unbiased estimate of best-of-k (Nakano et al., arXiv:2112.09332, appendix I).
  */
-export function expectedBest(rewards: readonly number[], k: number): number {
-  const ascending = rewards.toSorted((a, b) => a - b);
-  const m = ascending.length;
+export function expectedOfBest(
+  keys: readonly number[],
+  values: readonly number[],
+  k: number,
+): number {
+  const order = keys.map((_, i) => i).sort((a, b) => keys[a]! - keys[b]!);
+  const m = order.length;
   let share = k / m; // that the i-th is the best, from the last downwards
   let mean = 0;
-  for (let i = m; i >= k; i--) {
-    mean += share * ascending[i - 1]!;
-    share *= (i - k) / (i - 1);
+  for (let to = m; to >= k; ) {
+    let from = to; // those from `from` to `to`, counted from 1, have the same key
+    while (from > 1 && keys[order[from - 2]!] === keys[order[to - 1]!]) from -= 1;
+    const equal = order.slice(from - 1, to);
+    const value = equal.reduce((sum, i) => sum + values[i]!, 0) / equal.length;
+    for (let i = to; i >= Math.max(from, k); i--) {
+      mean += share * value;
+      share *= (i - k) / (i - 1);
+    }
+    to = from - 1;
   }
   return mean;
 }

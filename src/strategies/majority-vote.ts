@@ -11,7 +11,7 @@
  */
 import { Type } from "typebox";
 import { defineStrategy } from "./define.ts";
-import { refuseTooManyChoices } from "./ranking.ts";
+import { demandChoices } from "./demands.ts";
 import { searchEvents } from "./search.ts";
 import { elect } from "./vote-search.ts";
 import { ballotOptions } from "./votes.ts";
@@ -26,7 +26,7 @@ export const majorityVote = defineStrategy({
     early: Type.Boolean({ default: true, description: "whether it ends when the vote is settled" }),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("majority-vote", input.choices, options.n);
+    demandChoices("majority-vote", input.choices, options.n);
     yield* searchEvents(input, (searched, emit) =>
       elect(searched, options, {
         emit,

@@ -38,7 +38,7 @@ export const mcts = defineStrategy({
   needsReward: true,
   options,
   async *run(input, asked) {
-    demandChoices("mcts", input.choices, asked.width);
+    demandChoices("mcts", input.choices, asked.width, "width");
     const candidates = yield* searchSteps("mcts", input, asked, async (steps) => {
       const root = nodeOf(steps.segments.root(), null, 1);
       for (let i = 0; i < asked.simulations; i++) {

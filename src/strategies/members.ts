@@ -1,7 +1,7 @@
 /** Several policies or settings of sampling in one search. */
 import { type Static, Type } from "typebox";
-import { GatewayError } from "../base/errors.ts";
 import type { CandidateSource, StrategyInput } from "./define.ts";
+import { promptOf } from "./demands.ts";
 
 export const memberProperties = {
   model: Type.Optional(
@@ -11,7 +11,7 @@ export const memberProperties = {
     }),
   ),
   temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2 })),
-  topP: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+  top_p: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
 };
 
 export type Member = Static<ReturnType<typeof memberSchema>>;
@@ -30,7 +30,7 @@ export interface MemberInput {
  */
 export function memberInput(
   input: StrategyInput,
-  { model, temperature, topP }: Member,
+  { model, temperature, top_p: topP }: Member,
   seed: number,
 ): MemberInput {
   const asked = {
@@ -42,18 +42,12 @@ export function memberInput(
   if (model === undefined || model === input.policy.id) {
     return { input: { ...input, sampling }, source: undefined };
   }
-  if (input.conversation.kind === "tokens") throw foreignTokens(model, input.policy.id);
   const policy = input.models.policy(model);
-  const prompt = policy.encode(input.conversation);
+  const prompt = promptOf(policy, input);
   const maxTokens = Math.min(sampling.maxTokens, policy.contextTokens - prompt.length);
   return {
     // NOTE: a bias names tokens of the request's own policy
     input: { ...input, policy, prompt, sampling: { ...sampling, maxTokens, logitBias: new Map() } },
     source: { model: policy.id, revision: policy.revision, prompt, tokenText: policy.tokenText },
   };
-}
-
-function foreignTokens(model: string, own: string): GatewayError {
-  const problem = `token ids of '${own}' mean nothing to '${model}'; send the prompt as text or messages`;
-  return new GatewayError("invalid_request", { param: "prompt", problem });
 }

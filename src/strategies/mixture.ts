@@ -11,13 +11,13 @@
  * Models, section 10.4.5; the distance's in `diversity.ts`.
  */
 import { Type } from "typebox";
-import { GatewayError } from "../base/errors.ts";
 import { splitSeed } from "../base/random.ts";
 import { defineStrategy, type StrategyInput, type StrategyResult } from "./define.ts";
+import { demandChoices, refusal } from "./demands.ts";
 import { diversityOf } from "./diversity.ts";
 import { drawAndScore } from "./draw.ts";
 import { type Member, memberInput, memberProperties } from "./members.ts";
-import { bestFirst, refuseTooManyChoices } from "./ranking.ts";
+import { bestFirst } from "./ranking.ts";
 import { allOrNothing, Commits, type Emit, searchEvents } from "./search.ts";
 
 interface Options {
@@ -49,12 +49,12 @@ export const mixture = defineStrategy({
         minItems: 1,
         maxItems: 8,
         default: [{ temperature: 0.7 }, { temperature: 1 }, { temperature: 1.3 }],
-        description: "who draws: a model, a temperature, a topP, each with its weight",
+        description: "who draws: a model, a temperature, a top_p, each with its weight",
       },
     ),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("mixture", input.choices, options.n);
+    demandChoices("mixture", input.choices, options.n);
     refuseIdle(options);
     yield* searchEvents(input, (searched, emit) => search(searched, options, emit));
   },
@@ -123,5 +123,5 @@ function refuseIdle({ n, members }: Options): void {
   const idle = sharesOf(weightsOf(members), n).indexOf(0);
   if (idle < 0) return;
   const problem = `member ${idle} gets none of the ${n} candidates; raise alignment.n or its weight, or leave it out`;
-  throw new GatewayError("invalid_request", { param: "alignment.members", problem });
+  throw refusal("members", problem);
 }

@@ -5,7 +5,7 @@
  * weight is not 0.
  */
 import type { StrategyInput } from "./define.ts";
-import { refusal } from "./demands.ts";
+import { demandSameTokens, refusal } from "./demands.ts";
 import type { Guidance, Steering } from "./token-guided.ts";
 
 export interface PolicySteering {
@@ -22,12 +22,7 @@ export function policySteering(
   { option, id, weights }: PolicySteering,
 ): Steering {
   const other = models.policy(id);
-  if (!other.tokenizer.hasTokensOf(policy.tokenizer)) {
-    throw refusal(
-      option,
-      `the tokens of '${id}' are not those of '${policy.id}'; name a model with the same tokenizer.json`,
-    );
-  }
+  demandSameTokens(policy, other, option);
   const tokensMax = other.contextTokens - prompt.length;
   if (tokensMax < 1) {
     throw refusal(

@@ -76,7 +76,7 @@ async function search(
       source,
       from: drafts.length,
       onText: (index, text, tokens) =>
-        emit({ type: "text-delta", choice: index - drafts.length, text, tokens }),
+        emit({ type: "text-delta", choice: index - drafts.length, text, tokens, candidate: index }),
     });
     return {
       candidates: [...drafts, ...answers],

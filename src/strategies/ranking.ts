@@ -1,8 +1,8 @@
 /** Which candidates come first, by numbers of any kind; candidates without a reward come last. */
-import { GatewayError } from "../base/errors.ts";
 import { createRandom, type Random, splitSeed } from "../base/random.ts";
 import type { Reward } from "../rewards/define.ts";
 import type { ScoredCandidate } from "./define.ts";
+import { allFailed } from "./demands.ts";
 
 /** One that has its reward. */
 export type Judged = ScoredCandidate & { readonly reward: number };
@@ -33,22 +33,12 @@ export function bestFirst(candidates: readonly ScoredCandidate[]): ScoredCandida
 export function judgedOf(candidates: readonly ScoredCandidate[]): readonly Judged[] {
   const judged = candidates.filter(isJudged);
   if (judged.length > 0) return judged;
-  const reasons = new Set(
-    candidates.map(({ rewardProblem }) => rewardProblem ?? "no reason given"),
-  );
-  throw new GatewayError("all_candidates_failed", { n: candidates.length, reasons: [...reasons] });
+  throw allFailed(candidates);
 }
 
 /** Whether a reward was asked for some candidate and did not come; one that was ended early was not asked about. */
 export const someFailed = (candidates: readonly ScoredCandidate[]): boolean =>
   candidates.some((each) => !isJudged(each) && (each.cut === null || each.cut === "budget"));
-
-/** @throws GatewayError invalid_request */
-export function refuseTooManyChoices(strategy: string, choices: number, n: number): void {
-  if (choices <= n) return;
-  const problem = `${strategy} draws ${n} candidates and cannot return ${choices} of them; raise alignment.n or lower n`;
-  throw new GatewayError("invalid_request", { param: "n", problem });
-}
 
 /** What no reward exceeds: as the request says, else as the reward does; null: nobody knows. */
 export function highestReward(asked: number | null, reward: Reward | null): number | null {
@@ -68,7 +58,7 @@ export function rangeWarnings(
   const highest = Math.max(...candidates.map(({ reward }) => reward ?? Number.NEGATIVE_INFINITY));
   if (highest <= maxReward) return [];
   return [
-    `A candidate has the reward ${highest}, above maxReward = ${maxReward}: the search may have ended too early.`,
+    `A candidate has the reward ${highest}, above max_reward = ${maxReward}: the search may have ended too early.`,
   ];
 }
 

@@ -12,7 +12,7 @@
  * KL ≤ ln n − (n − 1)/n: see `bestOfNBound`; for large n it is −ln P(r ≥ τ).
  */
 import { Type } from "typebox";
-import { GatewayError } from "../base/errors.ts";
+import type { GatewayError } from "../base/errors.ts";
 import { quantileOfSorted } from "../base/statistics.ts";
 import {
   defineStrategy,
@@ -20,8 +20,9 @@ import {
   type StrategyInput,
   type StrategyResult,
 } from "./define.ts";
+import { demandChoices, refusal } from "./demands.ts";
 import { bestOfNBound } from "./kl.ts";
-import { bestFirst, isJudged, refuseTooManyChoices, someFailed } from "./ranking.ts";
+import { bestFirst, isJudged, someFailed } from "./ranking.ts";
 import { Commits, type Emit, searchEvents } from "./search.ts";
 import { drawInWaves } from "./waves.ts";
 
@@ -65,7 +66,7 @@ export const rejection = defineStrategy({
   }),
   async *run(input, options) {
     const { n, threshold, pilot } = options;
-    refuseTooManyChoices("rejection", input.choices, n);
+    demandChoices("rejection", input.choices, n);
     if (threshold === null && pilotsOf(input, options) >= n) throw onlyPilots(pilot, n);
     yield* searchEvents(input, (searched, emit) => search(searched, options, emit));
   },
@@ -161,5 +162,5 @@ function notAccepted(accepted: number, threshold: number, drawn: number): string
 
 function onlyPilots(pilot: number, n: number): GatewayError {
   const problem = `${pilot} pilots of ${n} candidates (and at least one a choice) leave none to accept; raise alignment.n, or set alignment.threshold`;
-  return new GatewayError("invalid_request", { param: "alignment.pilot", problem });
+  return refusal("pilot", problem);
 }

@@ -6,12 +6,11 @@
  * and values (`RewardSession.guide`); any other reward is asked for whole texts, and the result says so.
  */
 import { assert } from "../base/assert.ts";
-import { GatewayError } from "../base/errors.ts";
 import { largest } from "../engine/selection.ts";
 import type { Policy } from "../registry/types.ts";
 import { judgementOf, type RewardSession, type ScoredAt } from "../rewards/define.ts";
 import type { StrategyInput } from "./define.ts";
-import { demandPrefixes } from "./demands.ts";
+import { allFailed, demandPrefixes } from "./demands.ts";
 import { numberOf, type Verdict, verdictOf } from "./draw.ts";
 import type { Guidance, Steering } from "./token-guided.ts";
 
@@ -73,7 +72,7 @@ function createGuidance(
       candidates = wanted.filter((id) => id < vocabSize && logits[id]! > Number.NEGATIVE_INFINITY);
       if (budget.rewardsLeft < calls * (candidates.length + choices)) return "reward_calls"; // one each is for whole answers
       const judgements = await judging.branch(candidates);
-      refuseAllFailed(judgements);
+      if (judgements.every(({ reward }) => reward === null)) throw allFailed(judgements);
       const guided = candidates.map((id, i) => {
         const { reward } = judgements[i]!;
         if (reward === null) counts.unjudged += 1;
@@ -88,12 +87,6 @@ function createGuidance(
     accept: (id) => judging.accept(candidates.indexOf(id)),
     close: () => judging.close(),
   };
-}
-
-function refuseAllFailed(judgements: readonly Verdict[]): void {
-  if (judgements.some(({ reward }) => reward !== null)) return;
-  const reasons = new Set(judgements.map(({ rewardProblem }) => rewardProblem ?? ""));
-  throw new GatewayError("all_candidates_failed", { n: judgements.length, reasons: [...reasons] });
 }
 
 /** The judge of one answer's next tokens. */

@@ -11,13 +11,11 @@
  */
 import { Type } from "typebox";
 import { splitSeed } from "../base/random.ts";
-import type { Policy } from "../registry/types.ts";
 import { noKl } from "./beam-search.ts";
 import { defineStrategy, type StrategyInput } from "./define.ts";
-import { refusal } from "./demands.ts";
+import { demandSameTokens } from "./demands.ts";
 import type { Branch } from "./segments.ts";
 import { type Steps, searchSteps, stepOptions } from "./steps.ts";
-import { speakAlike } from "./vocabularies.ts";
 
 export const rewardGuidedSpeculative = defineStrategy({
   name: "reward-guided-speculative",
@@ -37,7 +35,7 @@ export const rewardGuidedSpeculative = defineStrategy({
   }),
   async *run(input, options) {
     const draft = options.draft === "" ? input.policy : input.models.policy(options.draft);
-    if (!speakAlike(draft, input.policy)) throw otherTokens(draft, input.policy);
+    demandSameTokens(input.policy, draft, "draft");
     const search = async (steps: Steps) => {
       const { segments } = steps;
       const parts = { steps, draft, threshold: options.threshold };
@@ -59,13 +57,6 @@ export const rewardGuidedSpeculative = defineStrategy({
     yield { type: "done", result: { candidates, chosen, kl: noKl, stopped, warnings } };
   },
 });
-
-function otherTokens(draft: Policy, policy: Policy) {
-  return refusal(
-    "draft",
-    `'${draft.id}' has another vocabulary than '${policy.id}', so that neither can go on with the other's tokens; name a draft of the same family`,
-  );
-}
 
 interface Grown {
   readonly branch: Branch;

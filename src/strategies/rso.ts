@@ -10,17 +10,12 @@
  */
 import { Type } from "typebox";
 import type { Uniforms } from "../base/random.ts";
+import { meanOf } from "../base/statistics.ts";
 import { defineStrategy, type StrategyInput, type StrategyResult } from "./define.ts";
+import { demandChoices } from "./demands.ts";
 import { drawAndScore } from "./draw.ts";
 import { bestOfNBound } from "./kl.ts";
-import {
-  bestFirst,
-  choiceRandom,
-  judgedOf,
-  refuseTooManyChoices,
-  someFailed,
-  tiltedWeights,
-} from "./ranking.ts";
+import { bestFirst, choiceRandom, judgedOf, someFailed, tiltedWeights } from "./ranking.ts";
 import { Commits, type Emit, searchEvents } from "./search.ts";
 
 export const rso = defineStrategy({
@@ -37,7 +32,7 @@ export const rso = defineStrategy({
     }),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("rso", input.choices, options.n);
+    demandChoices("rso", input.choices, options.n);
     yield* searchEvents(input, (searched, emit) => search(searched, options, emit));
   },
 });
@@ -67,7 +62,7 @@ async function search(
     kl: { bound: someFailed(candidates) ? null : bestOfNBound(n), estimate: null },
     stopped: input.budget.spent ?? "complete",
     warnings: [],
-    details: { acceptance: weights.reduce((sum, weight) => sum + weight, 0) / weights.length },
+    details: { acceptance: meanOf(weights) },
   };
 }
 

@@ -21,7 +21,8 @@ export const sample = defineStrategy({
         drawAndScore(input, input.choices, {
           signal,
           emit,
-          onText: (choice, text, tokens) => emit({ type: "text-delta", choice, text, tokens }),
+          onText: (choice, text, tokens) =>
+            emit({ type: "text-delta", choice, text, tokens, candidate: choice }),
         }),
     );
     const chosen = candidates.map((candidate) => candidate.index);

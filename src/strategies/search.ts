@@ -36,7 +36,8 @@ export class Commits {
   commit({ index, text, tokens, source }: ScoredCandidate): void {
     if (this.areMade || this.#indices.includes(index)) return;
     const choice = this.#indices.length;
-    this.#emit({ type: "text-delta", choice, text, tokens, ...(source && { source }) });
+    const said = { choice, text, tokens, candidate: index, ...(source && { source }) };
+    this.#emit({ type: "text-delta", ...said });
     this.#indices.push(index);
   }
 

@@ -5,7 +5,6 @@
  * The randomness of a branch follows from its path alone: neither timing nor what happens to others changes it.
  * A branch's text is what of it is final: no half of a character, nothing that may yet become a stop string.
  */
-import { GatewayError } from "../base/errors.ts";
 import { eventStream } from "../base/event-stream.ts";
 import { splitSeed } from "../base/random.ts";
 import type { FinishReason, SampledToken } from "../engine/types.ts";
@@ -13,10 +12,12 @@ import type { Candidate, Policy, TextSampling } from "../registry/types.ts";
 import {
   type Judgement,
   judgementOf,
+  type RewardFlag,
   type RewardSession,
   type StepRule,
 } from "../rewards/define.ts";
 import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
+import { allFailed } from "./demands.ts";
 import { verdictOf } from "./draw.ts";
 
 export interface Branch {
@@ -30,6 +31,7 @@ export interface Branch {
   readonly reward: number | null;
   readonly rewardProblem: string | null;
   readonly rewardParts?: Readonly<Record<string, number>>;
+  readonly rewardFlags?: readonly RewardFlag[];
   /** What the search compares; the reward unless it says otherwise. Null: unjudged, behind all others. */
   readonly value: number | null;
   readonly seed: number;
@@ -161,8 +163,9 @@ export class Segments {
   /** The branch with its reward, which is also its value. A source that fails leaves it without one. */
   async judge(branch: Branch, ask: Ask): Promise<Branch> {
     if (branch.index !== null && branch.tokens.length === 0) return branch; // the budget left it none
+    const { rewardParts: _, rewardFlags: __, ...unjudged } = branch; // a verdict before this one had its own
     const judged = await verdictOf(ask(branch), this.signal);
-    return this.replace({ ...branch, ...judged, value: judged.reward });
+    return this.replace({ ...unjudged, ...judged, value: judged.reward });
   }
 
   judgeAll(branches: readonly Branch[], ask: Ask): Promise<Branch[]> {
@@ -266,7 +269,7 @@ export class Segments {
   }
 
   #settle(branch: Branch, cut: CutReason | null): void {
-    const { text, tokens, end, reward, rewardProblem, rewardParts } = branch;
+    const { text, tokens, end, reward, rewardProblem, rewardParts, rewardFlags } = branch;
     const index = branch.index!;
     if (this.#settled[index] !== undefined) return;
     const logprob = tokens.reduce((sum, token) => sum + token.logprob, 0);
@@ -279,6 +282,7 @@ export class Segments {
       reward,
       rewardProblem,
       ...(rewardParts && { rewardParts }),
+      ...(rewardFlags && { rewardFlags }),
       cut,
     };
     this.#settled[index] = candidate;
@@ -342,12 +346,6 @@ export function answersOf(
     .map(({ index }) => index);
 }
 
-/** What a search says that no source judged any of its candidates, with each reason once. */
-export function allFailed(failed: readonly Pick<Branch, "rewardProblem">[]): GatewayError {
-  const reasons = new Set(failed.map(({ rewardProblem }) => rewardProblem ?? "no reason given"));
-  return new GatewayError("all_candidates_failed", { n: failed.length, reasons: [...reasons] });
-}
-
 /** The answers' whole texts, for searches that cannot say them before they end. */
 export function* sayAnswers(
   candidates: readonly ScoredCandidate[],
@@ -355,6 +353,6 @@ export function* sayAnswers(
 ): Generator<StrategyEvent> {
   for (const [choice, index] of chosen.entries()) {
     const { text, tokens } = candidates[index]!;
-    yield { type: "text-delta", choice, text, tokens };
+    yield { type: "text-delta", choice, text, tokens, candidate: index };
   }
 }

@@ -131,7 +131,7 @@ async function grow(
   const random = createRandom(splitSeed(sampling.seed, choice));
   const sampler = new RowSampler({ ...law, endTokens: policy.endTokens }, random, support);
   const transcriber = policy.transcribe(sampling.stop, (text, tokens) =>
-    emit({ type: "text-delta", choice, text, tokens }),
+    emit({ type: "text-delta", choice, text, tokens, candidate: choice }),
   );
   const room = policy.contextTokens - prompt.length;
   const wanted = Math.min(sampling.maxTokens, room);

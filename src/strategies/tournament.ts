@@ -122,7 +122,7 @@ async function knockout(entrants: readonly ScoredCandidate[], judges: Referee): 
   return { order: [...standing, ...lost] };
 }
 
-/** Detail `winRate`: the first one's mean preference. */
+/** Detail `win_rate`: the first one's mean preference. */
 async function roundRobin(entrants: readonly ScoredCandidate[], judges: Referee): Promise<Ranked> {
   const n = entrants.length;
   const places = Array.from({ length: n }, (_, i) => i);
@@ -144,6 +144,6 @@ async function roundRobin(entrants: readonly ScoredCandidate[], judges: Referee)
   }
   const rates = places.map((i) => (met[i] === 0 ? 0.5 : won[i]! / met[i]!));
   const best = places.toSorted((a, b) => rates[b]! - rates[a]!); // stable
-  const winRate = n > 0 ? { winRate: rates[best[0]!]! } : {};
+  const winRate = n > 0 ? { win_rate: rates[best[0]!]! } : {};
   return { order: best.map((i) => entrants[i]!), details: winRate };
 }

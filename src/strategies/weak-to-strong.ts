@@ -14,7 +14,7 @@ import type { Policy } from "../registry/types.ts";
 import type { RewardSession } from "../rewards/define.ts";
 import { noKl } from "./beam-search.ts";
 import { defineStrategy, type StrategyInput } from "./define.ts";
-import { demandChoices, refusal } from "./demands.ts";
+import { demandChoices, promptOf, refusal } from "./demands.ts";
 import {
   asking,
   type Branch,
@@ -23,7 +23,6 @@ import {
   sayAnswers,
   searchSegments,
 } from "./segments.ts";
-import { speakAlike } from "./vocabularies.ts";
 
 export const weakToStrong = defineStrategy({
   name: "weak-to-strong",
@@ -37,7 +36,7 @@ export const weakToStrong = defineStrategy({
     chunk_tokens: Type.Integer({ minimum: 1, default: 10, description: "L" }),
   }),
   async *run(input, { tuned, base, beams, successors, chunk_tokens: chunkTokens }) {
-    demandChoices("weak-to-strong", input.choices, beams);
+    demandChoices("weak-to-strong", input.choices, beams, "beams");
     const models = { tuned: modelOf(input, "tuned", tuned), base: modelOf(input, "base", base) };
     const open = (signal: AbortSignal) => input.reward?.open(input.rewardPrompt, signal) ?? null;
     const search = async (segments: Segments, session: RewardSession | null) => {
@@ -113,10 +112,9 @@ function logRatio(
 
 /** Σ log π of a branch's tokens, by a model of perhaps another vocabulary and chat template. */
 function reader(model: Policy, input: StrategyInput): (branch: Branch) => Promise<number> {
-  const { policy, prompt, rewardPrompt, signal } = input;
-  const isAlike = speakAlike(model, policy);
-  const { messages } = rewardPrompt;
-  const question = isAlike ? prompt : model.encode({ kind: "chat", messages });
+  const { policy, prompt, signal } = input;
+  const isAlike = model.tokenizer.hasTokensOf(policy.tokenizer);
+  const question = isAlike ? prompt : promptOf(model, input);
   return async ({ tokens, text, end }) => {
     const answer = isAlike ? tokens.map(({ id }) => id) : model.encodeAnswer(text, end === "stop");
     if (answer.length === 0) return 0;

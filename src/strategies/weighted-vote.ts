@@ -6,20 +6,20 @@
  *   raw      r, as published, for rewards in [0, 1]. NOTE: below 0 a frequent answer loses by being frequent.
  * A candidate without a reward has no vote, nor has an unfinished one while a finished one votes.
  * Cost: n generations in one batch + n reward evaluations; with `early` fewer, where the most a candidate can weigh is
- * known: always for sigmoid, for exp with `maxReward` or a reward that declares its range, never for raw.
+ * known: always for sigmoid, for exp with `max_reward` or a reward that declares its range, never for raw.
  * Final: when the vote is settled, or after the last candidate is judged. Details: `share` of all weight, `answers`.
  * KL ≤ ln n − (n − 1)/n: see `bestOfNBound`.
  * Sources: Li et al., arXiv:2206.02336 (votes weighted by a verifier); Beeching et al. 2024, search-and-learn.
  */
 import { Type } from "typebox";
 import { defineStrategy, type ScoredCandidate } from "./define.ts";
+import { demandChoices } from "./demands.ts";
 import {
   bestFirst,
   highestReward,
   isJudged,
   type Judged,
   rangeWarnings,
-  refuseTooManyChoices,
   someFailed,
 } from "./ranking.ts";
 import { searchEvents } from "./search.ts";
@@ -29,7 +29,7 @@ import { ballotOptions, votersAmong } from "./votes.ts";
 interface Options extends Election {
   readonly weight: "exp" | "sigmoid" | "raw";
   readonly beta: number;
-  readonly maxReward: number | null;
+  readonly max_reward: number | null;
 }
 
 export const weightedVote = defineStrategy({
@@ -50,21 +50,21 @@ export const weightedVote = defineStrategy({
     }),
     ...ballotOptions,
     early: Type.Boolean({ default: true, description: "whether it ends when the vote is settled" }),
-    maxReward: Type.Union([Type.Number(), Type.Null()], {
+    max_reward: Type.Union([Type.Number(), Type.Null()], {
       default: null,
       description:
         "the reward's highest value, which lets exp end early; null takes what the reward declares",
     }),
   }),
   async *run(input, options) {
-    refuseTooManyChoices("weighted-vote", input.choices, options.n);
+    demandChoices("weighted-vote", input.choices, options.n);
     yield* searchEvents(input, async (searched, emit) => {
       const { n, answer, marker, early } = options;
-      const maxReward = highestReward(options.maxReward, input.reward);
+      const maxReward = highestReward(options.max_reward, input.reward);
       const election = { n, answer, marker, early };
       const result = await elect(searched, election, {
         emit,
-        ...franchiseOf({ ...options, maxReward }),
+        ...franchiseOf({ ...options, max_reward: maxReward }),
       });
       const { candidates, warnings } = result;
       const kl = someFailed(candidates) ? { bound: null, estimate: null } : result.kl;
@@ -73,7 +73,7 @@ export const weightedVote = defineStrategy({
   },
 });
 
-function franchiseOf({ weight, beta, maxReward }: Options): Franchise {
+function franchiseOf({ weight, beta, max_reward: maxReward }: Options): Franchise {
   return {
     weights(seen) {
       const top = topOf(seen);

@@ -20,7 +20,8 @@ test("names follow Prometheus' rules", async () => {
   for (const [name, type] of types) {
     expect(name).toMatch(/^plumbline(_[a-z]+)+$/);
     expect(name.endsWith("_total")).toBe(type === "counter");
-    if (type === "histogram") expect(name).toMatch(/_seconds$/);
+    if (type === "histogram")
+      expect(name).toMatch(/_(seconds|nats|ratio|reward|deviation|gain|disagreement)$/);
     expect(name).not.toMatch(/_(ms|milliseconds|count|sum|bucket)$/);
     expect(helps.get(name)).toMatch(/^[A-Z].*\.$/);
   }

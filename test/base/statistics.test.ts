@@ -4,6 +4,7 @@ import { createRandom } from "../../src/base/random.ts";
 import {
   bootstrapInterval,
   chiSquareSurvival,
+  correlationTail,
   logGamma,
   meanInterval,
   rankCorrelation,
@@ -162,6 +163,35 @@ describe("bootstrapInterval", () => {
     expect(wide.estimate).toBe(Math.sqrt(99));
     expect(wide.high).toBe(Math.sqrt(99)); // no resample exceeds the sample
     expect(narrow.low).toBeGreaterThan(wide.low);
+  });
+});
+
+describe("correlationTail", () => {
+  test.each([
+    [0.5, 3, 2 / 3], // 1 − 2·asin(ρ)/π
+    [-0.5, 4, 0.5], // 1 − |ρ|
+    // critical values of Fisher & Yates 1963, Statistical Tables, table VII
+    [0.6319, 10, 0.05],
+    [-0.7646, 10, 0.01],
+    [0.4438, 20, 0.05],
+  ])("of %d over %d pairs is %d", (correlation, n, tail) => {
+    expect(correlationTail(correlation, n)).toBeCloseTo(tail, 4);
+  });
+
+  test("is as often as chance gives as much", () => {
+    const random = createRandom(3);
+    const ranks = Array.from({ length: 12 }, (_, i) => i);
+    const tails = Array.from({ length: 4000 }, () => {
+      const noise = ranks.map(() => random.uniform());
+      return correlationTail(rankCorrelation(ranks, noise), 12);
+    });
+    const share = tails.filter((tail) => tail < 0.05).length / tails.length;
+    expect(Math.abs(share - 0.05)).toBeLessThan(0.012);
+  });
+
+  test("is 0 of a perfect one, and undefined for two pairs", () => {
+    expect(correlationTail(1, 10)).toBe(0);
+    expect(() => correlationTail(1, 2)).toThrow(InvariantError);
   });
 });
 

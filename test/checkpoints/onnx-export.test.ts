@@ -1,8 +1,7 @@
 /** Checkpoints written for transformers.js: what the folder holds, its numbers, also of a batch padded on the left. */
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { writeCheckpoint } from "../../src/checkpoints/checkpoint.ts";
 import type { ModelConfig } from "../../src/checkpoints/config.ts";
@@ -11,20 +10,12 @@ import { openOnnxFolder } from "../../src/checkpoints/onnx-folder.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import { ImportedModel } from "../../src/engine/imported/imported-model.ts";
 import { Turnstile } from "../../src/engine/turnstile.ts";
-import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { asReward, modelOf, type Published, tinyLlama } from "../support/configs.ts";
 import { formulaWeights } from "../support/formula-weights.ts";
+import { temporaryFolder, testRuntime } from "../support/workspace.ts";
 
-let runtime: Runtime;
-let folder: string;
-beforeAll(async () => {
-  runtime = openRuntime();
-  folder = await mkdtemp(join(tmpdir(), "plumbline-test-"));
-});
-afterAll(async () => {
-  runtime.dispose();
-  await rm(folder, { recursive: true });
-});
+const folder = temporaryFolder();
+const runtime = testRuntime();
 
 let folders = 0;
 const newFolder = () => join(folder, `${++folders}`);

@@ -1,26 +1,17 @@
 /** What a classifier is fed, seen through graphs whose logits are sums of their inputs. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { ClassifierEngine } from "../../src/engine/classifier-engine.ts";
 import { Turnstile } from "../../src/engine/turnstile.ts";
 import type { DType } from "../../src/onnx/dtype.ts";
 import { encode } from "../../src/onnx/encode.ts";
 import { Graph, type Value } from "../../src/onnx/graph.ts";
-import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
+import { temporaryFolder, testRuntime } from "../support/workspace.ts";
 
-let runtime: Runtime;
-let folder: string;
-beforeAll(async () => {
-  runtime = openRuntime();
-  folder = await mkdtemp(join(tmpdir(), "plumbline-test-"));
-});
-afterAll(async () => {
-  runtime.dispose();
-  await rm(folder, { recursive: true });
-});
+const folder = temporaryFolder();
+const runtime = testRuntime();
 
 const never = new AbortController().signal;
 const PAD = 7;

@@ -1,35 +1,25 @@
 /** Decoders that others exported, behind the engine: their numbers, whoever keeps them company, and what is refused. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { ImportedModel, type ImportedSource } from "../../src/engine/imported/imported-model.ts";
 import { Turnstile } from "../../src/engine/turnstile.ts";
 import type { Completion, Sampling } from "../../src/engine/types.ts";
 import type { GraphProto } from "../../src/onnx/generated/onnx_pb.ts";
-import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { edited, made, withHalfCache, withMixedRows } from "../support/onnx-edit.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
+import { temporaryFolder, testRuntime } from "../support/workspace.ts";
 
 const FIXTURE = join(import.meta.dirname, "../fixtures/onnx-decoder");
 const { signal } = new AbortController();
 const sequences = await readSequences();
 const VOCABULARY = 31;
 
-let runtime: Runtime;
-let folder: string;
-let published: Uint8Array;
-beforeAll(async () => {
-  runtime = openRuntime();
-  folder = await mkdtemp(join(tmpdir(), "plumbline-test-"));
-  published = await readFile(join(FIXTURE, "onnx/model.onnx"));
-});
-afterAll(async () => {
-  runtime.dispose();
-  await rm(folder, { recursive: true });
-});
+const folder = temporaryFolder();
+const runtime = testRuntime();
+const published: Uint8Array = await readFile(join(FIXTURE, "onnx/model.onnx"));
 
 /** Made with transformers by scripts/fixtures/onnx_decoder.py: logits of the tokens in `at`. */
 async function readSequences() {

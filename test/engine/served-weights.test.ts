@@ -1,26 +1,17 @@
 /** Models in fewer bits: near the whole one, under a name of their own, made once and kept. */
-import { mkdtemp, readdir, rm, truncate } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, truncate } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { Engine } from "../../src/engine/engine.ts";
 import type { ModelSource } from "../../src/engine/serving-model.ts";
-import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { NumberFormat } from "../../src/onnx/serving-weights.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
 import { expectSame } from "../support/test-provider.ts";
 import { loadModel, tinyConfig, tinySource } from "../support/tiny-model.ts";
+import { temporaryFolder, testRuntime } from "../support/workspace.ts";
 
-let runtime: Runtime;
-let cacheDir = "";
-beforeAll(async () => {
-  runtime = openRuntime();
-  cacheDir = await mkdtemp(join(tmpdir(), "plumbline-quantized-"));
-});
-afterAll(async () => {
-  runtime.dispose();
-  await rm(cacheDir, { recursive: true });
-});
+const cacheDir = temporaryFolder();
+const runtime = testRuntime();
 
 const whole = tinySource(1, { ...tinyConfig, hiddenSize: 64, intermediateSize: 96 });
 const prompt = [3, 1, 4, 1, 5];

@@ -9,7 +9,7 @@ import type { Reward } from "../../src/rewards/define.ts";
 import type { RequestRecord } from "../../src/store/types.ts";
 import { strategies } from "../../src/strategies/index.ts";
 import { cannedComparison } from "../support/canned-comparison.ts";
-import { cannedProcessReward, cannedReward } from "../support/canned-reward.ts";
+import { cannedProcessReward, cannedReward, flaggedReward } from "../support/canned-reward.ts";
 import { tabularPolicy } from "../support/tabular-policy.ts";
 
 const policy = tabularPolicy();
@@ -298,7 +298,7 @@ describe("a reward made of others", () => {
   const byUser = {
     kind: "ensemble",
     parts: ["judge", { reward: { kind: "length", unit: "characters", max: 1 }, weight: 0 }],
-    weightsByUser: { bob: { judge: 0, length: 1 } },
+    weights_by_user: { bob: { judge: 0, length: 1 } },
   };
   const asked = (user: string | null) =>
     request({ user, alignment: { ...bestOf(8), reward: byUser } });
@@ -334,6 +334,161 @@ describe("a reward made of others", () => {
     expect(report.warnings).toEqual([expect.stringMatching(/parts of the reward contradict/)]);
   });
 });
+
+describe("a reward that came about in another way than usual", () => {
+  const flagged = () =>
+    flaggedReward(
+      (text) => text.length,
+      (text) => (text.startsWith("a") ? "mean-logprob" : null),
+      "judge",
+    );
+  const isFlagged = ({ text }: { text: string }) => text.startsWith("a");
+  const nested = { kind: "ensemble", parts: ["judge"] };
+
+  test.each([
+    ["of its own", "judge", "best-of-n"],
+    ["within another reward", nested, "best-of-n"],
+    ["in a search over pieces", "judge", "blockwise"],
+  ])(
+    "%s is told with its candidate, counted in a warning, and logged",
+    async (_, reward, strategy) => {
+      const { gateway, store } = world({ reward: flagged() });
+      const options = strategy === "best-of-n" ? { n: 9 } : { k: 4, block_tokens: 1 };
+      const { report } = await answer(
+        gateway,
+        request({ alignment: { strategy, reward, options }, sampling: { maxTokens: 6, seed: 5 } }),
+      );
+      const told = report.candidates.filter(isFlagged);
+      expect(told.length).toBeGreaterThan(0);
+      expect(told.length).toBeLessThan(report.candidates.length);
+      for (const candidate of report.candidates) {
+        const flags = isFlagged(candidate) ? ["mean-logprob"] : undefined;
+        expect(candidate.rewardFlags).toEqual(flags);
+        expect(store.records[0]!.candidates[candidate.index]!.rewardFlags).toEqual(flags);
+      }
+      expect(report.warnings).toContainEqual(
+        `${told.length} of ${report.candidates.length} rewards came about in another way than usual: a judge was never clear and the answer's likelihood stands for its rating (${told.length}).`,
+      );
+    },
+  );
+});
+
+describe("a held-out reward", () => {
+  const shortness = () => cannedReward((text) => -text.length, "shortness");
+  const heldOut = (n: number, more: object = {}) =>
+    request({ alignment: { ...bestOf(n), holdout: "shortness", ...more } });
+  const withHoldout = (holdout: Reward = shortness()) => {
+    const judge = byLength();
+    return { ...world({ rewards: [judge, holdout] }), judge };
+  };
+
+  test("judges every candidate, changes none, and is reported, logged and warned of", async () => {
+    const holdout = shortness();
+    const { gateway, store } = withHoldout(holdout);
+    const plain = await answer(gateway, request({ alignment: bestOf(8) }));
+    const { report } = await answer(gateway, heldOut(8));
+    expect(report.candidates).toEqual(plain.report.candidates);
+    expect(report.chosen).toBe(plain.report.chosen);
+    const lengths = report.candidates.map(({ text }) => text.length);
+    const mean = lengths.reduce((sum, length) => sum + length, 0) / 8;
+    expect(report.rewards).toMatchObject({ n: 8, max: Math.max(...lengths) });
+    expect(report.holdout).toMatchObject({ reward: "shortness", revision: "shortness-1" });
+    expect(report.holdout!.spread!.mean).toBeCloseTo(-mean, 12);
+    expect(report.holdout!.chosen).toBe(-Math.max(...lengths));
+    expect(report.warningKinds).toContain("holdout");
+    expect(report.warningKinds).toHaveLength(report.warnings.length);
+    for (const { index, rewards } of store.records[1]!.candidates) {
+      const length = lengths[index]!;
+      expect(rewards).toEqual({ judge: length, "holdout:shortness": -length });
+    }
+    expect(holdout.openSessions()).toBe(0);
+  });
+
+  test("costs reward calls, and is not refused by a budget of them", async () => {
+    const { gateway } = withHoldout();
+    const budget = { tokens: null, rewardCalls: 8, ms: null };
+    const { report } = await answer(gateway, heldOut(8, { budget }));
+    expect(report.cost.rewardCalls).toBe(16);
+    expect(report.holdout!.spread!.n).toBe(8);
+    expect(report.candidates.every(({ reward }) => reward !== null)).toBe(true);
+  });
+
+  test("that fails costs no answer", async () => {
+    const { gateway, store } = withHoldout(
+      cannedReward(
+        (text) => (text.length > 3 ? Promise.reject(new Error("down")) : 1),
+        "shortness",
+      ),
+    );
+    const { report } = await answer(gateway, heldOut(16));
+    const failed = report.candidates.filter(({ text }) => text.length > 3);
+    expect(failed.length).toBeGreaterThan(0);
+    expect(report.holdout!.spread!.n).toBe(16 - failed.length);
+    expect(report.warnings).toContainEqual(
+      `The held-out reward 'shortness' judged ${16 - failed.length} of 16 candidates: down.`,
+    );
+    const logged = store.records[0]!.candidates[failed[0]!.index]!.rewards;
+    expect(logged["holdout:shortness"]).toBeNaN();
+  });
+
+  test("that cannot open the prompt costs no answer either", async () => {
+    const broken = { ...shortness(), open: () => refuseOpening() };
+    const { report } = await answer(withHoldout(broken).gateway, heldOut(4));
+    expect(report.holdout).toMatchObject({ spread: null, chosen: null });
+    expect(report.cost.rewardCalls).toBe(4);
+    expect(report.warnings).toContainEqual(expect.stringMatching(/judged 0 of 4.*too long for it/));
+  });
+
+  test("is ended with the search", async () => {
+    const signals: AbortSignal[] = [];
+    const never = cannedReward((_, signal) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    }, "shortness");
+    const { gateway } = withHoldout(never);
+    for await (const event of gateway.answer(heldOut(4))) {
+      if (event.type === "candidate-scored") break;
+    }
+    expect(signals.length).toBeGreaterThan(0);
+    expect(signals.every(({ aborted }) => aborted)).toBe(true);
+    expect(never.openSessions()).toBe(0);
+  });
+
+  test("may be one that the request brings, and not the one that chooses", async () => {
+    const { gateway } = withHoldout();
+    const brought = { kind: "length", unit: "characters", max: 3 };
+    const { report } = await answer(gateway, heldOut(4, { holdout: brought }));
+    expect(report.holdout!.reward).toBe("length");
+    const refused = (holdout: unknown) => refusal(gateway, heldOut(4, { holdout }));
+    expect(await refused("judge")).toMatchObject({ param: "alignment.holdout" });
+    expect(await refused("jury")).toMatchObject({
+      code: "reward_not_found",
+      param: "alignment.holdout",
+    });
+    expect(await refused({ kind: "length", max: -1 })).toMatchObject({
+      code: "invalid_request",
+      param: "alignment.holdout.max",
+    });
+    expect(await refused({ kind: "ensemble", parts: ["jury"] })).toMatchObject({
+      param: "alignment.holdout",
+    });
+  });
+
+  test("and a budget may stand in a preset", async () => {
+    const budget = { tokens: 3, rewardCalls: null, ms: null };
+    const careful = { ...preset, id: "careful", holdout: "shortness", budget };
+    const rewards = [byLength(), shortness()];
+    const { gateway } = world({ rewards, presets: [careful] });
+    const { report } = await answer(gateway, request({ model: "careful" }));
+    expect(report.stopped).toBe("tokens");
+    expect(report.holdout!.reward).toBe("shortness");
+    expect(() => world({ presets: [careful] })).toThrow(/preset 'careful'.*'shortness'/);
+  });
+});
+
+const refuseOpening = (): never => {
+  throw new Error("the prompt is too long for it");
+};
 
 describe("the record", () => {
   test("holds every candidate with tokens, log-probabilities and rewards", async () => {
@@ -504,7 +659,7 @@ describe("scoring given texts", () => {
   test("gives raw rewards in order, null where there is no judgement", async () => {
     const reward = cannedReward((text) => (text === "" ? Number.NaN : -text.length), "judge");
     const { gateway } = world({ reward });
-    expect(await gateway.score(null, messages, ["abc", "", "a"], never)).toEqual({
+    expect(await gateway.score(null, { messages }, ["abc", "", "a"], never)).toEqual({
       reward: "judge",
       revision: "judge-1",
       scores: [-3, null, -1],
@@ -519,7 +674,7 @@ describe("scoring given texts", () => {
       "judge",
     );
     const { gateway } = world({ reward });
-    expect(await gateway.score(null, messages, ["ab\na", "a\n?"], never)).toEqual({
+    expect(await gateway.score(null, { messages }, ["ab\na", "a\n?"], never)).toEqual({
       reward: "judge",
       revision: "judge-1",
       scores: [0.1, null],
@@ -537,20 +692,51 @@ describe("scoring given texts", () => {
     expect(reward.openSessions()).toBe(0);
   });
 
+  test("says of a reward that came about in another way than usual how", async () => {
+    const reward = flaggedReward(
+      (text) => text.length,
+      (text) => (text === "a" ? "asked-again" : null),
+      "judge",
+    );
+    const { gateway } = world({ reward });
+    const { flags } = await gateway.score(null, { messages }, ["a", "b"], never);
+    expect(flags).toEqual([["asked-again"], []]);
+  });
+
+  test("takes a reward that the request brings, weighed for its user", async () => {
+    const { gateway } = world();
+    const parts = [
+      "judge",
+      { reward: { kind: "length", unit: "characters", max: 1 }, id: "brief" },
+    ];
+    const weights_by_user = { bob: { judge: 0 } };
+    const asked = { kind: "ensemble", parts, combine: "sum", weights_by_user };
+    const scoresFor = async (user: string | null) =>
+      (await gateway.score(asked, { messages, user }, ["abc"], never)).scores;
+    expect(await scoresFor(null)).toEqual([3 - 2]);
+    expect(await scoresFor("bob")).toEqual([-2]);
+    const wrong = gateway.score({ kind: "length", max: -1 }, { messages }, [], never);
+    await expect(wrong).rejects.toMatchObject({ param: "reward.max" });
+    const tooMuch = gateway.score({ kind: "code" }, { messages }, [], never);
+    await expect(tooMuch).rejects.toMatchObject({ param: "reward.kind" });
+  });
+
   test("fails when the source fails, and frees what it opened", async () => {
     const reward = cannedReward(() => Promise.reject(new Error("down")), "judge");
     const { gateway } = world({ reward });
-    await expect(gateway.score("judge", messages, ["a", "b"], never)).rejects.toThrow("down");
+    await expect(gateway.score("judge", { messages }, ["a", "b"], never)).rejects.toThrow("down");
     expect(reward.openSessions()).toBe(0);
   });
 
   test("refuses a reward that is not there", async () => {
     const { gateway } = world();
-    await expect(gateway.score("jury", messages, [], never)).rejects.toMatchObject({
+    await expect(gateway.score("jury", { messages }, [], never)).rejects.toMatchObject({
       code: "reward_not_found",
     });
     const bare = world({ rewards: [], defaultReward: null }).gateway;
-    await expect(bare.score(null, messages, [], never)).rejects.toMatchObject({ param: "reward" });
+    await expect(bare.score(null, { messages }, [], never)).rejects.toMatchObject({
+      param: "reward",
+    });
   });
 });
 

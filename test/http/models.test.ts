@@ -50,3 +50,18 @@ test.each([
   expect([reply.status, (await errorOf(reply)).param]).toEqual([status, param]);
   expect(gateway.seen).toEqual([]);
 });
+
+test("scores by a reward that the request brings, for its user", async () => {
+  const { post, gateway } = await startServer();
+  const reward = { kind: "length", max: 5 };
+  const body = { messages: [{ role: "user", content: "2+2?" }], completions: ["four"] };
+  const reply = await post("/v1/rewards", { ...body, reward, user: "bob" });
+  expect(await reply.json()).toMatchObject({ model: "length", data: [{ index: 0, reward: 4 }] });
+  expect(gateway.scored).toEqual([
+    { asked: reward, prompt: { messages: body.messages, user: "bob" } },
+  ]);
+  const both = await post("/v1/rewards", { ...body, reward, model: "tiny-reward" });
+  expect([both.status, (await errorOf(both)).param]).toEqual([400, "reward"]);
+  const nameless = await post("/v1/rewards", { ...body, reward: {} });
+  expect([nameless.status, (await errorOf(nameless)).param]).toEqual([400, "reward.kind"]);
+});

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { GatewayError } from "../../src/base/errors.ts";
 import { createGate, errorOf, startServer, until } from "../support/http-server.ts";
 
 const ask = { model: "tiny-chat", messages: [{ role: "user", content: "Hello?" }] };
@@ -66,12 +67,25 @@ test("counts every request once, by route, status and strategy", async () => {
       'plumbline_errors_total{code="invalid_request"} 1',
       'plumbline_errors_total{code="route_not_found"} 1',
       `plumbline_candidates_total{strategy="best-of-n"} 3`,
+      `plumbline_searches_total{strategy="best-of-n",stopped="complete"} 1`,
+      `plumbline_reward_deviation_count{reward="tiny-reward"} 1`,
       `plumbline_reward_calls_total{strategy="best-of-n"} 3`,
       `plumbline_tokens_total{kind="prompt"} 26`,
       `plumbline_first_token_seconds_count{strategy="best-of-n"} 1`,
       `plumbline_request_duration_seconds_count{route="${chat}"} 3`,
     ]),
   );
+});
+
+test("counts what was refused because a queue was full", async () => {
+  const full = new GatewayError("queue_full", { waiting: 9, limit: 8, retryAfterSeconds: 3 });
+  const { url, post } = await startServer({ refusal: full });
+  expect((await post(chat, ask)).status).toBe(429);
+  expect((await post(chat, { ...ask, n: 0 })).status).toBe(400);
+  const text = await (await fetch(`${url}/metrics`)).text();
+  expect(text.match(/^plumbline_queue_rejections_total\{.*/gm)).toEqual([
+    'plumbline_queue_rejections_total{code="queue_full"} 1',
+  ]);
 });
 
 test("a request whose client left is counted too", async () => {

@@ -68,7 +68,28 @@ test("shows a search's candidates and scores, and calls only the winner final", 
   expect(of("response.output_text.delta")).toEqual([
     { type: "response.output_text.delta", id: "s", choice: 0, delta: "Hello there, friend." },
   ]);
+  expect(messages.slice(-3).map(({ type }) => type)).toEqual([
+    "alignment.candidate.committed",
+    "response.output_text.delta",
+    "response.completed",
+  ]);
+  expect(of("alignment.candidate.committed")).toEqual([
+    { type: "alignment.candidate.committed", id: "s", index: 0, choice: 0 },
+  ]);
   expect(messages.at(-1)).toMatchObject({ alignment: { strategy: "best-of-n", chosen: 0, n: 3 } });
+});
+
+test("tells nothing of candidates to who wants none of it, but the report", async () => {
+  const { send, upTo } = await openSocket(shared.url);
+  const quiet = { ...search, alignment: { ...search.alignment, events: false } };
+  send({ type: "response.create", id: "q", request: quiet });
+  const messages = await upTo("response.completed");
+  expect(messages.map(({ type }) => type)).toEqual([
+    "response.created",
+    "response.output_text.delta",
+    "response.completed",
+  ]);
+  expect(messages.at(-1)).toMatchObject({ alignment: { n: 3 } });
 });
 
 test("a request with `prompt` is a text completion", async () => {

@@ -1,31 +1,22 @@
 /** Rewards of every kind from folders, held to what Hugging Face's libraries make of the same files. */
-import { cp, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { writeCheckpoint } from "../../src/checkpoints/checkpoint.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import { Turnstile } from "../../src/engine/turnstile.ts";
-import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { loadReward, type RewardOptions } from "../../src/registry/load-reward.ts";
 import { isProcessReward, type ProcessReward, type Reward } from "../../src/rewards/define.ts";
 import type { StepSettings } from "../../src/rewards/step-conventions.ts";
 import { asReward, modelOf, type Published, tinyLlama } from "../support/configs.ts";
 import { formulaWeights } from "../support/formula-weights.ts";
+import { temporaryFolder, testRuntime } from "../support/workspace.ts";
 
 const fixtures = join(import.meta.dirname, "..", "fixtures");
 const never = new AbortController().signal;
-let runtime: Runtime;
-let folder: string;
-beforeAll(async () => {
-  runtime = openRuntime();
-  folder = await mkdtemp(join(tmpdir(), "plumbline-test-"));
-});
-afterAll(async () => {
-  runtime.dispose();
-  await rm(folder, { recursive: true });
-});
+const folder = temporaryFolder();
+const runtime = testRuntime();
 
 function load(path: string, more: Partial<RewardOptions> = {}) {
   const turnstile = new Turnstile(systemClock);

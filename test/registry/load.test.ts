@@ -1,31 +1,22 @@
 /** What a checkpoint folder must hold before anything of it is served. */
-import { cp, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { writeCheckpoint } from "../../src/checkpoints/checkpoint.ts";
 import { exportOnnx } from "../../src/checkpoints/onnx-export.ts";
 import { weightShapes } from "../../src/checkpoints/weight-shapes.ts";
 import { Turnstile } from "../../src/engine/turnstile.ts";
-import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { createAdapters } from "../../src/registry/adapters.ts";
 import { loadPolicy } from "../../src/registry/load.ts";
 import { loadReward } from "../../src/registry/load-reward.ts";
 import { initialWeights } from "../../src/train/initial-weights.ts";
 import { asReward, type Published, tinyLlama } from "../support/configs.ts";
+import { temporaryFolder, testRuntime } from "../support/workspace.ts";
 
-let runtime: Runtime;
-let folder: string;
-beforeAll(async () => {
-  runtime = openRuntime();
-  folder = await mkdtemp(join(tmpdir(), "plumbline-test-"));
-});
-afterAll(async () => {
-  runtime.dispose();
-  await rm(folder, { recursive: true });
-});
+const folder = temporaryFolder();
+const runtime = testRuntime();
 
 const tokenizerFiles = join(import.meta.dirname, "..", "..", "models", "tiny-chat");
 

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { calibrated } from "../../src/rewards/calibrated.ts";
-import { cannedReward } from "../support/canned-reward.ts";
+import { judgementOf } from "../../src/rewards/define.ts";
+import { cannedReward, flaggedReward } from "../support/canned-reward.ts";
 import { cannedSpeaker } from "../support/canned-speaker.ts";
 import { makeReward, open, scoresOf } from "../support/reward-world.ts";
 
@@ -174,6 +175,24 @@ describe("against a policy's own answers", () => {
     expect(new Set(speaker.seeds).size).toBe(4);
     await scoresOf(reward, ["x"]);
     expect(speaker.seeds.slice(4)).toEqual(speaker.seeds.slice(0, 4));
+  });
+
+  test("how their rewards came about is told with every reward that is read against them", async () => {
+    const judge = flaggedReward(
+      (text) => text.length,
+      (text) => (text === "bb" ? "asked-again" : null),
+      "judge",
+    );
+    const reward = makeReward(
+      calibrated,
+      { reward: "judge", method: "rank", reference },
+      { rewards: [judge], speaker: cannedSpeaker(answers) },
+    );
+    const session = open(reward);
+    for (const text of ["x", "xx"]) {
+      expect((await judgementOf(session, text)).flags).toEqual(["asked-again"]);
+    }
+    session.close();
   });
 
   test("drawing them ends when nobody waits any more", async () => {

@@ -85,7 +85,7 @@ describe("a program of JavaScript", { timeout: 30_000 }, () => {
   });
 
   test("is ended with all it started when it takes too long, too much memory, or writes too much", async () => {
-    const score = judging(code, { ...js, timeMs: 1500, tests: [{ stdout: "" }] });
+    const score = judging(code, { ...js, time_ms: 1500, tests: [{ stdout: "" }] });
     const started = performance.now();
     expect(await score(fenced("for (;;) {}"))).toBe(0);
     expect(await score(fenced("const keep = []; for (;;) keep.push(new Array(1e6).fill(1))"))).toBe(
@@ -100,7 +100,7 @@ describe("a program of JavaScript", { timeout: 30_000 }, () => {
     const abort = new AbortController();
     const pending = judging(
       code,
-      { ...js, timeMs: 60_000, tests: [{ stdout: "" }] },
+      { ...js, time_ms: 60_000, tests: [{ stdout: "" }] },
       abort.signal,
     )(fenced("for (;;) {}"));
     setTimeout(() => abort.abort(new Error("left")), 300);
@@ -192,7 +192,7 @@ print("left")`;
 });
 
 test("tests may be the prompt's, and there is no judgement when it has none", async () => {
-  const reward = made(code, { ...js, testsInPrompt: true });
+  const reward = made(code, { ...js, tests_in_prompt: true });
   const asked =
     "Write twice(x).\nassert.equal(twice(2), 4)\n  assert.equal(twice(3), 7)\nassertive text";
   const judge = (content: string) =>

@@ -37,8 +37,8 @@ describe("an ensemble", () => {
   });
 
   test("weighs otherwise for some users, and as ever for the rest", async () => {
-    const weightsByUser = { ann: { b: 0 }, bob: { a: 0 } };
-    const reward = made({ parts: ["a", "b"], weightsByUser });
+    const weights_by_user = { ann: { b: 0 }, bob: { a: 0 } };
+    const reward = made({ parts: ["a", "b"], weights_by_user });
     await close(scoresOf(reward, texts, "ann"), [0.2, 0.9, 0.4]);
     await close(scoresOf(reward, texts, "bob"), [0.8, 0.1, 0.7]);
     await close(scoresOf(reward, texts, "constructor"), [0.5, 0.5, 0.55]);
@@ -120,13 +120,13 @@ describe("an ensemble", () => {
     ["weights of 0 alone", { parts: weighted({ a: 0 }) }, /every weight is 0/],
     [
       "a user's weights of 0 alone",
-      { parts: ["a"], weightsByUser: { ann: { a: 0 } } },
-      /weightsByUser\.ann.*every weight is 0/,
+      { parts: ["a"], weights_by_user: { ann: { a: 0 } } },
+      /weights_by_user\.ann.*every weight is 0/,
     ],
     [
       "a user's weight of no part",
-      { parts: ["a"], weightsByUser: { ann: { c: 1 } } },
-      /weightsByUser\.ann\.c/,
+      { parts: ["a"], weights_by_user: { ann: { c: 1 } } },
+      /weights_by_user\.ann\.c/,
     ],
     ["a negative weight of a mean", { parts: weighted({ a: 2, b: -1 }) }, /not negative/],
     [

@@ -32,9 +32,9 @@ test("the first tag may have been opened by the prompt", async () => {
 
 test("empty parts and text outside are right where that is said", async () => {
   expect(
-    await judging(formatTags, { allowsEmpty: true })("<think></think><answer> </answer>"),
+    await judging(formatTags, { allows_empty: true })("<think></think><answer> </answer>"),
   ).toBe(1);
-  expect(await judging(formatTags, { allowsOutside: true })(`So: ${right} Bye`)).toBe(1);
+  expect(await judging(formatTags, { allows_outside: true })(`So: ${right} Bye`)).toBe(1);
 });
 
 test("other tags are text", async () => {

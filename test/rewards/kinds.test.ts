@@ -6,6 +6,7 @@ import { createSpeaker } from "../../src/registry/speaker.ts";
 import type { RewardKind, RewardSpec, RewardWorld } from "../../src/rewards/define.ts";
 import { rewardKindNamed, rewardKinds } from "../../src/rewards/index.ts";
 import { cannedReward } from "../support/canned-reward.ts";
+import { optionNames } from "../support/option-names.ts";
 import { send, startRewardServer } from "../support/reward-server.ts";
 import { type TabularOptions, tabularGenerator } from "../support/tabular-generator.ts";
 import { law, tabularPolicy, tempered, tokenizer } from "../support/tabular-policy.ts";
@@ -29,6 +30,7 @@ const examples: Readonly<Record<string, Example>> = {
   "exact-match": { options: { expected: "4" }, others: { expected: "5" }, answer: "It is 4." },
   "numeric-match": { options: { expected: 4 }, others: { expected: 5 }, answer: "It is 4." },
   "json-schema": { options: {}, others: { partial: true }, answer: "4" },
+  calculation: { options: {}, others: { grounded: false }, answer: "2 + 2 = 4" },
   "format-tags": { options: {}, others: { tags: ["answer"] }, answer: "<answer>4</answer>" },
   script: { options: { scripts: ["Latin"] }, others: { scripts: ["Greek"] }, answer: "four" },
   code: {
@@ -58,11 +60,11 @@ const examples: Readonly<Record<string, Example>> = {
     answer: "abc",
   },
   "vllm-pooling": servedAt("/pooling", { label: 0 }),
-  "vllm-score": servedAt("/score", { rawScores: false }),
-  "vllm-classify": servedAt("/classify", { rawScores: false }),
+  "vllm-score": servedAt("/score", { raw_scores: false }),
+  "vllm-classify": servedAt("/classify", { raw_scores: false }),
   openrlhf: servedAt("/get_reward", { template: "{{ messages[0].content }}" }),
   "tei-predict": servedAt("/predict", { pairs: true }),
-  "tei-rerank": servedAt("/rerank", { rawScores: false }),
+  "tei-rerank": servedAt("/rerank", { raw_scores: false }),
   judge: servedAt("/v1/chat/completions", { max: 7 }),
   "pairwise-judge": servedAt("/pairs", { reference: "Five." }, { reference: "Four." }),
 };
@@ -130,5 +132,6 @@ describe.each(rewardKinds)("$name", (kind) => {
   test("has a name for JSON and a sentence for a reader", () => {
     expect(kind.name).toMatch(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/);
     expect(kind.description).toMatch(/^[A-Z].{10,}\.$/);
+    for (const name of optionNames(kind.options)) expect(name).toMatch(/^[a-z]+(_[a-z]+)*$/);
   });
 });

@@ -1,8 +1,10 @@
 /** Rewards without what they give for length. */
 import { describe, expect, test } from "vitest";
+import { judgementOf } from "../../src/rewards/define.ts";
 import { lengthControlled } from "../../src/rewards/length-controlled.ts";
+import { flaggedReward } from "../support/canned-reward.ts";
 import { cannedSpeaker } from "../support/canned-speaker.ts";
-import { makeReward, scoresOf, tableReward } from "../support/reward-world.ts";
+import { makeReward, open, scoresOf, tableReward } from "../support/reward-world.ts";
 
 const texts = ["a", "a b", "a b c", "a b c d"];
 const judge = tableReward("judge", { a: 1, "a b": 3, "a b c": 2, "a b c d": 4, other: 5 });
@@ -31,6 +33,19 @@ describe("a length-controlled reward", () => {
     }
     const covariance = scores.reduce((sum, score, i) => sum + score * (i - 1.5), 0);
     expect(covariance).toBeCloseTo(0, 12);
+  });
+
+  test("tells how the reward that it corrects came about", async () => {
+    const flagged = flaggedReward(
+      (text) => text.length,
+      (text) => (text === "a" ? "mean-logprob" : null),
+      "judge",
+    );
+    const options = { reward: "judge", slope: 1, typical: 0 };
+    const session = open(makeReward(lengthControlled, options, { rewards: [flagged] }));
+    expect((await judgementOf(session, "a")).flags).toEqual(["mean-logprob"]);
+    expect((await judgementOf(session, "a b")).flags).toBeUndefined();
+    session.close();
   });
 
   test("takes nothing where all lengths are the same", async () => {

@@ -64,16 +64,16 @@ test("the tolerance is the larger of the absolute one and the share of the expec
 });
 
 test("a percentage is a share where that is asked, in both directions", async () => {
-  const share = { percentIsShare: true };
+  const share = { percent_is_share: true };
   expect(await verdict(0.5, "50%", share)).toBe(1);
   expect(await verdict("50%", "0.5", share)).toBe(1);
   expect(await verdict("50%", "50", share)).toBe(0);
 });
 
 test("a number without unit is wrong where units are required", async () => {
-  expect(await verdict("5 km", "5", { requiresUnit: true })).toBe(0);
-  expect(await verdict("5 km", "5 parsecs", { requiresUnit: true })).toBe(0);
-  expect(await verdict("5 km", "5 km", { requiresUnit: true })).toBe(1);
+  expect(await verdict("5 km", "5", { requires_unit: true })).toBe(0);
+  expect(await verdict("5 km", "5 parsecs", { requires_unit: true })).toBe(0);
+  expect(await verdict("5 km", "5 km", { requires_unit: true })).toBe(1);
 });
 
 test("a text without a number has the reward of a missing answer", async () => {

@@ -49,11 +49,10 @@ describe("an ensemble", () => {
   );
 
   test("declares none where a part's weight, sign or absence may take it further", () => {
-    const weightsByUser = { ann: { a: 2 } };
     expect(of({ combine: "sum" })).toBeUndefined();
     expect(of({ combine: "mean-deviation" })).toBeUndefined();
     expect(of({ missing: "ignore" })).toBeUndefined();
-    expect(of({ weightsByUser })).toBeUndefined();
+    expect(of({ weights_by_user: { ann: { a: 2 } } })).toBeUndefined();
   });
 
   test("has no upper end where a part has none, but for the least of them", () => {

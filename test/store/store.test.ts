@@ -56,6 +56,7 @@ describe("a record", () => {
         candidateRecord({ index: 1, tokens: [], logprobs: [], rewards: {}, finishReason: "error" }),
         candidateRecord({
           index: 2,
+          rewardFlags: ["asked-again", "mean-logprob"],
           source: { model: "large", revision: "large-1", promptTokens: [1, 2] },
         }),
       ],

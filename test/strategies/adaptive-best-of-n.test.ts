@@ -5,31 +5,27 @@ import { bestOfNBound } from "../../src/strategies/kl.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import {
   argmax,
-  best,
   certainly,
   chiSquare,
-  countTexts,
-  finish,
+  distinct,
+  draws,
+  limit,
   listTexts,
+  observe,
   pickLaw,
-} from "./support.ts";
+} from "./laws.ts";
+import { best, finish } from "./support.ts";
 
-const distinct = (text: string) =>
-  Array.from(text).reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7);
 const gains = [{ gain: "normal" }, { gain: "record" }];
 
 describe("adaptive best-of-n", () => {
   test("has best-of-n's law when tokens cost nothing", async () => {
-    const draws = 1_000;
     const options = { n: 3, wave: 1, price: 0 };
-    const observed = await countTexts(draws, async (seed) => {
-      const run = { reward: cannedReward(distinct), options, sampling: { seed, maxTokens: 2 } };
-      return best(await finish(adaptiveBestOfN, run)).text;
-    });
+    const observed = await observe(adaptiveBestOfN, { reward: cannedReward(distinct), options });
     const law = pickLaw(listTexts(2), 3, (tuple) =>
       certainly(tuple, argmax(tuple.map(({ text }) => distinct(text)))),
     );
-    expect(chiSquare(observed, law, draws)).toBeLessThan(32.91); // 12 degrees of freedom, p = 0.001
+    expect(chiSquare(observed, law, draws)).toBeLessThan(limit);
   });
 
   test("gives best-of-n's candidates when one wave holds them all", async () => {
@@ -54,7 +50,7 @@ describe("adaptive best-of-n", () => {
       const { result } = await finish(adaptiveBestOfN, { reward: cannedReward(distinct), options });
       expect(result.stopped).toBe("price");
       expect(result.candidates).toHaveLength(gain.gain === "normal" ? 4 : 8); // records need two waves
-      expect(result.details!["gainPerToken"]).toBeLessThan(1e9);
+      expect(result.details!["gain_per_token"]).toBeLessThan(1e9);
     },
   );
 
@@ -83,7 +79,7 @@ describe("adaptive best-of-n", () => {
 
   test("stops at a reward that nothing can surpass", async () => {
     const reward = cannedReward((text) => Math.min(2, text.length));
-    const options = { price: 0, maxReward: 2 };
+    const options = { price: 0, max_reward: 2 };
     const finished = await finish(adaptiveBestOfN, { reward, options });
     expect(finished.result.stopped).toBe("decided");
     expect(best(finished).reward).toBe(2);

@@ -6,21 +6,21 @@ import { dvts } from "../../src/strategies/dvts.ts";
 import { cannedProcessReward, cannedReward } from "../support/canned-reward.ts";
 import {
   add,
-  chiSquareLimits,
-  distinct,
+  chiSquare,
+  countTexts,
+  draws,
   emptyPrefix,
+  limit,
   nextPrefixes,
+  observe,
   type Prefix,
   type TextLaw,
   textLaw,
+  worth,
 } from "./laws.ts";
-import { best, chiSquare, countTexts, finish } from "./support.ts";
+import { best, finish } from "./support.ts";
 
-const draws = 1_000;
-const limit = chiSquareLimits[12]!;
 const seeds = Array.from({ length: 12 }, (_, seed) => seed);
-/** In [0, 1]; of the answer as one step. */
-const worth = (text: string) => distinct(text) / 1009;
 const whole = () => cannedProcessReward(worth);
 /** Steps end with a "c". */
 const byC = () => cannedProcessReward(worth, "by-c", { separator: "c", aggregate: "min" });
@@ -53,11 +53,8 @@ function twoBeamsLaw(): TextLaw {
 const worthOf = ({ text }: Prefix) => (text === "" ? Number.NEGATIVE_INFINITY : worth(text));
 
 describe("beam search's law", () => {
-  const observe = (options: Record<string, unknown>) =>
-    countTexts(draws, async (seed) => {
-      const run = { reward: whole(), options: { step_tokens: 1, ...options } };
-      return best(await finish(beamSearch, { ...run, sampling: { seed, maxTokens: 2 } })).text;
-    });
+  const answers = (options: Record<string, unknown>) =>
+    observe(beamSearch, { reward: whole(), options: { step_tokens: 1, ...options } });
 
   test("is that of two beams from one, by enumeration", async () => {
     // both empty: nothing could be judged, which fails; its share of the law is 1 % of the draws
@@ -78,13 +75,12 @@ describe("beam search's law", () => {
   });
 
   test("is the policy's own with one beam of width 1", async () => {
-    const observed = await observe({ n: 1, beam_width: 1, aggregate: "count" }).catch(() => null);
+    const observed = await answers({ n: 1, beam_width: 1, aggregate: "count" }).catch(() => null);
     expect(observed).toBeNull(); // an empty answer has no steps, and alone no reward
     const reward = { ...cannedReward(() => 1), ...oneStep };
-    const counted = await countTexts(draws, async (seed) => {
-      const options = { n: 1, beam_width: 1, step_tokens: 1 };
-      const run = { reward, options, sampling: { seed, maxTokens: 2 } };
-      return best(await finish(beamSearch, run)).text;
+    const counted = await observe(beamSearch, {
+      reward,
+      options: { n: 1, beam_width: 1, step_tokens: 1 },
     });
     expect(chiSquare(counted, textLaw(2), draws)).toBeLessThan(limit);
   });

@@ -5,41 +5,28 @@ import { bestOfN } from "../../src/strategies/best-of-n.ts";
 import { bestOfNBound, bestOfNEstimate } from "../../src/strategies/kl.ts";
 import { sample } from "../../src/strategies/sample.ts";
 import { cannedReward } from "../support/canned-reward.ts";
-import { best, chiSquare, countTexts, finish, type ListedText, listTexts } from "./support.ts";
-
-/** No two texts have the same reward, and neither length nor probability decides it. */
-const distinct = (text: string) =>
-  Array.from(text).reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7);
+import { bestOf, chiSquare, distinct, draws, limit, listTexts, observe, textLaw } from "./laws.ts";
+import { best, finish } from "./support.ts";
 
 const n4 = { n: 4 };
 
 describe("best-of-n's law", () => {
-  const draws = 1_000;
-  const limit = 32.91; // 12 degrees of freedom, p = 0.001
-  const observe = (reward: (text: string) => number, n: number) =>
-    countTexts(draws, async (seed) => {
-      const run = {
-        reward: cannedReward(reward),
-        options: { n },
-        sampling: { seed, maxTokens: 2 },
-      };
-      return best(await finish(bestOfN, run)).text;
-    });
+  const answers = (reward: (text: string) => number, n: number) =>
+    observe(bestOfN, { reward: cannedReward(reward), options: { n } });
 
   test("is F(i)ⁿ − F(i−1)ⁿ when no two rewards are equal", async () => {
-    const listed = listTexts(2);
-    expect(new Set(listed.map(({ text }) => distinct(text))).size).toBe(13);
-    const observed = await observe(distinct, 3);
-    expect(chiSquare(observed, bestOfLaw(listed, distinct, 3), draws)).toBeLessThan(limit);
+    expect(new Set(listTexts(2).map(({ text }) => distinct(text))).size).toBe(13);
+    const observed = await answers(distinct, 3);
+    expect(chiSquare(observed, bestOf(textLaw(2), distinct, 3), draws)).toBeLessThan(limit);
     // the same draws tell best of 3 from one sample and from best of 4
-    expect(chiSquare(observed, bestOfLaw(listed, distinct, 1), draws)).toBeGreaterThan(10 * limit);
-    expect(chiSquare(observed, bestOfLaw(listed, distinct, 4), draws)).toBeGreaterThan(2 * limit);
+    expect(chiSquare(observed, bestOf(textLaw(2), distinct, 1), draws)).toBeGreaterThan(10 * limit);
+    expect(chiSquare(observed, bestOf(textLaw(2), distinct, 4), draws)).toBeGreaterThan(2 * limit);
   });
 
   test("keeps the policy's proportions among equal rewards", async () => {
     const byLength = (text: string) => text.length;
-    const observed = await observe(byLength, 2);
-    const law = bestOfLaw(listTexts(2), byLength, 2);
+    const observed = await answers(byLength, 2);
+    const law = bestOf(textLaw(2), byLength, 2);
     expect(chiSquare(observed, law, draws)).toBeLessThan(limit);
   });
 });
@@ -95,7 +82,7 @@ describe("best-of-n", () => {
     const run = { reward: cannedReward(distinct), options: n4, choices: 5 };
     const error = await finish(bestOfN, run).catch((thrown: unknown) => thrown as GatewayError);
     expect(error).toMatchObject({ code: "invalid_request", param: "n" });
-    expect((error as GatewayError).message).toMatch(/draws 4 candidates and cannot return 5/);
+    expect((error as GatewayError).message).toMatch(/may end with 4 answers and cannot return 5/);
   });
 
   test.each([0, 129, 1.5, "4"])("refuses n = %j", async (n) => {
@@ -192,18 +179,3 @@ describe("best-of-n's KL", () => {
 });
 
 /** [F(class)ⁿ − F(below)ⁿ], shared within a class of equal rewards as the policy shares it. */
-function bestOfLaw(
-  listed: readonly ListedText[],
-  reward: (text: string) => number,
-  n: number,
-): Map<string, number> {
-  const mass = (among: (other: number) => boolean) =>
-    listed.reduce((sum, { text, probability }) => sum + (among(reward(text)) ? probability : 0), 0);
-  return new Map(
-    listed.map(({ text, probability }) => {
-      const own = reward(text);
-      const [upTo, below] = [mass((r) => r <= own), mass((r) => r < own)];
-      return [text, (probability / (upTo - below)) * (upTo ** n - below ** n)];
-    }),
-  );
-}

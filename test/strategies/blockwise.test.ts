@@ -6,26 +6,24 @@ import { cannedReward } from "../support/canned-reward.ts";
 import {
   add,
   bestOf,
-  chiSquareLimits,
+  chiSquare,
   distinct,
+  draws,
   emptyPrefix,
   klBetween,
+  limit,
   nextPrefixes,
+  observe,
   type Prefix,
   type TextLaw,
   textLaw,
 } from "./laws.ts";
-import { best, chiSquare, countTexts, finish } from "./support.ts";
+import { best, finish } from "./support.ts";
 
-const draws = 1_000;
-const limit = chiSquareLimits[12]!;
 const seeds = Array.from({ length: 12 }, (_, seed) => seed);
 
-const observe = (k: number) =>
-  countTexts(draws, async (seed) => {
-    const run = { reward: cannedReward(distinct), options: { k, block_tokens: 1 } };
-    return best(await finish(blockwise, { ...run, sampling: { seed, maxTokens: 2 } })).text;
-  });
+const answers = (k: number) =>
+  observe(blockwise, { reward: cannedReward(distinct), options: { k, block_tokens: 1 } });
 
 /** Of blocks of one token: best-of-K after best-of-K. */
 function blockLaw(k: number, maxTokens: number): TextLaw {
@@ -44,13 +42,13 @@ function blockLaw(k: number, maxTokens: number): TextLaw {
 
 describe("blockwise's law", () => {
   test("is best-of-K of each block, given those before it", async () => {
-    const observed = await observe(3);
+    const observed = await answers(3);
     expect(chiSquare(observed, blockLaw(3, 2), draws)).toBeLessThan(limit);
     expect(chiSquare(observed, bestOf(textLaw(2), distinct, 3), draws)).toBeGreaterThan(2 * limit);
   });
 
   test("is the policy's own with K = 1", async () => {
-    expect(chiSquare(await observe(1), textLaw(2), draws)).toBeLessThan(limit);
+    expect(chiSquare(await answers(1), textLaw(2), draws)).toBeLessThan(limit);
   });
 
   test("is best-of-K, token for token, when a block holds the whole answer", async () => {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { acceptance, cards, entropyAtLeast } from "../../src/strategies/cards.ts";
 import { cannedReward } from "../support/canned-reward.ts";
-import { chiSquareLimits, distinct, textLaw } from "./laws.ts";
-import { best, chiSquare, countTexts, finish, listTexts } from "./support.ts";
+import { chiSquare, distinct, draws, limit, listTexts, observe, textLaw } from "./laws.ts";
+import { best, finish } from "./support.ts";
 
 describe("the threshold", () => {
   const options = { reward_goal: 8.5, alpha: 0.5, beta: 0.7, soft: true };
@@ -60,20 +60,15 @@ describe("the entropy of which the most likely tokens are known", () => {
 });
 
 describe("cards' law", () => {
-  const draws = 1_000;
-  const limit = chiSquareLimits[12]!;
-  const observe = (reward: (text: string) => number, options: Record<string, unknown>) =>
-    countTexts(draws, async (seed) => {
-      const run = { reward: cannedReward(reward), options: { top_k: 0, ...options } };
-      return best(await finish(cards, { ...run, sampling: { seed, maxTokens: 2 } })).text;
-    });
+  const answers = (reward: (text: string) => number, options: Record<string, unknown>) =>
+    observe(cards, { reward: cannedReward(reward), options: { top_k: 0, ...options } });
 
   // the entropies of the table's rows are 1.22 (after a), 1.28 (first, after b) and 1.39 (after c)
   test.each([0, 1.25, 1.3, 9])(
     "is the policy's own when all is accepted, with segments cut at %d nats",
     async (entropy) => {
       const options = { reward_goal: 0, entropy, segment_tokens_min: 1 };
-      const observed = await observe(() => 1, options);
+      const observed = await answers(() => 1, options);
       expect(chiSquare(observed, textLaw(2), draws)).toBeLessThan(limit);
     },
   );
@@ -87,7 +82,7 @@ describe("cards' law", () => {
       entropy: 99,
       rejections_max: 200,
     };
-    const observed = await observe(worth, options);
+    const observed = await answers(worth, options);
     const { probability } = acceptance(
       { ...options, soft: true },
       { empty: worth(""), tokensMax: 2 },

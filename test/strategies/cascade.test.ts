@@ -4,7 +4,8 @@ import { sample } from "../../src/strategies/sample.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import { type Law, tabularGenerator } from "../support/tabular-generator.ts";
 import { end, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
-import { best, chiSquare, countTexts, finish, listTexts, serving } from "./support.ts";
+import { chiSquare, draws, listTexts, observe } from "./laws.ts";
+import { best, finish, serving } from "./support.ts";
 
 const c = tokenizer.idOf("c")!;
 /** Always says cc. */
@@ -35,11 +36,10 @@ describe("cascade by reward", () => {
   });
 
   test("has the law of the small model's good answers, the rest being the large one's", async () => {
-    const draws = 1_000;
-    const observed = await countTexts(draws, async (seed) => {
-      const options = { members, threshold: 0.5 };
-      const run = { reward: reward(), models, options, sampling: { seed, maxTokens: 2 } };
-      return best(await finish(cascade, run)).text;
+    const observed = await observe(cascade, {
+      reward: reward(),
+      models,
+      options: { members, threshold: 0.5 },
     });
     const kept = listTexts(2).filter(({ text }) => rewardOf(text) >= 0.5 && text !== "cc");
     const law = new Map(kept.map(({ text, probability }) => [text, probability]));

@@ -9,32 +9,24 @@ import { type Law, tabularGenerator } from "../support/tabular-generator.ts";
 import { chatTokenizer, law, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
 import {
   argmax,
-  best,
   certainly,
   chiSquare,
-  countTexts,
-  finish,
+  distinct,
+  draws,
   type ListedText,
+  limit,
   listTexts,
+  observe,
   pickLaw,
-  serving,
-} from "./support.ts";
+} from "./laws.ts";
+import { best, finish, serving } from "./support.ts";
 
 /** No two texts have the same reward; between 0 and 4. */
-const reward = (text: string) =>
-  (Array.from(text).reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7) *
-    4) /
-  1009;
+const reward = (text: string) => (distinct(text) * 4) / 1009;
 const listed = listTexts(2);
-const draws = 1_000;
-const limit = 32.91; // 12 degrees of freedom, p = 0.001
 
-const observe = (options: Readonly<Record<string, unknown>>, models?: Models) =>
-  countTexts(draws, async (seed) => {
-    const sampling = { seed, maxTokens: 2 };
-    const run = { reward: cannedReward(reward), options, sampling, ...(models && { models }) };
-    return best(await finish(bestOfN, run)).text;
-  });
+const answers = (options: Readonly<Record<string, unknown>>, models?: Models) =>
+  observe(bestOfN, { reward: cannedReward(reward), options, ...(models && { models }) });
 
 const softmax = (beta: number) => (tuple: readonly ListedText[]) => {
   const weights = tuple.map(({ text }) => Math.exp(reward(text) / beta));
@@ -45,7 +37,7 @@ const softmax = (beta: number) => (tuple: readonly ListedText[]) => {
 describe("tilted", () => {
   test("takes each of three candidates in proportion to exp(r/β)", async () => {
     const beta = 0.8;
-    const observed = await observe({ n: 3, choose: "tilted", beta });
+    const observed = await answers({ n: 3, choose: "tilted", beta });
     expect(chiSquare(observed, pickLaw(listed, 3, softmax(beta)), draws)).toBeLessThan(limit);
     // the same draws tell it from the best of three, and from sampling
     const highest = pickLaw(listed, 3, (tuple) =>
@@ -72,7 +64,7 @@ describe("tilted", () => {
     const distances = [1, 2, 3, 4].map(distance);
     expect(distances).toEqual(distances.toSorted((a, b) => b - a));
     expect(distances[3]!).toBeLessThan(distances[0]! / 3);
-    const observed = await observe({ n: 32, choose: "tilted", beta });
+    const observed = await answers({ n: 32, choose: "tilted", beta });
     expect(chiSquare(observed, target, draws)).toBeLessThan(limit);
   });
 
@@ -84,7 +76,7 @@ describe("tilted", () => {
     }
     const warm = { choose: "tilted", beta: 1e12 };
     const { result } = await finish(bestOfN, { reward: cannedReward(reward), options: warm });
-    expect(result.details!["effectiveCandidates"]).toBeCloseTo(16, 6);
+    expect(result.details!["effective_candidates"]).toBeCloseTo(16, 6);
     expect(result.kl).toEqual({ bound: bestOfNBound(16), estimate: null });
   });
 });
@@ -107,7 +99,7 @@ describe("regularised", () => {
       reward(text) - beta * Math.log(reach(law, tokens) / reach(other, tokens));
     const exact = pickLaw(listed, 3, (tuple) => certainly(tuple, argmax(tuple.map(key))));
     const options = { n: 3, choose: "regularised", beta, reference: "base" };
-    const observed = await observe(options, serving(reference));
+    const observed = await answers(options, serving(reference));
     expect(chiSquare(observed, exact, draws)).toBeLessThan(limit);
     const plain = pickLaw(listed, 3, (tuple) =>
       certainly(tuple, argmax(tuple.map(({ text }) => reward(text)))),
@@ -126,10 +118,7 @@ describe("regularised", () => {
 
   test("refuses a reference that spells its tokens differently", async () => {
     const foreign = chatTokenizer(["abababcabc abababcabc"], 262);
-    const swapped = {
-      ...tabularPolicy({ id: "base" }),
-      tokenText: (id: number) => ({ text: "?", bytes: foreign.bytesOf(id + 1) }),
-    };
+    const swapped = tabularPolicy({ id: "base", tokenizer: foreign });
     const options = { choose: "regularised", reference: "base" };
     const run = { reward: cannedReward(reward), options, models: serving(swapped) };
     await expect(finish(bestOfN, run)).rejects.toMatchObject({ param: "alignment.reference" });
@@ -149,7 +138,7 @@ describe("a highest reward", () => {
   test("is final at once, and ends those that still decode", async () => {
     const run = { reward: cannedReward(byLength), sampling: { seed: 2 } };
     const all = await finish(bestOfN, run);
-    const early = await finish(bestOfN, { ...run, options: { maxReward: 3 } });
+    const early = await finish(bestOfN, { ...run, options: { max_reward: 3 } });
     expect(early.result.stopped).toBe("decided");
     expect(best(early).reward).toBe(best(all).reward);
     expect(early.budget.tokens).toBeLessThan(all.budget.tokens);
@@ -164,13 +153,13 @@ describe("a highest reward", () => {
   test("changes nothing where no candidate has it", async () => {
     const run = { reward: cannedReward(byLength), sampling: { seed: 2 } };
     const all = await finish(bestOfN, run);
-    expect((await finish(bestOfN, { ...run, options: { maxReward: 99 } })).result).toEqual(
+    expect((await finish(bestOfN, { ...run, options: { max_reward: 99 } })).result).toEqual(
       all.result,
     );
   });
 
   test("serves several choices, each as it comes", async () => {
-    const run = { reward: cannedReward(byLength), choices: 3, options: { maxReward: 3 } };
+    const run = { reward: cannedReward(byLength), choices: 3, options: { max_reward: 3 } };
     const { result } = await finish(bestOfN, run);
     const chosen = result.chosen.map((index) => result.candidates[index]!);
     expect(chosen.map((candidate) => candidate.reward)).toEqual([3, 3, 3]);
@@ -185,21 +174,21 @@ describe("a highest reward", () => {
     const early = await finish(strategy, declaring);
     expect(early.result.stopped).toBe("decided");
     expect(best(early).reward).toBe(3);
-    const all = { ...declaring, options: { ...options, maxReward: 99 } };
+    const all = { ...declaring, options: { ...options, max_reward: 99 } };
     expect((await finish(strategy, all)).result.stopped).toBe("complete");
     const tilted = { ...declaring, options: { choose: "tilted" } };
     expect((await finish(bestOfN, tilted)).result.stopped).toBe("complete");
   });
 
   test("that is surpassed is told", async () => {
-    const run = { reward: cannedReward(() => 3), options: { maxReward: 2 } };
+    const run = { reward: cannedReward(() => 3), options: { max_reward: 2 } };
     const { warnings } = (await finish(bestOfN, run)).result;
-    expect(warnings.join()).toMatch(/reward 3, above maxReward = 2/);
+    expect(warnings.join()).toMatch(/reward 3, above max_reward = 2/);
   });
 
   test("has no meaning where all candidates are needed", async () => {
-    const options = { choose: "tilted", maxReward: 3 };
+    const options = { choose: "tilted", max_reward: 3 };
     const run = { reward: cannedReward(byLength), options };
-    await expect(finish(bestOfN, run)).rejects.toMatchObject({ param: "alignment.maxReward" });
+    await expect(finish(bestOfN, run)).rejects.toMatchObject({ param: "alignment.max_reward" });
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   expectedBest,
+  expectedOfBest,
   normalGain,
   normalSurvival,
   recordGain,
@@ -53,6 +54,24 @@ describe("the expected improvement under a normal law", () => {
   ])("rests on 1 − Φ(%f) = %f", (z, tail) => {
     expect(normalSurvival(z) / tail).toBeCloseTo(1, 6);
   });
+});
+
+test("the value of the best of k is its mean over all subsets, equal keys chosen among by chance", () => {
+  const keys = [1, 3, 2, 3, 0];
+  const values = [10, 20, 30, 50, 40];
+  const means: number[] = [];
+  for (let set = 0; set < 1 << keys.length; set++) {
+    const subset = keys.map((_, i) => i).filter((i) => (set >> i) & 1);
+    if (subset.length !== 2) continue;
+    const highest = Math.max(...subset.map((i) => keys[i]!));
+    const best = subset.filter((i) => keys[i] === highest).map((i) => values[i]!);
+    means.push(best.reduce((sum, value) => sum + value, 0) / best.length);
+  }
+  const mean = means.reduce((sum, value) => sum + value, 0) / means.length;
+  expect(means).toHaveLength(10);
+  expect(expectedOfBest(keys, values, 2)).toBeCloseTo(mean, 12);
+  expect(expectedOfBest(keys, values, 1)).toBe(30);
+  expect(expectedOfBest(keys, values, 5)).toBe(35);
 });
 
 describe("the expected best of k", () => {

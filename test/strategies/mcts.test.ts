@@ -3,10 +3,9 @@ import { bestOfN } from "../../src/strategies/best-of-n.ts";
 import { boundOf, mcts } from "../../src/strategies/mcts.ts";
 import { cannedProcessReward } from "../support/canned-reward.ts";
 import { end } from "../support/tabular-policy.ts";
-import { distinct } from "./laws.ts";
+import { worth } from "./laws.ts";
 import { best, finish } from "./support.ts";
 
-const worth = (text: string) => distinct(text) / 1009;
 const whole = () => cannedProcessReward(worth);
 const byC = () => cannedProcessReward(worth, "by-c", { separator: "c" });
 const seeds = Array.from({ length: 12 }, (_, seed) => seed);

@@ -5,16 +5,8 @@ import { mixture, sharesOf } from "../../src/strategies/mixture.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import { type Law, tabularGenerator } from "../support/tabular-generator.ts";
 import { end, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
-import {
-  argmax,
-  best,
-  certainly,
-  chiSquare,
-  countTexts,
-  finish,
-  listTexts,
-  serving,
-} from "./support.ts";
+import { argmax, certainly, chiSquare, distinct, draws, listTexts, observe } from "./laws.ts";
+import { finish, serving } from "./support.ts";
 
 const c = tokenizer.idOf("c")!;
 /** Says c until it ends. */
@@ -23,8 +15,6 @@ const other = tabularPolicy({
   id: "other",
   generator: tabularGenerator({ law: onlyC, vocabSize: tokenizer.vocabSize, revision: "c-1" }),
 });
-const distinct = (text: string) =>
-  Array.from(text).reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7);
 const models = serving(other);
 
 describe("shares", () => {
@@ -67,11 +57,12 @@ describe("mixture", () => {
   });
 
   test("has the law of the best of one candidate a member", async () => {
-    const [draws, cold] = [1_000, 0.5];
+    const cold = 0.5;
     const options = { n: 2, members: [{}, { temperature: cold }] };
-    const observed = await countTexts(draws, async (seed) => {
-      const run = { reward: cannedReward(distinct), options, sampling: { seed, maxTokens: 1 } };
-      return best(await finish(mixture, run)).text;
+    const observed = await observe(mixture, {
+      reward: cannedReward(distinct),
+      options,
+      sampling: { maxTokens: 1 },
     });
     const listed = listTexts(1);
     const sharp = listed.map(({ probability }) => probability ** (1 / cold));

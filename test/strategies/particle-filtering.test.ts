@@ -4,19 +4,19 @@ import { particleFiltering, resample, weightsOf } from "../../src/strategies/par
 import { cannedProcessReward } from "../support/canned-reward.ts";
 import {
   add,
-  chiSquareLimits,
-  distinct,
+  chiSquare,
+  countTexts,
+  draws,
   emptyPrefix,
+  limit,
   nextPrefixes,
   type Prefix,
   type TextLaw,
   textLaw,
+  worth,
 } from "./laws.ts";
-import { best, chiSquare, countTexts, finish } from "./support.ts";
+import { best, finish } from "./support.ts";
 
-const draws = 1_000;
-const limit = chiSquareLimits[12]!;
-const worth = (text: string) => distinct(text) / 1009;
 const odds = ({ text }: Prefix) => (text === "" ? 1e-7 : worth(text) / (1 - worth(text)));
 
 describe("resampling", () => {
@@ -90,7 +90,7 @@ function twoParticlesLaw(): TextLaw {
 }
 
 describe("particle filtering's law", () => {
-  const observe = (options: Record<string, unknown>) =>
+  const answers = (options: Record<string, unknown>) =>
     countTexts(draws, async (seed) => {
       const run = {
         reward: cannedProcessReward(worth),
@@ -105,13 +105,13 @@ describe("particle filtering's law", () => {
 
   test("is that of two particles drawn anew by their odds, by enumeration", async () => {
     const options = { n: 2, resampling: "multinomial", selection: "sample" };
-    const observed = await observe(options);
+    const observed = await answers(options);
     expect(chiSquare(observed, twoParticlesLaw(), draws)).toBeLessThan(limit);
     expect(chiSquare(observed, textLaw(2), draws)).toBeGreaterThan(2 * limit);
   });
 
   test("is the policy's own with one particle", async () => {
-    expect(chiSquare(await observe({ n: 1 }), textLaw(2), draws)).toBeLessThan(limit);
+    expect(chiSquare(await answers({ n: 1 }), textLaw(2), draws)).toBeLessThan(limit);
   });
 });
 

@@ -5,7 +5,8 @@ import { sample } from "../../src/strategies/sample.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import { type Law, tabularGenerator } from "../support/tabular-generator.ts";
 import { end, law, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
-import { best, chiSquare, countTexts, finish } from "./support.ts";
+import { chiSquare, countTexts } from "./laws.ts";
+import { best, finish } from "./support.ts";
 
 const c = tokenizer.idOf("c")!;
 const plain = tabularGenerator({ law, vocabSize: tokenizer.vocabSize });

@@ -6,25 +6,20 @@ import { sample } from "../../src/strategies/sample.ts";
 import { cannedReward } from "../support/canned-reward.ts";
 import {
   argmax,
-  best,
   certainly,
   chiSquare,
-  countTexts,
-  finish,
+  distinct,
+  draws,
+  limit,
   listTexts,
+  observe,
   pickLaw,
-} from "./support.ts";
+} from "./laws.ts";
+import { best, finish } from "./support.ts";
 
-const distinct = (text: string) =>
-  Array.from(text).reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7);
 const listed = listTexts(2);
-const draws = 1_000;
-const limit = 32.91; // 12 degrees of freedom, p = 0.001
-const observe = (options: Readonly<Record<string, unknown>>) =>
-  countTexts(draws, async (seed) => {
-    const run = { reward: cannedReward(distinct), options, sampling: { seed, maxTokens: 2 } };
-    return best(await finish(rejection, run)).text;
-  });
+const answers = (options: Readonly<Record<string, unknown>>) =>
+  observe(rejection, { reward: cannedReward(distinct), options });
 const half = listed.map(({ text }) => distinct(text)).toSorted((a, b) => a - b)[6]!;
 
 describe("rejection's law", () => {
@@ -33,7 +28,7 @@ describe("rejection's law", () => {
     const mass = passing.reduce((sum, { probability }) => sum + probability, 0);
     expect(mass).toBeGreaterThan(0.1);
     const law = new Map(passing.map(({ text, probability }) => [text, probability / mass]));
-    const observed = await observe({ n: 128, wave: 8, threshold: half });
+    const observed = await answers({ n: 128, wave: 8, threshold: half });
     expect([...observed.keys()].every((text) => law.has(text))).toBe(true);
     expect(chiSquare(observed, law, draws)).toBeLessThan(22.46); // 6 degrees of freedom, p = 0.001
   });
@@ -46,7 +41,7 @@ describe("rejection's law", () => {
         const first = rewards.findIndex((reward) => reward >= half);
         return certainly(tuple, first < 0 ? argmax(rewards) : first);
       });
-      const observed = await observe({ n: 3, wave, threshold: half });
+      const observed = await answers({ n: 3, wave, threshold: half });
       expect(chiSquare(observed, law, draws)).toBeLessThan(limit);
     },
   );

@@ -3,14 +3,16 @@ import type { ProcessReward } from "../../src/rewards/define.ts";
 import { rewardGuidedSpeculative } from "../../src/strategies/reward-guided-speculative.ts";
 import { cannedProcessReward } from "../support/canned-reward.ts";
 import { listCompletions } from "../support/tabular-generator.ts";
-import { chatTokenizer, end, tabularPolicy, tokenizer } from "../support/tabular-policy.ts";
-import { otherLaw, tableModels } from "./examples.ts";
-import { chiSquareLimits, distinct, type TextLaw, textLaw } from "./laws.ts";
-import { best, chiSquare, countTexts, finish } from "./support.ts";
+import {
+  chatTokenizer,
+  end,
+  otherLaw,
+  tabularPolicy,
+  tokenizer,
+} from "../support/tabular-policy.ts";
+import { chiSquare, draws, limit, observe, type TextLaw, textLaw, worth } from "./laws.ts";
+import { finish, tableModels } from "./support.ts";
 
-const draws = 1_000;
-const limit = chiSquareLimits[12]!;
-const worth = (text: string) => distinct(text) / 1009;
 const draftLaw: TextLaw = new Map(
   listCompletions(otherLaw, end, 2).map(({ tokens, probability }) => [
     tokenizer.decode(tokens),
@@ -18,27 +20,21 @@ const draftLaw: TextLaw = new Map(
   ]),
 );
 
-const observe = (options: Record<string, unknown>) =>
-  countTexts(draws, async (seed) => {
-    const run = { reward: cannedProcessReward(worth), models: tableModels };
-    const asked = { draft: "other", ...options };
-    const finished = await finish(rewardGuidedSpeculative, {
-      ...run,
-      options: asked,
-      sampling: { seed, maxTokens: 2 },
-    });
-    return best(finished).text;
+const answers = (options: Record<string, unknown>) =>
+  observe(rewardGuidedSpeculative, {
+    reward: cannedProcessReward(worth),
+    options: { draft: "other", ...options },
   });
 
 describe("reward-guided speculative decoding's law", () => {
   test.each([1, 512])("is the draft's with threshold 0, steps of %i tokens", async (tokens) => {
-    const observed = await observe({ threshold: 0, step_tokens: tokens });
+    const observed = await answers({ threshold: 0, step_tokens: tokens });
     expect(chiSquare(observed, draftLaw, draws)).toBeLessThan(limit);
     expect(chiSquare(observed, textLaw(2), draws)).toBeGreaterThan(2 * limit);
   });
 
   test.each([1, 512])("is the policy's above 1, steps of %i tokens", async (tokens) => {
-    const observed = await observe({ threshold: 1.1, step_tokens: tokens });
+    const observed = await answers({ threshold: 1.1, step_tokens: tokens });
     expect(chiSquare(observed, textLaw(2), draws)).toBeLessThan(limit);
     expect(chiSquare(observed, draftLaw, draws)).toBeGreaterThan(2 * limit);
   });
@@ -55,7 +51,7 @@ describe("reward-guided speculative decoding's law", () => {
     );
     expect(rejected).toBeGreaterThan(0.1);
     expect(rejected).toBeLessThan(0.9);
-    expect(chiSquare(await observe({ threshold }), law, draws)).toBeLessThan(limit);
+    expect(chiSquare(await answers({ threshold }), law, draws)).toBeLessThan(limit);
   });
 });
 
@@ -72,7 +68,6 @@ describe("reward-guided speculative decoding", () => {
     const bias = new Map([[tokenizer.idOf("a")!, 100]]);
     const { result } = await finish(rewardGuidedSpeculative, {
       reward,
-      models: tableModels,
       options: { draft: "other", step_tokens: 1 },
       sampling: { maxTokens: 3, logitBias: bias },
     });
@@ -83,7 +78,7 @@ describe("reward-guided speculative decoding", () => {
   test("says a step as soon as it stands", async () => {
     const reward = cannedProcessReward(worth);
     const options = { draft: "other", threshold: 0.3, step_tokens: 1 };
-    const run = { reward, options, models: tableModels, sampling: { seed: 3 } };
+    const run = { reward, options, sampling: { seed: 3 } };
     const { events } = await finish(rewardGuidedSpeculative, run);
     const types = events.map(({ type }) => type);
     expect(types.indexOf("text-delta")).toBeLessThan(types.lastIndexOf("candidate-delta"));
@@ -108,7 +103,6 @@ describe("reward-guided speculative decoding", () => {
     const { result } = await finish(rewardGuidedSpeculative, {
       reward,
       options,
-      models: tableModels,
       sampling: { logitBias: new Map([[end, -100]]) },
     });
     expect(result.warnings).toEqual(["0 of 1 steps that the draft proposed stand."]);

@@ -5,12 +5,10 @@ import { tiltedWeights } from "../../src/strategies/ranking.ts";
 import { accepted, rso } from "../../src/strategies/rso.ts";
 import { sample } from "../../src/strategies/sample.ts";
 import { cannedReward } from "../support/canned-reward.ts";
-import { best, chiSquare, countTexts, finish, listTexts, pickLaw } from "./support.ts";
+import { chiSquare, distinct, draws, limit, listTexts, observe, pickLaw } from "./laws.ts";
+import { best, finish } from "./support.ts";
 
-const reward = (text: string) =>
-  (Array.from(text).reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7) *
-    4) /
-  1009;
+const reward = (text: string) => (distinct(text) * 4) / 1009;
 const vector = [0, 0.5, 1, 2];
 
 describe("acceptance", () => {
@@ -54,12 +52,8 @@ describe("acceptance", () => {
 
 describe("rso", () => {
   test("takes the first of three that its chance accepts", async () => {
-    const [draws, beta] = [1_000, 0.8];
-    const observed = await countTexts(draws, async (seed) => {
-      const options = { n: 3, beta };
-      const run = { reward: cannedReward(reward), options, sampling: { seed, maxTokens: 2 } };
-      return best(await finish(rso, run)).text;
-    });
+    const beta = 0.8;
+    const observed = await observe(rso, { reward: cannedReward(reward), options: { n: 3, beta } });
     const law = pickLaw(listTexts(2), 3, (tuple) => {
       const highest = Math.max(...tuple.map(({ text }) => reward(text)));
       let left = 1; // of one of them the chance is 1, so nothing is left for another pass
@@ -69,7 +63,7 @@ describe("rso", () => {
         return chance;
       });
     });
-    expect(chiSquare(observed, law, draws)).toBeLessThan(32.91); // 12 degrees of freedom, p = 0.001
+    expect(chiSquare(observed, law, draws)).toBeLessThan(limit);
   });
 
   test("is best-of-n for β → 0 and sampling for β → ∞", async () => {

@@ -1,17 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { sample } from "../../src/strategies/sample.ts";
 import { cannedReward } from "../support/canned-reward.ts";
-import { best, chiSquare, countTexts, finish, listTexts } from "./support.ts";
+import { chiSquare, draws, limit, observe, textLaw } from "./laws.ts";
+import { finish } from "./support.ts";
 
 describe("sample", () => {
   test("follows the policy's own law", async () => {
-    const draws = 1_000;
-    const observed = await countTexts(draws, async (seed) => {
-      return best(await finish(sample, { sampling: { seed, maxTokens: 2 } })).text;
-    });
-    const law = new Map(listTexts(2).map(({ text, probability }) => [text, probability]));
+    const observed = await observe(sample, {});
+    const law = textLaw(2);
     expect(law.size).toBe(13);
-    expect(chiSquare(observed, law, draws)).toBeLessThan(32.91); // 12 degrees of freedom, p = 0.001
+    expect(chiSquare(observed, law, draws)).toBeLessThan(limit);
   });
 
   test("streams text before its candidate is complete", async () => {

@@ -5,8 +5,18 @@ import { keptOf, speculativeRejection } from "../../src/strategies/speculative-r
 import { cannedReward } from "../support/canned-reward.ts";
 import { listCompletions } from "../support/tabular-generator.ts";
 import { end, law, tokenizer } from "../support/tabular-policy.ts";
-import { add, bestOf, chiSquareLimits, distinct, type TextLaw, textLaw } from "./laws.ts";
-import { best, chiSquare, countTexts, finish } from "./support.ts";
+import {
+  add,
+  bestOf,
+  chiSquare,
+  distinct,
+  draws,
+  limit,
+  observe,
+  type TextLaw,
+  textLaw,
+} from "./laws.ts";
+import { best, finish } from "./support.ts";
 
 const seeds = Array.from({ length: 12 }, (_, seed) => seed);
 
@@ -44,17 +54,15 @@ function survivorLaw(maxTokens: number): TextLaw {
 }
 
 describe("speculative rejection's law", () => {
-  const draws = 1_000;
-
   test("is that of the answer whose beginning was best", async () => {
     const options = { n: 2, lengths: [1] };
-    const observed = await countTexts(draws, async (seed) => {
-      const run = { reward: cannedReward(distinct), options, sampling: { seed, maxTokens: 2 } };
-      return best(await finish(speculativeRejection, run)).text;
+    const observed = await observe(speculativeRejection, {
+      reward: cannedReward(distinct),
+      options,
     });
-    expect(chiSquare(observed, survivorLaw(2), draws)).toBeLessThan(chiSquareLimits[12]!);
+    expect(chiSquare(observed, survivorLaw(2), draws)).toBeLessThan(limit);
     const bestOfTwo = bestOf(textLaw(2), distinct, 2);
-    expect(chiSquare(observed, bestOfTwo, draws)).toBeGreaterThan(2 * chiSquareLimits[12]!);
+    expect(chiSquare(observed, bestOfTwo, draws)).toBeGreaterThan(2 * limit);
   });
 
   test.each([

@@ -7,14 +7,9 @@ import { Budget } from "../../src/strategies/budget.ts";
 import type { ScoredCandidate, Strategy, StrategyEvent } from "../../src/strategies/define.ts";
 import { strategies, strategyNamed } from "../../src/strategies/index.ts";
 import { cannedReward } from "../support/canned-reward.ts";
-import { fitted } from "./examples.ts";
-import {
-  best,
-  finish as finishRun,
-  neededOptions,
-  type RunOptions,
-  start as startRun,
-} from "./support.ts";
+import { optionNames } from "../support/option-names.ts";
+import { fitted, needs } from "./examples.ts";
+import { best, finish as finishRun, type RunOptions, start as startRun } from "./support.ts";
 
 const finish = (strategy: Strategy, run: RunOptions) => finishRun(strategy, fitted(strategy, run));
 const start = (strategy: Strategy, run: RunOptions, budget?: Budget) =>
@@ -48,6 +43,7 @@ describe.each(strategies)("$name", (strategy) => {
         const candidate = result.candidates[index]!;
         expect(own.map(({ text }) => text).join("")).toBe(candidate.text);
         expect(own.flatMap(({ tokens }) => tokens)).toEqual(candidate.tokens);
+        for (const delta of own) expect([undefined, index]).toContain(delta.candidate);
       }
       expect(deltas.every(({ choice }) => choice < 3)).toBe(true);
     }
@@ -169,7 +165,7 @@ describe.each(strategies)("$name", (strategy) => {
 
   test("has defaults for every option but those it needs, and refuses options it does not have", () => {
     const read = compileOptions(strategy, "alignment");
-    const needed = neededOptions[strategy.name] ?? {};
+    const needed = needs[strategy.name]?.options ?? {};
     expect(Object.keys(read(needed))).toEqual(Object.keys(strategy.options.properties));
     expect(() => read({ ...needed, tempurature: 1 })).toThrow(
       /^Invalid 'alignment\.tempurature': .* has no such option \(its options are: /,
@@ -180,6 +176,7 @@ describe.each(strategies)("$name", (strategy) => {
     expect(strategy.name).toMatch(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/);
     expect(strategyNamed(strategy.name)).toBe(strategy);
     expect(strategy.description).toMatch(/^[A-Z].{10,}\.$/);
+    for (const name of optionNames(strategy.options)) expect(name).toMatch(/^[a-z]+(_[a-z]+)*$/);
   });
 });
 

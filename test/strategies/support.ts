@@ -14,15 +14,8 @@ import type {
   StrategyResult,
 } from "../../src/strategies/define.ts";
 import { strategies } from "../../src/strategies/index.ts";
-import { type Law, type ListedCompletion, listCompletions } from "../support/tabular-generator.ts";
-import {
-  end,
-  law,
-  otherLaw,
-  plainSampling,
-  tabularPolicy,
-  tokenizer,
-} from "../support/tabular-policy.ts";
+import { otherLaw, plainSampling, tabularPolicy } from "../support/tabular-policy.ts";
+import { needs } from "./examples.ts";
 
 export interface RunOptions {
   /** In place of the tabular policy. */
@@ -30,7 +23,7 @@ export interface RunOptions {
   /** In place of "?". */
   readonly conversation?: Conversation;
   readonly budget?: Partial<BudgetLimits>;
-  /** By id; more policies and rewards. */
+  /** In place of `tableModels`. */
   readonly models?: Models;
   readonly reward?: Reward | null;
   readonly options?: Readonly<Record<string, unknown>>;
@@ -39,29 +32,29 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Models of which one policy is served. */
+/** Models of which one more policy is served. */
 export const serving = (served: Policy): Models => ({
-  ...otherModels,
-  policy: (id) => (id === served.id ? served : otherModels.policy(id)),
+  ...tableModels,
+  policy: (id) => (id === served.id ? served : tableModels.policy(id)),
 });
 
-/** What a strategy cannot do without. */
-export const neededOptions: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  genarm: { arm: "other" },
-  dera: { aligned: "other" },
-};
-
-const other = tabularPolicy({ id: "other", law: otherLaw });
-const otherModels: Models = {
+const policy = tabularPolicy();
+const tables = [
+  policy,
+  tabularPolicy({ id: "same" }),
+  tabularPolicy({ id: "other", law: otherLaw }),
+];
+/** The request's own policy, one of the same law, one of another. */
+export const tableModels: Models = {
   policy: (model) => {
-    if (model === other.id) return other;
-    throw new GatewayError("model_not_found", { model, known: [other.id] });
+    const found = tables.find(({ id }) => id === model);
+    if (found) return found;
+    throw new GatewayError("model_not_found", { model, known: tables.map(({ id }) => id) });
   },
   reward: (asked) => {
     throw new GatewayError("reward_not_found", { reward: JSON.stringify(asked), known: [] });
   },
 };
-const policy = tabularPolicy();
 const question: Conversation = { kind: "text", text: "?" };
 const readers = new Map(
   strategies.map((strategy) => [strategy, compileOptions(strategy, "alignment")]),
@@ -76,7 +69,7 @@ export function start(
   const input: StrategyInput = {
     policy: budget.policy(run.policy ?? policy),
     reward: run.reward ? budget.reward(run.reward) : null,
-    models: run.models ?? otherModels,
+    models: run.models ?? tableModels,
     budget,
     prompt: policy.encode(conversation),
     conversation,
@@ -85,7 +78,7 @@ export function start(
     choices: run.choices ?? 1,
     signal: run.signal ?? new AbortController().signal,
   };
-  const options = { ...neededOptions[strategy.name], ...run.options };
+  const options = { ...needs[strategy.name]?.options, ...run.options };
   return strategy.run(input, readers.get(strategy)!(options));
 }
 
@@ -106,72 +99,3 @@ export async function finish(strategy: Strategy, run: RunOptions = {}): Promise<
 }
 
 export const best = ({ result }: Finished) => result.candidates[result.chosen[0]!]!;
-
-export interface ListedText extends ListedCompletion {
-  readonly text: string;
-}
-
-/** Every answer the tabular policy, or one of another law, can give in so many tokens; no two have the same text. */
-export function listTexts(maxTokens: number, rows: Law = law): ListedText[] {
-  return listCompletions(rows, end, maxTokens).map((listed) => ({
-    ...listed,
-    text: tokenizer.decode(listed.tokens),
-  }));
-}
-
-/**
- * The exact law of an answer picked from n independent candidates: every tuple of texts with its probability, shared
- * among its places as `chances` says.
- */
-export function pickLaw(
-  listed: readonly ListedText[],
-  n: number,
-  chances: (tuple: readonly ListedText[]) => readonly number[],
-): Map<string, number> {
-  const law = new Map(listed.map(({ text }) => [text, 0]));
-  const extend = (tuple: readonly ListedText[], probability: number) => {
-    if (tuple.length < n) {
-      for (const next of listed) extend([...tuple, next], probability * next.probability);
-      return;
-    }
-    for (const [at, chance] of chances(tuple).entries()) {
-      const { text } = tuple[at]!;
-      law.set(text, law.get(text)! + probability * chance);
-    }
-  };
-  extend([], 1);
-  return law;
-}
-
-/** All the chance to one place. */
-export const certainly = (tuple: readonly unknown[], place: number): number[] =>
-  tuple.map((_, at) => (at === place ? 1 : 0));
-
-/** The first place of the highest value. */
-export const argmax = (values: readonly number[]): number => values.indexOf(Math.max(...values));
-
-/**
- * Pearson's Σ (observed − expected)²/expected over the texts, of so many draws. Texts expected less
- * than 5 times count together, so the degrees of freedom are at most the texts less one.
- */
-export function chiSquare(
-  observed: ReadonlyMap<string, number>,
-  law: ReadonlyMap<string, number>,
-  draws: number,
-): number {
-  const cells = [...law].map(([text, p]) => [observed.get(text) ?? 0, p * draws] as const);
-  const large = cells.filter(([, expected]) => expected >= 5);
-  const rest = cells.filter(([, expected]) => expected < 5);
-  const pooled = rest.reduce(([o, e], [seen, expected]) => [o + seen, e + expected], [0, 0]);
-  const all = pooled[1]! > 0 ? [...large, pooled] : large;
-  return all.reduce((sum, [seen, expected]) => sum + (seen! - expected!) ** 2 / expected!, 0);
-}
-
-export async function countTexts(draws: number, draw: (seed: number) => Promise<string>) {
-  const counts = new Map<string, number>();
-  for (let seed = 0; seed < draws; seed++) {
-    const text = await draw(seed);
-    counts.set(text, (counts.get(text) ?? 0) + 1);
-  }
-  return counts;
-}

@@ -21,15 +21,8 @@ import {
   template,
   tokenizer,
 } from "../support/tabular-policy.ts";
-import {
-  best,
-  chiSquare,
-  countTexts,
-  finish,
-  listTexts,
-  type RunOptions,
-  start,
-} from "./support.ts";
+import { chiSquare, draws, limit, observe, textLaw } from "./laws.ts";
+import { best, finish, type RunOptions, start } from "./support.ts";
 
 const [a, b, c] = ["a", "b", "c"].map((letter) => tokenizer.idOf(letter)!) as [
   number,
@@ -39,9 +32,6 @@ const [a, b, c] = ["a", "b", "c"].map((letter) => tokenizer.idOf(letter)!) as [
 /** A reward of every prefix that neither length nor likelihood decides, in [−1, 1]. */
 const wavy = (text: string) =>
   Math.sin(Array.from(text).reduce((sum, letter, i) => sum + (i + 1) * letter.codePointAt(0)!, 1));
-const draws = 1_000;
-/** Of 12 degrees of freedom, p = 0.001: answers of up to two tokens are 13. */
-const limit = 32.91;
 
 const textOf = (history: readonly number[]) => tokenizer.decode(history);
 
@@ -60,17 +50,9 @@ function tilted(rows: Law, gain: (history: readonly number[], id: number) => num
 const rewardOf = (reward: (text: string) => number) => (history: readonly number[], id: number) =>
   reward(textOf(id === end ? history : [...history, id]));
 
-const lawOf = (rows: Law, maxTokens = 2) =>
-  new Map(listTexts(maxTokens, rows).map(({ text, probability }) => [text, probability]));
-
 async function distance(strategy: Strategy, run: RunOptions, rows: Law): Promise<number> {
-  const { sampling, ...rest } = run;
-  const maxTokens = sampling?.maxTokens ?? 2;
-  const observed = await countTexts(draws, async (seed) => {
-    const drawn = await finish(strategy, { ...rest, sampling: { ...sampling, maxTokens, seed } });
-    return best(drawn).text;
-  });
-  return chiSquare(observed, lawOf(rows, maxTokens), draws);
+  const observed = await observe(strategy, run);
+  return chiSquare(observed, textLaw(run.sampling?.maxTokens ?? 2, rows), draws);
 }
 
 const reward = cannedReward(wavy);

@@ -3,17 +3,17 @@ import type { PairwiseReward } from "../../src/rewards/define.ts";
 import { bestOfN } from "../../src/strategies/best-of-n.ts";
 import { cannedComparison } from "../support/canned-comparison.ts";
 import { cannedReward } from "../support/canned-reward.ts";
-import { chiSquareLimits, distinct } from "./laws.ts";
 import {
   argmax,
-  best,
   certainly,
   chiSquare,
+  chiSquareLimits,
   countTexts,
-  finish,
+  distinct,
   listTexts,
   pickLaw,
-} from "./support.ts";
+} from "./laws.ts";
+import { best, finish } from "./support.ts";
 
 const seeds = Array.from({ length: 12 }, (_, seed) => seed);
 const kinds = ["knockout", "round-robin"] as const;
@@ -151,6 +151,6 @@ test("a round-robin wins by the mean preference, where a knockout may lose the b
     const { result } = await finish(bestOfN, { ...asked, sampling: { seed, ...single } });
     const won = rates(result.candidates.map(({ text }) => text));
     expect(result.chosen[0]).toBe(argmax(won));
-    expect(result.details!["winRate"]).toBeCloseTo(Math.max(...won), 12);
+    expect(result.details!["win_rate"]).toBeCloseTo(Math.max(...won), 12);
   }
 });

@@ -7,15 +7,17 @@ import { cannedReward } from "../support/canned-reward.ts";
 import { end } from "../support/tabular-policy.ts";
 import {
   argmax,
-  best,
   certainly,
   chiSquare,
-  countTexts,
-  finish,
+  distinct,
+  draws,
   type ListedText,
+  limit,
   listTexts,
+  observe,
   pickLaw,
-} from "./support.ts";
+} from "./laws.ts";
+import { best, finish } from "./support.ts";
 
 const candidate = (index: number, text: string, reward: number | null = null): ScoredCandidate => ({
   index,
@@ -76,13 +78,8 @@ describe("a count of votes", () => {
   });
 });
 
-const draws = 1_000;
-const limit = 32.91; // 12 degrees of freedom, p = 0.001
 const byWhole = { answer: "whole", n: 3 } as const;
-const reward = (text: string) =>
-  (Array.from(text).reduce((value, letter) => (value * 31 + letter.codePointAt(0)!) % 1009, 7) *
-    4) /
-  1009;
+const reward = (text: string) => (distinct(text) * 4) / 1009;
 
 /** The heaviest text among those that may vote, first seen first, −1 for none; written down apart from the code. */
 function winner(tuple: readonly ListedText[], weightOf: (text: string) => number): number {
@@ -100,10 +97,7 @@ function winner(tuple: readonly ListedText[], weightOf: (text: string) => number
 
 describe("majority vote", () => {
   test("has the law of the most frequent answer of three", async () => {
-    const observed = await countTexts(draws, async (seed) => {
-      const run = { options: { ...byWhole, early: false }, sampling: { seed, maxTokens: 2 } };
-      return best(await finish(majorityVote, run)).text;
-    });
+    const observed = await observe(majorityVote, { options: { ...byWhole, early: false } });
     const law = pickLaw(listTexts(2), 3, (tuple) =>
       certainly(
         tuple,
@@ -166,10 +160,9 @@ describe("majority vote", () => {
 describe("weighted vote", () => {
   test("has the law of the answer with the most exp(r/β) of three", async () => {
     const beta = 2;
-    const observed = await countTexts(draws, async (seed) => {
-      const options = { ...byWhole, beta };
-      const run = { reward: cannedReward(reward), options, sampling: { seed, maxTokens: 2 } };
-      return best(await finish(weightedVote, run)).text;
+    const observed = await observe(weightedVote, {
+      reward: cannedReward(reward),
+      options: { ...byWhole, beta },
     });
     const weight = (text: string) => Math.exp(reward(text) / beta);
     const law = pickLaw(listTexts(2), 3, (tuple) => {
@@ -218,7 +211,7 @@ describe("weighted vote", () => {
     }
   });
 
-  test.each([{ weight: "sigmoid" }, { weight: "exp", maxReward: 4 }])(
+  test.each([{ weight: "sigmoid" }, { weight: "exp", max_reward: 4 }])(
     "gives the same answer when it ends early ($weight)",
     async (options) => {
       let early = 0;

@@ -4,10 +4,12 @@
  * Speed is given by `step`, awaited before each event.
  */
 import { GatewayError } from "../../src/base/errors.ts";
+import { spreadOfValues } from "../../src/base/statistics.ts";
 import type { SampledToken } from "../../src/engine/types.ts";
 import type { AnswerEvent, AnswerRequest, Gateway, ModelCard } from "../../src/gateway/types.ts";
 import { openAiDefaults } from "../../src/registry/policy.ts";
 import type { Policy } from "../../src/registry/types.ts";
+import type { RewardPrompt } from "../../src/rewards/define.ts";
 import type { ScoredCandidate } from "../../src/strategies/define.ts";
 import { chatTokenizer } from "./tabular-policy.ts";
 
@@ -29,8 +31,15 @@ export interface CannedOptions {
 export interface CannedGateway extends Gateway {
   /** Every request, in order. */
   readonly seen: readonly AnswerRequest[];
+  /** Every request for scores. */
+  readonly scored: readonly Scored[];
   /** Ids of the answers whose signal aborted before they were complete. */
   readonly aborted: readonly string[];
+}
+
+interface Scored {
+  readonly asked: Parameters<Gateway["score"]>[0];
+  readonly prompt: RewardPrompt;
 }
 
 const card = (id: string, kind: ModelCard["kind"]): ModelCard => ({
@@ -49,6 +58,7 @@ const cards = [
 export function createCannedGateway(options: CannedOptions = {}): CannedGateway {
   const { texts = ["Hello there, friend.", "Hi.", "Good day to you."] } = options;
   const seen: AnswerRequest[] = [];
+  const scored: Scored[] = [];
   const aborted: string[] = [];
   const known = cards.filter(({ kind }) => kind !== "reward").map(({ id }) => id);
 
@@ -105,6 +115,7 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
       const chosen = ranked.slice(0, choices);
       const completionTokens = candidates.reduce((sum, { tokens }) => sum + tokens.length, 0);
       isComplete = true;
+      const spread = spreadOfValues(candidates.flatMap(({ reward }) => reward ?? []));
       yield {
         type: "done",
         answer: {
@@ -116,10 +127,16 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
             n,
             chosen: chosen[0]!.index,
             reward: chosen[0]!.reward,
+            rewardId: strategy === "sample" ? null : "tiny-reward",
+            ...(spread && { rewards: spread }),
             candidates,
+            distinct: { texts: new Set(candidates.map(({ text }) => text)).size, of: n },
+            lengthCorrelation: null,
             kl: { bound: Math.log(n) - (n - 1) / n, estimate: null },
             stopped: "complete",
             warnings: [],
+            warningKinds: [],
+            overshoot: { tokens: 0, rewardCalls: 0, ms: 0 },
             cost: {
               tokens: completionTokens,
               rewardCalls: strategy === "sample" ? 0 : n,
@@ -139,6 +156,7 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
 
   return {
     seen,
+    scored,
     aborted,
     models: () => cards,
     async loadAdapter(adapter) {
@@ -149,9 +167,11 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
     },
     policy: policyOf,
     answer,
-    async score(reward, _messages, given) {
+    async score(asked, prompt, given) {
+      scored.push({ asked, prompt });
+      const reward = asked ?? "tiny-reward";
       return {
-        reward: reward ?? "tiny-reward",
+        reward: typeof reward === "string" ? reward : reward.kind,
         revision,
         scores: given.map((t) => t.length || null),
       };

@@ -1,5 +1,5 @@
 /** A reward that is a function of the text, and remembers what was asked of it. */
-import type { ProcessReward, Reward, RewardPrompt } from "../../src/rewards/define.ts";
+import type { ProcessReward, Reward, RewardFlag, RewardPrompt } from "../../src/rewards/define.ts";
 import { type AggregateName, createStepRule } from "../../src/rewards/step-rule.ts";
 
 export interface CannedReward extends Reward {
@@ -36,6 +36,32 @@ export function cannedReward(
         close() {
           if (isOpen) open--;
           isOpen = false;
+        },
+      };
+    },
+  };
+}
+
+/** One that says how some of its rewards came about. */
+export function flaggedReward(
+  score: (text: string) => number,
+  flagOf: (text: string) => RewardFlag | null,
+  id = "canned",
+): Reward {
+  const plain = cannedReward(score, id);
+  return {
+    ...plain,
+    open(prompt, signal) {
+      const session = plain.open(prompt, signal);
+      return {
+        ...session,
+        score(text, { onFlag } = {}) {
+          const flag = flagOf(text);
+          if (flag !== null) {
+            onFlag?.(flag);
+            onFlag?.(flag); // a word may come more than once
+          }
+          return session.score(text);
         },
       };
     },

@@ -2,19 +2,26 @@
 import { type Static, Type } from "typebox";
 import { GatewayError } from "../../base/errors.ts";
 import type { AlignmentRequest, AnswerReport, ModelCard } from "../../gateway/types.ts";
+import { limitsOf } from "../../strategies/budget.ts";
+
+export const rewardSpecSchema = Type.Object(
+  { kind: Type.String({ minLength: 1 }) },
+  { additionalProperties: true }, // the kind's own schema decides
+);
 
 export const alignmentField = Type.Object(
   {
     strategy: Type.Optional(Type.String({ minLength: 1, description: "How to search." })),
     reward: Type.Optional(
-      Type.Union(
-        [
-          Type.String({ minLength: 1 }),
-          Type.Object({ kind: Type.String({ minLength: 1 }) }, { additionalProperties: true }), // the kind's own schema decides
-          Type.Null(),
-        ],
-        { description: "What to prefer: a reward's id, or a kind of reward with its options." },
-      ),
+      Type.Union([Type.String({ minLength: 1 }), rewardSpecSchema, Type.Null()], {
+        description: "What to prefer: a reward's id, or a kind of reward with its options.",
+      }),
+    ),
+    holdout: Type.Optional(
+      Type.Union([Type.String({ minLength: 1 }), rewardSpecSchema, Type.Null()], {
+        description:
+          "A reward that judges every candidate and chooses none: a reward's id, or a kind of reward with its options.",
+      }),
     ),
     budget: Type.Optional(
       Type.Object(
@@ -29,6 +36,12 @@ export const alignmentField = Type.Object(
         },
       ),
     ),
+    events: Type.Optional(
+      Type.Boolean({
+        description:
+          "Whether a stream tells of candidates while they are searched: as named server-sent events only if so, on a socket unless not.",
+      }),
+    ),
     candidates: Type.Optional(
       Type.Boolean({ default: true, description: "Whether the report lists the candidates." }),
     ),
@@ -41,6 +54,20 @@ export const alignmentField = Type.Object(
 );
 
 const nullableNumber = Type.Union([Type.Number(), Type.Null()]);
+
+export const rewardFlagsSchema = Type.Array(Type.Enum(["asked-again", "mean-logprob"]), {
+  description: "How the reward came about, where that is not the usual way.",
+});
+
+const spreadFields = {
+  n: Type.Integer({ description: "Candidates that were judged." }),
+  mean: Type.Number(),
+  deviation: Type.Union([Type.Number(), Type.Null()], {
+    description: "Standard deviation over n − 1; null for one candidate.",
+  }),
+  min: Type.Number(),
+  max: Type.Number(),
+};
 
 export const partsSchema = Type.Record(Type.String(), nullableNumber, {
   description: "Of a reward made of others: their raw scores, by name; null: no judgement.",
@@ -58,6 +85,12 @@ export const reportSchema = Type.Object(
     n: Type.Integer(),
     chosen: Type.Integer({ description: "Index of the returned candidate." }),
     reward: nullableNumber,
+    rewards: Type.Optional(
+      Type.Object(spreadFields, {
+        additionalProperties: false,
+        description: "Over the judged candidates, without those cut for being worse.",
+      }),
+    ),
     candidates: Type.Optional(
       Type.Array(
         Type.Object(
@@ -69,6 +102,12 @@ export const reportSchema = Type.Object(
             }),
             reward_parts: Type.Optional(partsSchema),
             reward_problem: Type.Optional(Type.String({ description: "Why there is no reward." })),
+            reward_flags: Type.Optional(rewardFlagsSchema),
+            holdout: Type.Optional(
+              Type.Union([Type.Number(), Type.Null()], {
+                description: "The held-out reward; null: no judgement.",
+              }),
+            ),
             tokens: Type.Integer({ description: "How many." }),
             logprob: Type.Number({ description: "Sum over the tokens, nats." }),
             finish_reason: Type.Enum(["stop", "length"]),
@@ -91,6 +130,16 @@ export const reportSchema = Type.Object(
         ),
       ),
     ),
+    distinct: Type.Object(
+      { texts: Type.Integer(), of: Type.Integer() },
+      {
+        additionalProperties: false,
+        description: "Different texts, of the candidates that the search did not cut.",
+      },
+    ),
+    length_correlation: Type.Union([Type.Number(), Type.Null()], {
+      description: "Rank correlation of reward and characters, over ten candidates or more.",
+    }),
     kl: Type.Object(
       { bound: nullableNumber, estimate: nullableNumber },
       {
@@ -117,11 +166,28 @@ export const reportSchema = Type.Object(
         },
       ),
     ),
+    holdout: Type.Optional(
+      Type.Object(
+        {
+          reward: Type.String(),
+          revision: Type.String(),
+          ...spreadFields,
+          mean: nullableNumber,
+          min: nullableNumber,
+          max: nullableNumber,
+          chosen: Type.Union([Type.Number(), Type.Null()], {
+            description: "Of the returned candidate.",
+          }),
+        },
+        { additionalProperties: false, description: "What the held-out reward says." },
+      ),
+    ),
     cost: Type.Object(
       {
         tokens: Type.Integer({ description: "Completion tokens of all candidates." }),
         reward_calls: Type.Integer({
-          description: "Judgements; of a reward made of others, each of theirs.",
+          description:
+            "Judgements, those of the held-out reward included; of a reward made of others, each of theirs.",
         }),
         reward_tokens: Type.Integer({
           description: "Tokens that judges wrote, as far as they say; not among `tokens`.",
@@ -172,56 +238,56 @@ export type ReportDetail = "none" | "summary" | "candidates";
 export function alignmentOf(
   field: Static<typeof alignmentField> | null | undefined,
   card: ModelCard | undefined,
-): { alignment: AlignmentRequest | null; detail: ReportDetail } {
+): { alignment: AlignmentRequest | null; detail: ReportDetail; events: boolean | null } {
   const isPreset = card?.kind === "preset";
-  if (!field) return { alignment: null, detail: isPreset ? "candidates" : "none" };
-  const { strategy, reward, budget, candidates = true, ...options } = field;
+  if (!field) {
+    return { alignment: null, detail: isPreset ? "candidates" : "none", events: null };
+  }
+  const { strategy, reward, holdout, budget, candidates = true, ...more } = field;
+  const { events = null, ...options } = more;
   const detail = candidates ? "candidates" : "summary";
   if (strategy !== undefined)
     return {
       alignment: {
         strategy,
         reward: reward ?? null,
+        ...(holdout && { holdout }),
         options,
         ...(budget && { budget: limitsOf(budget) }),
       },
       detail,
+      events,
     };
   const [stray] = Object.keys({
     ...options,
     ...(reward !== undefined && { reward }),
+    ...(holdout !== undefined && { holdout }),
     ...(budget && { budget }),
   });
-  if (isPreset && stray === undefined) return { alignment: null, detail };
+  if (isPreset && stray === undefined) return { alignment: null, detail, events };
   throw new GatewayError("invalid_request", {
     param: "alignment.strategy",
     problem: "is required",
   });
 }
 
-const limitsOf = ({
-  tokens,
-  reward_calls,
-  ms,
-}: NonNullable<Static<typeof alignmentField>["budget"]>) => ({
-  tokens: tokens ?? null,
-  rewardCalls: reward_calls ?? null,
-  ms: ms ?? null,
-});
-
 /** Ours → wire. */
 export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typeof reportSchema> {
   const { strategy, n, chosen, reward, kl, disagreement, cost, work, stopped, warnings } = report;
-  const { details, revision, seed } = report;
+  const { rewards, distinct, lengthCorrelation, holdout, details, revision, seed } = report;
   const summary = {
     strategy,
     n,
     chosen,
     reward,
+    ...(rewards && { rewards }),
+    distinct,
+    length_correlation: lengthCorrelation,
     kl: { bound: kl.bound, estimate: kl.estimate },
     ...(disagreement && {
       disagreement: { ...disagreement, dissenting: [...disagreement.dissenting] },
     }),
+    ...(holdout && { holdout: holdoutOf(holdout) }),
     cost: {
       tokens: cost.tokens,
       reward_calls: cost.rewardCalls,
@@ -246,6 +312,10 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     reward: candidate.reward,
     ...(candidate.rewardParts && { reward_parts: partsOf(candidate.rewardParts) }),
     ...(candidate.rewardProblem === null ? {} : { reward_problem: candidate.rewardProblem }),
+    ...(candidate.rewardFlags && { reward_flags: [...candidate.rewardFlags] }),
+    ...(holdout?.scores.has(candidate.index) && {
+      holdout: holdout.scores.get(candidate.index) ?? null,
+    }),
     tokens: candidate.tokens.length,
     logprob: candidate.logprob,
     finish_reason: candidate.finishReason,
@@ -255,4 +325,9 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     ...(candidate.cut === null ? {} : { cut: candidate.cut }),
   }));
   return { ...summary, candidates };
+}
+
+function holdoutOf({ reward, revision, spread, chosen }: NonNullable<AnswerReport["holdout"]>) {
+  const none = { n: 0, mean: null, deviation: null, min: null, max: null };
+  return { reward, revision, ...(spread ?? none), chosen };
 }

@@ -4,7 +4,14 @@ import { GatewayError } from "../../base/errors.ts";
 import type { Gateway } from "../../gateway/types.ts";
 import type { ChatMessage } from "../../registry/types.ts";
 import { alignmentOf, reportSchema } from "./alignment.ts";
-import { includesUsage, neutralOnly, nullable, samplingOf, sharedFields } from "./fields.ts";
+import {
+  checkEvents,
+  includesUsage,
+  neutralOnly,
+  nullable,
+  samplingOf,
+  sharedFields,
+} from "./fields.ts";
 import { type Ask, type Format, finishReasonSchema, usageSchema } from "./format.ts";
 import { chatLogprobs, chatLogprobsSchema } from "./logprobs.ts";
 
@@ -134,6 +141,7 @@ export type ChatRequest = Static<typeof chatRequestSchema>;
 export function askOfChat(body: ChatRequest, gateway: Gateway): Ask {
   const policy = gateway.policy(body.model);
   const card = gateway.models().find(({ id }) => id === body.model);
+  const aligned = alignmentOf(body.alignment, card);
   const topLogprobs = topLogprobsOf(body);
   const limits = { maxTokens: maxTokensOf(body), topLogprobs, vocabSize: policy.vocabSize };
   return {
@@ -142,7 +150,8 @@ export function askOfChat(body: ChatRequest, gateway: Gateway): Ask {
     prompts: [{ conversation: { kind: "chat", messages: messagesOf(body.messages) }, echo: "" }],
     choices: body.n ?? 1,
     sampling: samplingOf(body, limits),
-    ...alignmentOf(body.alignment, card),
+    ...aligned,
+    events: checkEvents(aligned.events, body),
     store: body.store ?? true,
     user: body.user ?? null,
     metadata: body.metadata ?? null,

@@ -5,6 +5,7 @@ import type { Gateway } from "../../gateway/types.ts";
 import type { Conversation, Policy } from "../../registry/types.ts";
 import { alignmentOf, reportSchema } from "./alignment.ts";
 import {
+  checkEvents,
   checkToken,
   includesUsage,
   neutralOnly,
@@ -96,7 +97,7 @@ export function askOfCompletion(body: CompletionRequest, gateway: Gateway): Ask 
   const policy = gateway.policy(body.model);
   const card = gateway.models().find(({ id }) => id === body.model);
   const prompts = promptsOf(body, policy);
-  const { alignment, detail } = alignmentOf(body.alignment, card);
+  const { alignment, detail, events } = alignmentOf(body.alignment, card);
   if (prompts.length > 1 && detail !== "none") {
     const problem = "must be one prompt when a search is asked for; send one request for each";
     throw new GatewayError("invalid_request", { param: "prompt", problem });
@@ -111,6 +112,7 @@ export function askOfCompletion(body: CompletionRequest, gateway: Gateway): Ask 
     sampling: samplingOf(body, limits),
     alignment,
     detail,
+    events: checkEvents(events, body),
     store: body.store ?? true,
     user: body.user ?? null,
     metadata: body.metadata ?? null,

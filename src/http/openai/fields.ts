@@ -124,6 +124,13 @@ export function includesUsage({ stream, stream_options: options }: SharedBody): 
   return options?.include_usage ?? false;
 }
 
+/** @throws GatewayError invalid_request where nothing is streamed that could tell of candidates. */
+export function checkEvents(events: boolean | null, { stream }: SharedBody): boolean | null {
+  if (!events || stream) return events;
+  const problem = "is only allowed when 'stream' is true";
+  throw new GatewayError("invalid_request", { param: "alignment.events", problem });
+}
+
 function biases(logitBias: Readonly<Record<string, number>>, vocabSize: number) {
   const biasOf = new Map<number, number>();
   for (const [key, bias] of Object.entries(logitBias)) {

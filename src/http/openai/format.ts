@@ -16,6 +16,8 @@ export interface Ask {
   readonly sampling: AnswerRequest["sampling"];
   readonly alignment: AlignmentRequest | null;
   readonly detail: ReportDetail;
+  /** Whether its stream tells of candidates; null: as is usual there. */
+  readonly events: boolean | null;
   readonly store: boolean;
   readonly user: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;

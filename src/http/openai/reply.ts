@@ -3,6 +3,7 @@ import { assert } from "../../base/assert.ts";
 import type { Run } from "../answers.ts";
 import type { StreamItem } from "../sse.ts";
 import { reportOf } from "./alignment.ts";
+import { createTeller } from "./candidate-events.ts";
 import type { Ask } from "./format.ts";
 import { createTranscript, type Delta, type Transcript } from "./transcript.ts";
 
@@ -27,19 +28,28 @@ export async function collectBody(run: Run): Promise<object> {
   return { ...head, choices, usage: transcript.usage(), ...alignment };
 }
 
-/** The answer as chunks. A search shows its progress as comments; chunks hold final text only. */
+/**
+ * The answer as chunks, which hold final text only. A search shows its progress as comments, or, where the client asks
+ * for it, as named events. Those are chunks without choices too, so that OpenAI's clients pass over them.
+ */
 export async function* streamChunks(run: Run): AsyncGenerator<StreamItem, void, void> {
   const { id, created, ask } = run;
   const { format, model, detail } = ask;
   const transcript = createTranscript(ask);
+  const tell = ask.events ? createTeller() : () => [];
+  const headOf = ({ fingerprint: system_fingerprint }: Transcript) => {
+    return { id, object: format.chunkObject, created, model, system_fingerprint };
+  };
   const chunk = (choice: object, extra: object = {}): StreamItem => {
-    const { fingerprint: system_fingerprint } = transcript;
-    const head = { id, object: format.chunkObject, created, model, system_fingerprint };
+    const head = headOf(transcript);
     const usage = ask.includeUsage ? { usage: null } : {};
     return { data: { ...head, choices: [choice], ...usage, ...extra } };
   };
   let scored = 0;
   for await (const { prompt, event } of run.events) {
+    for (const told of tell(event)) {
+      yield { event: told.type, data: { ...headOf(transcript), choices: [], ...told } };
+    }
     switch (event.type) {
       case "started":
         transcript.start(prompt, event);
@@ -49,7 +59,8 @@ export async function* streamChunks(run: Run): AsyncGenerator<StreamItem, void, 
         break; // may never become the answer
       case "candidate-scored":
         scored += 1;
-        if (detail !== "none") yield { comment: `searching ${progress(scored, ask)} scored` };
+        if (detail !== "none" && !ask.events)
+          yield { comment: `searching ${progress(scored, ask)} scored` };
         break;
       case "text-delta": {
         const delta = transcript.delta(prompt, event);

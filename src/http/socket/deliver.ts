@@ -1,8 +1,8 @@
 /** The events of one run as messages on a socket, no faster than its reader takes them. */
 import { assert } from "../../base/assert.ts";
-import type { AnswerEvent } from "../../gateway/types.ts";
 import type { Run } from "../answers.ts";
 import { reportOf } from "../openai/alignment.ts";
+import { createTeller } from "../openai/candidate-events.ts";
 import { createTranscript, type Delta } from "../openai/transcript.ts";
 import type { Outbox } from "./outbox.ts";
 import type { ServerMessage } from "./protocol.ts";
@@ -20,6 +20,7 @@ export async function deliver(run: Run, { id, outbox, signal }: Addressee): Prom
   const { ask, created } = run;
   const { detail, format, model } = ask;
   const transcript = createTranscript(ask);
+  const tell = detail !== "none" && ask.events !== false ? createTeller() : () => [];
   const choices: object[] = [];
   let alignment: object | null = null;
   const aborted = rejectionOf(signal);
@@ -33,32 +34,21 @@ export async function deliver(run: Run, { id, outbox, signal }: Addressee): Prom
   };
 
   for await (const { prompt, event } of run.events) {
+    if (event.type === "candidate-scored") outbox.forget(id, event.index); // its whole text follows
+    for (const told of tell(event)) {
+      if (told.type === "alignment.candidate.delta") outbox.progress({ id, ...told });
+      else await send({ id, ...told });
+    }
     switch (event.type) {
       case "started":
         transcript.start(prompt, event);
         if (prompt > 0) break;
         await send({ type: "response.created", id, response_id: run.id, model, created });
         break;
-      case "candidate-delta": {
-        const { index, text } = event;
-        if (detail !== "none") {
-          outbox.progress({ type: "alignment.candidate.delta", id, index, delta: text });
-        }
-        break;
-      }
-      case "candidate-scored": {
-        outbox.forget(id, event.index); // its whole text follows
-        if (detail === "none") break;
-        const { index, reward, candidate } = event;
-        const { text, finishReason: finish_reason } = candidate;
-        const tokens = candidate.tokens.length;
-        const scored = { index, reward, text, tokens, finish_reason };
-        await send({ type: "alignment.candidate.scored", id, ...scored });
-        break;
-      }
+      case "candidate-delta":
       case "candidate-cut":
-        if (detail !== "none") await send(cutMessage(id, event));
-        break;
+      case "candidate-scored":
+        break; // told above
       case "text-delta":
         await sendText(transcript.delta(prompt, event));
         break;
@@ -95,12 +85,3 @@ function rejectionOf(signal: AbortSignal): Promise<never> {
   aborted.catch(() => {});
   return aborted;
 }
-
-const cutMessage = (id: string, { index, reason }: CutEvent): ServerMessage => ({
-  type: "alignment.candidate.cut",
-  id,
-  index,
-  reason,
-});
-
-type CutEvent = Extract<AnswerEvent, { type: "candidate-cut" }>;

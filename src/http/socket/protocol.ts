@@ -8,6 +8,7 @@ import { compileCheck } from "../../base/check.ts";
 import { GatewayError } from "../../base/errors.ts";
 import type { Gateway } from "../../gateway/types.ts";
 import type { ErrorBody } from "../errors.ts";
+import type { CandidateEvent } from "../openai/candidate-events.ts";
 import { askOfChat, type ChatRequest, chatRequestSchema } from "../openai/chat.ts";
 import {
   askOfCompletion,
@@ -41,25 +42,12 @@ export type ClientMessage = CreateMessage | Static<typeof cancelSchema>;
 /** `choice` counts OpenAI's choices, `index` the candidates of a search. */
 export type ServerMessage =
   | { type: "response.created"; id: string; response_id: string; model: string; created: number }
-  /** May never become the answer. Deltas are joined when the reader is slow. */
-  | { type: "alignment.candidate.delta"; id: string; index: number; delta: string }
-  | CandidateScored
-  /** The search ended it before it ended itself; `alignment.candidate.scored` follows. */
-  | { type: "alignment.candidate.cut"; id: string; index: number; reason: string }
+  /** Deltas are joined when the reader is slow. */
+  | ({ id: string } & CandidateEvent)
   /** Final: whoever reads it may keep it. */
   | { type: "response.output_text.delta"; id: string; choice: number; delta: string }
   | ({ type: "response.completed"; id: string } & CompletedBody)
   | ({ type: "error"; id?: string } & ErrorBody);
-
-interface CandidateScored {
-  type: "alignment.candidate.scored";
-  id: string;
-  index: number;
-  reward: number | null;
-  text: string;
-  tokens: number;
-  finish_reason: string;
-}
 
 /** As in the body of an answer that is not streamed. */
 interface CompletedBody {

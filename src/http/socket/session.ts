@@ -5,7 +5,7 @@ import type { RawData, WebSocket } from "ws";
 import { GatewayError } from "../../base/errors.ts";
 import { startRun } from "../answers.ts";
 import type { HttpContext } from "../context.ts";
-import { codeOf, errorBody, statusOf } from "../errors.ts";
+import { countError, errorBody, statusOf } from "../errors.ts";
 import { counted, type Observation, observe } from "../observe.ts";
 import type { RunningAnswer } from "../running.ts";
 import { deliver } from "./deliver.ts";
@@ -86,7 +86,7 @@ export function openSession(
 
   const refuse = async (error: unknown, id: string | undefined): Promise<void> => {
     if (statusOf(error) >= 500) log.error({ err: error }, "answer failed");
-    metrics.errors.inc({ code: codeOf(error) });
+    countError(metrics, error);
     unreadErrors += 1;
     if (unreadErrors > unreadErrorsMax) socket.close(tooSlow, "errors are not read");
     const named = id === undefined ? {} : { id };

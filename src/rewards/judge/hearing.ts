@@ -45,6 +45,3 @@ export function createHearing({ reward, voice, settings, read, wanted }: Hearing
     return { isClear: false, error: new GatewayError("judge_unclear", params) };
   };
 }
-
-export const mean = (values: readonly number[]) =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -10,11 +10,12 @@
  * Source: Zheng et al., arXiv:2306.05685 (single-answer grading); sampled and averaged: Liu et al., arXiv:2504.02495.
  */
 import { type Static, Type } from "typebox";
+import { meanOf } from "../../base/statistics.ts";
 import type { TemplateMessage } from "../../text/chat-template.ts";
 import { defineReward, type RewardFlag } from "../define.ts";
 import { wrong } from "../remote/options.ts";
 import { revisionOf } from "../rule.ts";
-import { createHearing, mean, type Verdict } from "./hearing.ts";
+import { createHearing, type Verdict } from "./hearing.ts";
 import { checkJudge, judgeOptions, judgingOf } from "./options.ts";
 import { fenced, fencedConversation, fill } from "./prompt.ts";
 import { readRating, replyForms } from "./reply.ts";
@@ -107,7 +108,7 @@ function meanRating(
 ): number {
   const clear = verdicts.filter((verdict) => verdict.isClear);
   if (clear.some(({ attempts }) => attempts > 1)) onFlag?.("asked-again");
-  return mean(clear.map(({ value }) => value));
+  return meanOf(clear.map(({ value }) => value));
 }
 
 /** @throws GatewayError invalid_request */

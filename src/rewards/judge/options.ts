@@ -23,7 +23,7 @@ export const judgeOptions = {
     default: 0,
     description: "of the judge; `samples` or `next-best` need more than 0",
   }),
-  maxTokens: Type.Integer({ minimum: 1, default: 512, description: "longest reply" }),
+  max_tokens: Type.Integer({ minimum: 1, default: 512, description: "longest reply" }),
   samples: Type.Integer({
     minimum: 1,
     maximum: 64,
@@ -68,6 +68,6 @@ export function judgingOf(
   settings: JudgeSettings & { readonly unparsable: string },
   prompt: string,
 ) {
-  const { temperature, maxTokens, samples, attempts, seed, unparsable } = settings;
-  return { prompt, temperature, maxTokens, samples, attempts, seed, unparsable };
+  const { temperature, max_tokens, samples, attempts, seed, unparsable } = settings;
+  return { prompt, temperature, max_tokens, samples, attempts, seed, unparsable };
 }

@@ -9,6 +9,7 @@
  */
 import { Type } from "typebox";
 import { GatewayError } from "../../base/errors.ts";
+import { meanOf } from "../../base/statistics.ts";
 import {
   type ComparisonSession,
   defineReward,
@@ -16,7 +17,7 @@ import {
   type ScoreOptions,
 } from "../define.ts";
 import { revisionOf } from "../rule.ts";
-import { createHearing, mean } from "./hearing.ts";
+import { createHearing } from "./hearing.ts";
 import { checkJudge, judgeOptions, judgingOf } from "./options.ts";
 import { fenced, fencedConversation, fill } from "./prompt.ts";
 import { readVerdict } from "./reply.ts";
@@ -83,7 +84,7 @@ export const pairwiseJudge = defineReward({
             ]);
             return agreed(ab, 1 - ba);
           });
-          return mean(await Promise.all(inBothOrders));
+          return meanOf(await Promise.all(inBothOrders));
         };
         return {
           compare,

@@ -39,7 +39,10 @@ export function createVoice(id: string, settings: JudgeSettings, world: RewardWo
   return remoteVoice(id, { ...settings, url }, world);
 }
 
-function localVoice(speaker: Speaker, { maxTokens, temperature }: JudgeSettings): Voice {
+function localVoice(
+  speaker: Speaker,
+  { max_tokens: maxTokens, temperature }: JudgeSettings,
+): Voice {
   return {
     name: `'${speaker.id}'`,
     identity: [speaker.id, speaker.revision],
@@ -80,15 +83,15 @@ function remoteVoice(
   settings: JudgeSettings & { readonly url: string },
   { clock }: RewardWorld,
 ): Voice {
-  const { url, model, extra, maxTokens, temperature, maxConcurrent, waitingMax } = settings;
+  const { url, model, extra, max_tokens, temperature, waiting_max: waitingMax } = settings;
   const source = createSource(id, settings, clock);
   const bodyOf = ({ messages, seed }: Question) => {
-    const ours = { model, messages, max_tokens: maxTokens, temperature, seed };
+    const ours = { model, messages, max_tokens, temperature, seed };
     const whole = Object.entries({ ...ours, ...extra });
     return Object.fromEntries(whole.filter(([, value]) => value !== null)); // JSON drops undefined ones
   };
   const queue = createCallQueue<Question, Said>({
-    concurrentMax: maxConcurrent,
+    concurrentMax: settings.max_concurrent,
     batchMax: 1,
     waitingMax,
     keyOf: () => "",

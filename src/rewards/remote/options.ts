@@ -9,17 +9,17 @@ export const urlOption = Type.String({
 });
 
 export const connectionOptions = {
-  apiKeyVariable: Type.Optional(
+  api_key_variable: Type.Optional(
     Type.String({
       minLength: 1,
       description: "environment variable whose value is sent as 'Authorization: Bearer …'",
     }),
   ),
-  headerVariables: Type.Record(Type.String(), Type.String({ minLength: 1 }), {
+  header_variables: Type.Record(Type.String(), Type.String({ minLength: 1 }), {
     default: {},
     description: "other headers: name → environment variable that holds the value",
   }),
-  timeoutMs: Type.Integer({
+  timeout_ms: Type.Integer({
     minimum: 1,
     maximum: 240_000, // fetch itself gives up after 300 s without headers
     default: 30_000,
@@ -31,26 +31,26 @@ export const connectionOptions = {
     default: 2,
     description: "further attempts after a lost connection, 429 or 503; nothing else is repeated",
   }),
-  retryWaitMs: Type.Integer({
+  retry_wait_ms: Type.Integer({
     minimum: 1,
     maximum: 10_000,
     default: 250,
     description:
       "before attempt i it waits at random up to this × 2^i, or as long as Retry-After says",
   }),
-  failuresMax: Type.Integer({
+  failures_max: Type.Integer({
     minimum: 1,
     default: 5,
-    description: "after so many failed calls in a row the source is left alone for `pauseMs`",
+    description: "after so many failed calls in a row the source is left alone for `pause_ms`",
   }),
-  pauseMs: Type.Integer({ minimum: 0, default: 10_000, description: "see `failuresMax`" }),
-  maxConcurrent: Type.Integer({
+  pause_ms: Type.Integer({ minimum: 0, default: 10_000, description: "see `failures_max`" }),
+  max_concurrent: Type.Integer({
     minimum: 1,
     maximum: 1_024,
     default: 8,
     description: "calls at once",
   }),
-  waitingMax: Type.Integer({
+  waiting_max: Type.Integer({
     minimum: 1,
     default: 1_024,
     description: "answers that may wait for a call; one more fails at once",
@@ -60,13 +60,13 @@ export const connectionOptions = {
 export const remoteOptions = {
   url: urlOption,
   ...connectionOptions,
-  acceptsPrefixes: Type.Boolean({
+  accepts_prefixes: Type.Boolean({
     default: false,
     description: "whether the model there was made to judge unfinished answers too",
   }),
 };
 
-export const batchMax = Type.Integer({
+export const batchMaxOption = Type.Integer({
   minimum: 1,
   maximum: 1_024,
   default: 32,
@@ -75,7 +75,7 @@ export const batchMax = Type.Integer({
 
 const remoteSchema = Type.Object(remoteOptions);
 export type RemoteSettings = Static<typeof remoteSchema>;
-export type SourceSettings = Omit<RemoteSettings, "acceptsPrefixes">;
+export type SourceSettings = Omit<RemoteSettings, "accepts_prefixes">;
 
 /** @throws GatewayError invalid_request for an address that is none, or that holds a key. */
 export function addressOf(url: string): URL {
@@ -86,7 +86,7 @@ export function addressOf(url: string): URL {
   if (address.username !== "" || address.password !== "") {
     throw wrong(
       "url",
-      "holds a name or password; name it by 'apiKeyVariable' or 'headerVariables'",
+      "holds a name or password; name it by 'api_key_variable' or 'header_variables'",
     );
   }
   return address;
@@ -94,24 +94,24 @@ export function addressOf(url: string): URL {
 
 /** @throws GatewayError config_invalid for a variable that is not set, invalid_request for what no header may hold. */
 export function headersOf({
-  apiKeyVariable,
-  headerVariables,
-}: Pick<SourceSettings, "apiKeyVariable" | "headerVariables">): Record<string, string> {
+  api_key_variable: keyVariable,
+  header_variables: headerVariables,
+}: Pick<SourceSettings, "api_key_variable" | "header_variables">): Record<string, string> {
   const headers: Record<string, string> = { "content-type": "application/json" };
   const put = (name: string, variable: string, value: string) => {
     // NOTE: checked here, since the error of `new Headers` spells the value, which is a secret.
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
-      throw wrong("headerVariables", `has '${name}', which is no header's name`);
+      throw wrong("header_variables", `has '${name}', which is no header's name`);
     if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
-      throw wrong("headerVariables", `names ${variable}, whose value no header may hold`);
+      throw wrong("header_variables", `names ${variable}, whose value no header may hold`);
     }
     headers[name.toLowerCase()] = value;
   };
   for (const [name, variable] of Object.entries(headerVariables)) {
     put(name, variable, secretOf(variable));
   }
-  if (apiKeyVariable !== undefined) {
-    put("authorization", apiKeyVariable, `Bearer ${secretOf(apiKeyVariable)}`);
+  if (keyVariable !== undefined) {
+    put("authorization", keyVariable, `Bearer ${secretOf(keyVariable)}`);
   }
   return headers;
 }

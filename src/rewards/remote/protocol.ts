@@ -51,10 +51,10 @@ export function remoteReward<I>(
   { id, settings, clock }: RemoteParts,
   protocol: Protocol<I>,
 ): Reward {
-  const { url, acceptsPrefixes, maxConcurrent, waitingMax } = settings;
+  const { url, max_concurrent: concurrentMax, waiting_max: waitingMax } = settings;
   const source = createSource(id, settings, clock);
   const queue = createCallQueue<I, number>({
-    concurrentMax: maxConcurrent,
+    concurrentMax,
     batchMax: protocol.batchMax,
     waitingMax,
     keyOf: protocol.keyOf ?? (() => ""),
@@ -64,7 +64,7 @@ export function remoteReward<I>(
   return {
     id,
     revision: revisionOf(protocol.name, url, protocol.judging),
-    acceptsPrefixes,
+    acceptsPrefixes: settings.accepts_prefixes,
     open: ({ messages }, signal) => ({
       score: async (text) => queue.ask(protocol.inputOf({ messages, text }), signal),
       close: () => undefined,
@@ -73,7 +73,7 @@ export function remoteReward<I>(
 }
 
 export const tooManyWait = (source: Source, waitingMax: number) =>
-  source.failure(`${waitingMax} texts wait for it already`, "Raise maxConcurrent or waitingMax.");
+  source.failure(`${waitingMax} texts wait for it already`, "Raise max_concurrent or waiting_max.");
 
 /** The schema's reader: what a reply says, or WrongReply with the field at fault. */
 export function replyReader<S extends TSchema>(schema: S): (reply: unknown) => Static<S> {

@@ -2,12 +2,12 @@
  * One address that is asked over HTTP with JSON. What happens when:
  * - the connection is refused or lost, 429, 503: asked again, `retries` times, after a random wait that doubles
  *   (full jitter), or after Retry-After where that is at most 10 s; then `reward_source_failed`;
- * - no whole reply within `timeoutMs`: the connection is closed and `reward_source_failed`, not asked again;
+ * - no whole reply within `timeout_ms`: the connection is closed and `reward_source_failed`, not asked again;
  * - a redirect, another status, a reply that is not JSON or longer than 8 MiB: `reward_source_failed` at once;
  *   redirects are never followed, since conversation and key would go where nobody named them;
  * - 400, 413, 422: `reward_source_refused`, with the beginning of what it said; this alone is no failure of the source;
  * - the signal aborts: the connection is closed, and it rejects with the signal's reason;
- * - `failuresMax` calls failed in a row: for `pauseMs` it is not asked, and the error says so.
+ * - `failures_max` calls failed in a row: for `pause_ms` it is not asked, and the error says so.
  * Errors show the address without its query, and never a header.
  */
 import { setTimeout as wait } from "node:timers/promises";
@@ -55,8 +55,9 @@ export function createSource(reward: string, settings: SourceSettings, clock: Cl
   const address = addressOf(settings.url);
   const url = address.origin + address.pathname;
   const headers = headersOf(settings);
-  const { timeoutMs, retries, retryWaitMs } = settings;
-  const circuit = createCircuit(settings, clock);
+  const { timeout_ms: timeoutMs, retries, retry_wait_ms: retryWaitMs } = settings;
+  const { failures_max: failuresMax, pause_ms: pauseMs } = settings;
+  const circuit = createCircuit({ failuresMax, pauseMs }, clock);
   const random = createRandom(freshSeed());
   const failure = (problem: string, remedy: string) =>
     new GatewayError("reward_source_failed", { reward, url, problem, remedy });
@@ -151,7 +152,7 @@ function outcomeOf({ status, headers }: Response, text: string | null): Outcome 
   if (status === 429 || status === 503) {
     const seconds = Number(headers.get("retry-after") ?? Number.NaN);
     return {
-      ...failed(`it is overloaded (status ${status})`, "Lower maxConcurrent, or raise retries."),
+      ...failed(`it is overloaded (status ${status})`, "Lower max_concurrent, or raise retries."),
       isPassing: true,
       ...(Number.isFinite(seconds) && { retryAfterMs: seconds * 1_000 }),
     };
@@ -161,7 +162,7 @@ function outcomeOf({ status, headers }: Response, text: string | null): Outcome 
   }
   if (status >= 300 && status < 400) return redirected(status, headers.get("location"));
   if (status === 401 || status === 403) {
-    const remedy = "Let apiKeyVariable name an environment variable that holds a valid key.";
+    const remedy = "Let api_key_variable name an environment variable that holds a valid key.";
     return failed(`it does not know the key (status ${status})`, remedy);
   }
   if (status >= 400) {
@@ -187,7 +188,7 @@ const failed = (problem: string, remedy: string): Failed => ({
 const hung = (timeoutMs: number) =>
   failed(
     `there was no whole reply within ${timeoutMs} ms`,
-    "Raise timeoutMs, or see why it hangs.",
+    "Raise timeout_ms, or see why it hangs.",
   );
 
 function lost({ message, cause }: TypeError): Failed {

@@ -1,6 +1,6 @@
 /**
  * A sequence classifier behind text-embeddings-inference's `/predict`: one class's score. Unit: the model's logit, or
- * with `rawScores: false` its probability. Cost: one call for up to `batchMax` answers. Failure: source.ts, protocol.ts.
+ * with `raw_scores: false` its probability. Cost: one call for up to `batch_max` answers. Failure: source.ts, protocol.ts.
  * POST {inputs: [[text] | [question, answer], …], raw_scores, truncate: false}
  *   → [[{score, label}, …], …], in the inputs' order, classes by falling score
  * A float that is no number comes as null. More inputs than `--max-client-batch-size` (32) are refused.
@@ -9,7 +9,7 @@
 import { Type } from "typebox";
 import { defineReward } from "../define.ts";
 import { asQuestion, type Judged, templateOption, textWriter } from "./conversation.ts";
-import { batchMax, remoteOptions } from "./options.ts";
+import { batchMaxOption, remoteOptions } from "./options.ts";
 import { remoteReward, replyReader, WrongReply } from "./protocol.ts";
 
 const readReply = replyReader(
@@ -34,11 +34,11 @@ export const teiPredict = defineReward({
         description: "class whose score is the reward; needed where there are several",
       }),
     ),
-    rawScores: Type.Boolean({ default: true, description: "logits, not probabilities" }),
-    batchMax,
+    raw_scores: Type.Boolean({ default: true, description: "logits, not probabilities" }),
+    batch_max: batchMaxOption,
   }),
   create(id, options, { clock }) {
-    const { pairs, template, label, rawScores } = options;
+    const { pairs, template, label, raw_scores } = options;
     const write = textWriter(id, template);
     const inputOf = (judged: Judged) =>
       pairs ? [asQuestion(judged), judged.text] : [write(judged)];
@@ -46,10 +46,10 @@ export const teiPredict = defineReward({
       { id, settings: options, clock },
       {
         name: "tei-predict",
-        judging: { pairs, template, label, rawScores },
-        batchMax: options.batchMax,
+        judging: { pairs, template, label, raw_scores },
+        batchMax: options.batch_max,
         inputOf,
-        body: (batch) => ({ inputs: batch, raw_scores: rawScores, truncate: false }),
+        body: (batch) => ({ inputs: batch, raw_scores, truncate: false }),
         read: (reply) => readReply(reply).map((classes) => scoreOf(classes, label)),
       },
     );

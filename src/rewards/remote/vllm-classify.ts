@@ -1,6 +1,6 @@
 /**
  * A sequence classifier behind vLLM's `/classify`: one class's score. Unit: the model's logit, or with
- * `rawScores: false` its probability. Cost: one call for each answer as `chat`, one for up to `batchMax` as `text`.
+ * `raw_scores: false` its probability. Cost: one call for each answer as `chat`, one for up to `batch_max` as `text`.
  * Failure: source.ts, protocol.ts.
  * POST {model?, messages: [{role, content}] | input: [text], use_activation}
  *   → {id, object: "list", created, model, data: [{index, label, probs: [x, …], num_classes}], usage}
@@ -8,35 +8,15 @@
  * Source: vllm/entrypoints/pooling/classify/protocol.py (ClassificationRequest, ClassificationData).
  */
 import { Type } from "typebox";
-import { defineReward } from "../define.ts";
-import { inOrder, remoteReward, replyReader } from "./protocol.ts";
-import { conversationOptions, rewardAmong, vllmInput, vllmOptions } from "./vllm.ts";
+import { replyReader } from "./protocol.ts";
+import { conversationReward } from "./vllm.ts";
 
 const readReply = replyReader(
   Type.Object({ data: Type.Array(Type.Object({ index: Type.Integer(), probs: Type.Unknown() })) }),
 );
 
-export const vllmClassify = defineReward({
+export const vllmClassify = conversationReward({
   name: "vllm-classify",
   description: "Asks a sequence classifier behind vLLM's /classify for one class's score.",
-  isInline: false,
-  options: Type.Object({ ...vllmOptions, ...conversationOptions }),
-  create(id, options, { clock }) {
-    const { model, rawScores, conversation, template, label } = options;
-    return remoteReward(
-      { id, settings: options, clock },
-      {
-        name: "vllm-classify",
-        judging: { model, rawScores, conversation, template, label },
-        ...vllmInput(id, options),
-        read(reply, count) {
-          const rows = readReply(reply).data;
-          return inOrder(
-            rows.map(({ index, probs }) => ({ index, value: rewardAmong(probs, label) })),
-            count,
-          );
-        },
-      },
-    );
-  },
+  rowsOf: (reply) => readReply(reply).data.map(({ index, probs }) => ({ index, values: probs })),
 });

@@ -1,6 +1,6 @@
 /**
  * A reward model behind vLLM's `/pooling`: its scalar head at the end of the conversation. Unit: the model's own.
- * Cost: one call for each answer as `chat`, one for up to `batchMax` answers as `text`. Failure: source.ts, protocol.ts.
+ * Cost: one call for each answer as `chat`, one for up to `batch_max` answers as `text`. Failure: source.ts, protocol.ts.
  * POST {model?, messages: [{role, content}] | input: [text], use_activation}
  *   → {id, object: "list", created, model, data: [{index, object: "pooling", data: [x] | [[x], …]}], usage}
  * `data` has one row a token where the model pools all of them; the last is the reward. A model without a head
@@ -8,35 +8,15 @@
  * Source: vllm/entrypoints/pooling/{base,pooling}/protocol.py (PoolingChatRequest, PoolingResponseData).
  */
 import { Type } from "typebox";
-import { defineReward } from "../define.ts";
-import { inOrder, remoteReward, replyReader } from "./protocol.ts";
-import { conversationOptions, rewardAmong, vllmInput, vllmOptions } from "./vllm.ts";
+import { replyReader } from "./protocol.ts";
+import { conversationReward } from "./vllm.ts";
 
 const readReply = replyReader(
   Type.Object({ data: Type.Array(Type.Object({ index: Type.Integer(), data: Type.Unknown() })) }),
 );
 
-export const vllmPooling = defineReward({
+export const vllmPooling = conversationReward({
   name: "vllm-pooling",
   description: "Asks a reward model behind vLLM's /pooling.",
-  isInline: false,
-  options: Type.Object({ ...vllmOptions, ...conversationOptions }),
-  create(id, options, { clock }) {
-    const { model, rawScores, conversation, template, label } = options;
-    return remoteReward(
-      { id, settings: options, clock },
-      {
-        name: "vllm-pooling",
-        judging: { model, rawScores, conversation, template, label },
-        ...vllmInput(id, options),
-        read(reply, count) {
-          const rows = readReply(reply).data;
-          return inOrder(
-            rows.map(({ index, data }) => ({ index, value: rewardAmong(data, label) })),
-            count,
-          );
-        },
-      },
-    );
-  },
+  rowsOf: (reply) => readReply(reply).data.map(({ index, data }) => ({ index, values: data })),
 });

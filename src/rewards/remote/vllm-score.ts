@@ -1,7 +1,7 @@
 /**
  * A cross-encoder behind vLLM's `/score`: how well an answer fits a question. Unit: the model's own.
  * What was asked is the conversation's texts, joined by line ends: such models know no roles.
- * Cost: one call for up to `batchMax` answers. Failure: source.ts, protocol.ts.
+ * Cost: one call for up to `batch_max` answers. Failure: source.ts, protocol.ts.
  * POST {model?, text_1: [question, …], text_2: [answer, …], use_activation}, pairs by position
  *   → {id, object: "list", created, model, data: [{index, object: "score", score}], usage}
  * Source: vllm/entrypoints/pooling/scoring/protocol.py (ScoreTextRequest, ScoreResponseData).
@@ -9,7 +9,7 @@
 import { Type } from "typebox";
 import { defineReward } from "../define.ts";
 import { asQuestion } from "./conversation.ts";
-import { batchMax } from "./options.ts";
+import { batchMaxOption } from "./options.ts";
 import { inOrder, remoteReward, replyReader } from "./protocol.ts";
 import { vllmOptions } from "./vllm.ts";
 
@@ -21,21 +21,21 @@ export const vllmScore = defineReward({
   name: "vllm-score",
   description: "Asks a cross-encoder behind vLLM's /score how well an answer fits what was asked.",
   isInline: false,
-  options: Type.Object({ ...vllmOptions, batchMax }),
+  options: Type.Object({ ...vllmOptions, batch_max: batchMaxOption }),
   create(id, options, { clock }) {
-    const { model, rawScores } = options;
+    const { model, raw_scores } = options;
     return remoteReward(
       { id, settings: options, clock },
       {
         name: "vllm-score",
-        judging: { model, rawScores },
-        batchMax: options.batchMax,
+        judging: { model, raw_scores },
+        batchMax: options.batch_max,
         inputOf: (judged) => ({ question: asQuestion(judged), answer: judged.text }),
         body: (batch) => ({
           ...(model !== undefined && { model }),
           text_1: batch.map(({ question }) => question),
           text_2: batch.map(({ answer }) => answer),
-          use_activation: !rawScores,
+          use_activation: !raw_scores,
         }),
         read: (reply, count) =>
           inOrder(

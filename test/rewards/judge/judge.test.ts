@@ -98,7 +98,7 @@ describe("a judge behind OpenAI's API", () => {
     const { score, bodies, server } = await remoteJudge(
       "judge",
       () => completion("Right. Rating: [[9]]"),
-      { model: "big", maxTokens: 99 },
+      { model: "big", max_tokens: 99 },
     );
     expect(await score("Four.")).toBe(9);
     expect(server.asked[0]!.path).toBe("/v1/chat/completions");
@@ -158,7 +158,7 @@ describe("a judge behind OpenAI's API", () => {
       client.abort("left");
       return hang;
     });
-    const session = make("judge", { url: server.url, timeoutMs: 240_000 }).open(
+    const session = make("judge", { url: server.url, timeout_ms: 240_000 }).open(
       { messages },
       client.signal,
     );

@@ -67,7 +67,7 @@ describe("vllm-pooling", () => {
     ]);
     const { score, asked } = await remote("vllm-pooling", () => send(rows), {
       conversation: "text",
-      rawScores: false,
+      raw_scores: false,
     });
     expect(await Promise.all([score("4"), score("Yes", capitals)])).toEqual([6, 7]);
     expect(asked()).toEqual([
@@ -261,8 +261,8 @@ describe("of several answers in a call", () => {
 });
 
 test("answers beyond those that may wait fail at once", async () => {
-  const { score } = await remote("openrlhf", () => send({ rewards: [1] }), { waitingMax: 1 });
+  const { score } = await remote("openrlhf", () => send({ rewards: [1] }), { waiting_max: 1 });
   const [first, second] = [score("4"), score("5")];
-  await expect(second).rejects.toThrow(/1 texts wait for it already\. Raise maxConcurrent/);
+  await expect(second).rejects.toThrow(/1 texts wait for it already\. Raise max_concurrent/);
   expect(await first).toBe(1);
 });

@@ -15,7 +15,7 @@ afterEach(() => {
 });
 
 function source(url: string, given: Readonly<Record<string, unknown>> = {}, clock = systemClock) {
-  return createSource("mine", read({ url, retryWaitMs: 1, ...given }), clock);
+  return createSource("mine", read({ url, retry_wait_ms: 1, ...given }), clock);
 }
 
 describe("a call", () => {
@@ -23,8 +23,11 @@ describe("a call", () => {
     vi.stubEnv("REWARD_KEY", "s3cret");
     vi.stubEnv("REWARD_TENANT", "blue");
     const server = await startRewardServer(() => send({ fine: true }));
-    const headerVariables = { "X-Tenant": "REWARD_TENANT" };
-    const asked = source(`${server.url}/score`, { apiKeyVariable: "REWARD_KEY", headerVariables });
+    const header_variables = { "X-Tenant": "REWARD_TENANT" };
+    const asked = source(`${server.url}/score`, {
+      api_key_variable: "REWARD_KEY",
+      header_variables,
+    });
     expect(await asked.post({ text: "é" }, never)).toEqual({ fine: true });
     const [{ path, body, headers }] = server.asked as [(typeof server.asked)[0]];
     expect({ path, body }).toEqual({ path: "/score", body: { text: "é" } });
@@ -43,13 +46,13 @@ describe("a call", () => {
 
 describe("settings are refused", () => {
   test("where a key's variable is not set", () => {
-    const given = { apiKeyVariable: "NO_SUCH_KEY" };
+    const given = { api_key_variable: "NO_SUCH_KEY" };
     expect(() => source("http://localhost", given)).toThrow(/NO_SUCH_KEY.*not set/);
   });
 
   test("where a value cannot be a header, without showing it", () => {
     vi.stubEnv("REWARD_KEY", "one\ntwo");
-    const wrong = () => source("http://localhost", { apiKeyVariable: "REWARD_KEY" });
+    const wrong = () => source("http://localhost", { api_key_variable: "REWARD_KEY" });
     expect(wrong).toThrow(/REWARD_KEY/);
     expect(wrong).not.toThrow(/one|two/);
   });
@@ -110,7 +113,7 @@ describe("what would not pass is asked once:", () => {
   test.each([
     ["a server's fault", sendText("{}", 500), /status 500\. Its own log/],
     ["a wrong path", sendText("{}", 404), /status 404\. Check that url/],
-    ["a wrong key", sendText("{}", 401), /does not know the key .*apiKeyVariable/],
+    ["a wrong key", sendText("{}", 401), /does not know the key .*api_key_variable/],
     ["a reply that is not JSON", sendText("<html>", 200), /not JSON \(application\/json, 6 char/],
     ["an empty reply", sendText("", 200), /not JSON/],
     ["a reply without end", sendText(`"${"x".repeat(2 ** 23)}"`), /longer than 8388608 bytes/],
@@ -138,8 +141,8 @@ describe("what would not pass is asked once:", () => {
       vi.advanceTimersByTime(20);
       return hang;
     });
-    await expect(source(server.url, { timeoutMs: 20 }).post({}, never)).rejects.toThrow(
-      /no whole reply within 20 ms\. Raise timeoutMs/,
+    await expect(source(server.url, { timeout_ms: 20 }).post({}, never)).rejects.toThrow(
+      /no whole reply within 20 ms\. Raise timeout_ms/,
     );
     await server.abandoned;
     expect(server.asked).toHaveLength(1);
@@ -148,7 +151,7 @@ describe("what would not pass is asked once:", () => {
   test("a server that hangs within its reply", async () => {
     const half = (response: Parameters<typeof hang>[0]) => void response.writeHead(200).write("[1");
     const server = await startRewardServer(() => half);
-    await expect(source(server.url, { timeoutMs: 20 }).post({}, never)).rejects.toThrow(/20 ms/);
+    await expect(source(server.url, { timeout_ms: 20 }).post({}, never)).rejects.toThrow(/20 ms/);
   });
 
   test("a text that is refused, with what was said of it", async () => {
@@ -168,13 +171,13 @@ test("a client that leaves closes the connection", async () => {
     return hang;
   });
   // a timeout longer than any test's: only the client's leaving ends the call
-  const asked = source(server.url, { timeoutMs: 240_000 });
+  const asked = source(server.url, { timeout_ms: 240_000 });
   await expect(asked.post({}, client.signal)).rejects.toBe("left");
   await server.abandoned;
 });
 
 describe("a source that fails again and again", () => {
-  const given = { failuresMax: 2, pauseMs: 10_000, retries: 0 };
+  const given = { failures_max: 2, pause_ms: 10_000, retries: 0 };
 
   async function failing() {
     let time = 0;
@@ -216,7 +219,7 @@ describe("a source that fails again and again", () => {
 
   test("is not one whose clients leave, or that refuses texts", async () => {
     const refusing = await startRewardServer(() => sendText("", 400));
-    const asked = source(refusing.url, { ...given, failuresMax: 1 });
+    const asked = source(refusing.url, { ...given, failures_max: 1 });
     const gone = AbortSignal.abort("left");
     for (let i = 0; i < 3; i++) await expect(asked.post({}, gone)).rejects.toBe("left");
     for (let i = 0; i < 3; i++) await expect(asked.post({}, never)).rejects.toThrow(/status 400/);

@@ -1,13 +1,13 @@
 /** `plumbline eval formats`: what the policy loses, and gains, when its matrices are held in fewer bits. */
 import { readFile } from "node:fs/promises";
-import type { OptionValues } from "commander";
-import { systemClock } from "./base/clock.ts";
-import { loadConfig } from "./base/config.ts";
-import { GatewayError } from "./base/errors.ts";
-import { corpusTexts, perplexity, piecesOf } from "./jobs/perplexity.ts";
-import { loadModels } from "./models.ts";
-import type { NumberFormat } from "./onnx/serving-weights.ts";
-import type { Policy } from "./registry/types.ts";
+import type { Command, OptionValues } from "commander";
+import { systemClock } from "../base/clock.ts";
+import { GatewayError } from "../base/errors.ts";
+import { corpusTexts, perplexity, piecesOf } from "../jobs/perplexity.ts";
+import type { NumberFormat } from "../onnx/serving-weights.ts";
+import type { Policy } from "../registry/types.ts";
+import { loadModels } from "../setup/models.ts";
+import { configOf, withSeed, withSettings } from "./options.ts";
 
 const FORMATS: readonly NumberFormat[] = ["float32", "int8", "int4"];
 const CONVERSATIONS = 100;
@@ -22,12 +22,23 @@ interface FormatRow {
   readonly tokensPerSecond: number;
 }
 
-export async function formatsCommand(options: OptionValues): Promise<void> {
-  const { text, seed, json, prompts: _p, samples: _s, pairs: _r, reward: _w, ...flags } = options;
+export function addFormats(group: Command): void {
+  const command = group
+    .command("formats")
+    .description("the policy's perplexity and speed by number format")
+    .option(
+      "--text <file>",
+      "a text to predict; without it, held-out conversations of the embedded models' corpus",
+    );
+  withSettings(withSeed(command)).action(evaluate);
+}
+
+async function evaluate(options: OptionValues): Promise<void> {
+  const { text, seed, json } = options;
   const held = text ? await readText(text) : null;
   const rows: FormatRow[] = [];
   for (const format of FORMATS) {
-    const models = await loadModels({ ...loadConfig({ flags }), policyFormat: format });
+    const models = await loadModels({ ...configOf(options), policyFormat: format });
     const { policy } = models;
     const texts = held
       ? piecesOf(policy, held).slice(0, PIECES_MAX)

@@ -1,19 +1,19 @@
 /** Loads the configured policies and the reward model into engines that share the machine. */
 import { join } from "node:path";
-import { systemClock } from "./base/clock.ts";
-import type { Config } from "./base/config.ts";
-import { GatewayError } from "./base/errors.ts";
-import { chooseProvider } from "./engine/choose-provider.ts";
-import type { EngineStats } from "./engine/engine.ts";
-import { Turnstile } from "./engine/turnstile.ts";
-import { openRuntime } from "./onnx/runtime/index.ts";
-import { createAdapters } from "./registry/adapters.ts";
-import { type LoadedPolicy, loadPolicy } from "./registry/load.ts";
-import { loadReward } from "./registry/load-reward.ts";
-import type { Registry } from "./registry/registry.ts";
+import { systemClock } from "../base/clock.ts";
+import type { Config } from "../base/config.ts";
+import { GatewayError } from "../base/errors.ts";
+import { chooseProvider } from "../engine/choose-provider.ts";
+import type { EngineStats } from "../engine/engine.ts";
+import { Turnstile } from "../engine/turnstile.ts";
+import { openRuntime } from "../onnx/runtime/index.ts";
+import { createAdapters } from "../registry/adapters.ts";
+import { type LoadedPolicy, loadPolicy } from "../registry/load.ts";
+import { loadReward } from "../registry/load-reward.ts";
+import type { Registry } from "../registry/registry.ts";
 
 /** Beside `src/` and `dist/` alike. */
-const EMBEDDED = join(import.meta.dirname, "..", "models");
+const EMBEDDED = join(import.meta.dirname, "../..", "models");
 
 type ModelSettings = Pick<
   Config,

@@ -1,9 +1,10 @@
 /** `plumbline models export`: a checkpoint in the format of another program. */
-import { GatewayError } from "./base/errors.ts";
-import { exportGguf, type GgufType, ggufTypes } from "./checkpoints/gguf.ts";
-import { exportOnnx } from "./checkpoints/onnx-export.ts";
+import type { Command } from "commander";
+import { GatewayError } from "../base/errors.ts";
+import { exportGguf, type GgufType, ggufTypes } from "../checkpoints/gguf.ts";
+import { exportOnnx } from "../checkpoints/onnx-export.ts";
 
-export const EXPORT_FORMATS = ["onnx", "gguf"] as const;
+const EXPORT_FORMATS = ["onnx", "gguf"] as const;
 
 interface ExportOptions {
   readonly format: string;
@@ -11,7 +12,20 @@ interface ExportOptions {
   readonly out: string;
 }
 
-export async function exportCommand(
+export function addExport(group: Command): void {
+  group
+    .command("export")
+    .description(
+      "write a checkpoint for other programs; onnx: a folder as transformers.js reads it, gguf: a file for llama.cpp",
+    )
+    .argument("<folder>", "of the checkpoint: one that serves")
+    .option("--format <name>", EXPORT_FORMATS.join(", "), EXPORT_FORMATS[0])
+    .option("--type <name>", `gguf: of the matrices, ${ggufTypes.join(" or ")}`, ggufTypes[0])
+    .requiredOption("--out <path>", "to be written; a file must not exist, a folder may be empty")
+    .action(exportCheckpoint);
+}
+
+async function exportCheckpoint(
   folder: string,
   { format, type, out }: ExportOptions,
 ): Promise<void> {
