@@ -21,7 +21,7 @@ export function cannedComparison(
     comparesPairs: true,
     scoresAlone: false,
     pairs,
-    openSessions: alone.openSessions,
+    openSessions: () => alone.openSessions(),
     open(prompt, signal) {
       return {
         ...alone.open(prompt, signal),
