@@ -102,7 +102,8 @@ function functionLengths(text: string): { name: string; lines: number }[] {
         line,
       );
     if (!match || /^\s*(if|for|while|switch|return)\b/.test(line)) return [];
-    const end = lines.findIndex((other, i) => i > start && other === `${match[1]}}`);
+    const ends = [`${match[1]}}`, `${match[1]}},`]; // a method of a class, or of an object
+    const end = lines.findIndex((other, i) => i > start && ends.includes(other));
     return end < 0 ? [] : [{ name: match[2]!, lines: end - start + 1 }];
   });
 }

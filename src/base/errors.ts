@@ -162,7 +162,7 @@ export const errorTable = {
     status: 400,
     param: () => "alignment.reward",
     text: (p) =>
-      `The reward '${p.reward}' compares answers with each other and scores none alone. Give it a 'reference' to compare with, or take a strategy that compares.`,
+      `The reward '${p.reward}' compares answers with each other and scores none alone. Take the strategy best-of-n with "choose": "knockout" or "round-robin", or give the reward a 'reference' to compare with.`,
   }),
   sandbox_failed: entry<{ reward: string; problem: string }>({
     status: 500,

@@ -111,7 +111,9 @@ async function* answer(
     heldOut = holdout?.report(result?.chosen[0] ?? null) ?? null;
     const { tokens } = budget;
     const rewardCalls = budget.rewardCalls + (holdout?.calls ?? 0);
-    spent = { tokens, rewardCalls, ms: clock.elapsedMs() - startedMs, work, overshoot };
+    const rewardTokens = budget.rewardTokens + (holdout?.tokens ?? 0);
+    const ms = clock.elapsedMs() - startedMs;
+    spent = { tokens, rewardCalls, rewardTokens, ms, work, overshoot };
     const found = result ?? unfinished(finished);
     const ending = { ...found, ...spent, holdout: heldOut, outcome, createdAt };
     if (request.store) await recorder.append(requestRecord(request, plan, ending));

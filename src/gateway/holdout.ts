@@ -29,6 +29,8 @@ export interface HoldoutReport {
 export class Holdout {
   /** Evaluations so far. */
   calls = 0;
+  /** Tokens that judges wrote for them, as far as they say. */
+  tokens = 0;
   readonly #reward: Reward;
   readonly #prompt: RewardPrompt;
   readonly #leaving = new AbortController();
@@ -44,8 +46,8 @@ export class Holdout {
   }
 
   /** Has a finished candidate judged; one that fails costs its judgement only. */
-  saw({ index, text, finishReason, cut }: ScoredCandidate): void {
-    if (cut !== null && cut !== "budget") return;
+  saw({ index, text, tokens, finishReason, cut }: ScoredCandidate): void {
+    if ((cut !== null && cut !== "budget") || tokens.length === 0) return;
     const asked = verdictOf(this.#judge(text, finishReason === "stop"), this.#signal).then(
       (verdict) => void this.#verdicts.set(index, verdict),
     );
@@ -83,7 +85,11 @@ export class Holdout {
 
   async #judge(text: string, isFinished: boolean) {
     this.#session ??= this.#reward.open(this.#prompt, this.#signal);
-    this.calls += 1;
-    return judgementOf(this.#session, text, { isFinished });
+    const { calls = 1 } = this.#reward;
+    this.calls += calls;
+    const onTokens = (tokens: number) => {
+      this.tokens += tokens;
+    };
+    return judgementOf(this.#session, text, { isFinished, onTokens });
   }
 }

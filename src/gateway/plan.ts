@@ -4,7 +4,7 @@ import { compileOptions } from "../base/options.ts";
 import { freshSeed } from "../base/random.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { ChatMessage, Conversation, Policy, TextSampling } from "../registry/types.ts";
-import type { Reward } from "../rewards/define.ts";
+import { isPairwiseReward, type Reward } from "../rewards/define.ts";
 import { type BudgetLimits, unlimited } from "../strategies/budget.ts";
 import type { Strategy } from "../strategies/define.ts";
 import { strategyNamed } from "../strategies/index.ts";
@@ -49,6 +49,7 @@ export function createPlanner(registry: Registry, strategies: readonly Strategy[
     const { strategy, options } = readAlignment(alignment);
     const reward = rewardOf(registry, alignment.reward, strategy);
     const holdout = holdoutOf(registry, alignment, reward);
+    if (!strategy.compares?.(options)) refuseComparing(reward);
     const prompt = policy.encode(request.conversation);
     const sampling = samplingOf(request, policy, policy.contextTokens - prompt.length);
     const rewardMessages = messagesOf(request.conversation, policy);
@@ -68,6 +69,12 @@ function rewardOf(
   return registry.defaultReward ?? refuseWithoutReward(strategy.name);
 }
 
+/** @throws GatewayError reward_compares_only for one that has no number for an answer alone. */
+function refuseComparing(reward: Reward | null): void {
+  if (reward === null || !isPairwiseReward(reward) || reward.scoresAlone) return;
+  throw new GatewayError("reward_compares_only", { reward: reward.id });
+}
+
 /** @throws GatewayError invalid_request for the reward that chooses: it would agree with itself */
 function holdoutOf(
   registry: Registry,
@@ -76,6 +83,10 @@ function holdoutOf(
 ): Reward | null {
   if (holdout === undefined) return null;
   const held = registry.reward(holdout, "alignment.holdout");
+  if (isPairwiseReward(held) && !held.scoresAlone) {
+    const problem = `'${held.id}' only compares answers with each other; give it a 'reference' to compare with, or name a reward that scores them`;
+    throw new GatewayError("invalid_request", { param: "alignment.holdout", problem });
+  }
   if (held.id !== reward?.id || held.revision !== reward.revision) return held;
   const problem = `'${held.id}' is the reward that chooses; name another one`;
   throw new GatewayError("invalid_request", { param: "alignment.holdout", problem });

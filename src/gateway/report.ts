@@ -13,6 +13,8 @@ export interface Spent {
   readonly tokens: number;
   /** Of the search and of the held-out reward. */
   readonly rewardCalls: number;
+  /** Tokens that judges wrote, as far as they say. */
+  readonly rewardTokens: number;
   readonly ms: number;
   readonly work: Work;
   /** What the search spent beyond its budget. */
@@ -28,7 +30,7 @@ export function answerOf(
   const findings = findingsOf(candidates, chosen[0]!, holdout);
   const { rewards, distinct, lengthCorrelation, disagreement } = findings;
   const warnings = warningsAbout(candidates, own, findings);
-  const { tokens, rewardCalls, ms, work, overshoot } = spent;
+  const { tokens, rewardCalls, rewardTokens, ms, work, overshoot } = spent;
   return {
     choices,
     promptTokens: prompt.length,
@@ -46,7 +48,7 @@ export function answerOf(
       kl,
       ...(disagreement && { disagreement }),
       ...(holdout && { holdout }),
-      cost: { tokens, rewardCalls, ms },
+      cost: { tokens, rewardCalls, rewardTokens, ms },
       overshoot,
       stopped,
       warnings: warnings.map(({ text }) => text),

@@ -3,12 +3,12 @@
  * line all speak this.
  */
 import type { Spread } from "../base/statistics.ts";
-import type { SampledToken, Work } from "../engine/types.ts";
+import type { Work } from "../engine/types.ts";
 import type { Conversation, ModelCard, Policy, TextSampling } from "../registry/types.ts";
 import type { RewardFlag, RewardPrompt, RewardSpec, StepScore } from "../rewards/define.ts";
 import type { Disagreement } from "../rewards/disagreement.ts";
 import type { BudgetLimits, Overshoot } from "../strategies/budget.ts";
-import type { CutReason, ScoredCandidate } from "../strategies/define.ts";
+import type { CutReason, ScoredCandidate, StrategyEvent } from "../strategies/define.ts";
 import type { HoldoutReport } from "./holdout.ts";
 import type { WarningKind } from "./warnings.ts";
 
@@ -65,7 +65,13 @@ export interface AnswerReport {
   readonly disagreement?: Disagreement;
   /** What the held-out reward says. */
   readonly holdout?: HoldoutReport;
-  readonly cost: { readonly tokens: number; readonly rewardCalls: number; readonly ms: number };
+  readonly cost: {
+    readonly tokens: number;
+    readonly rewardCalls: number;
+    /** Tokens that judges wrote, as far as they say. */
+    readonly rewardTokens: number;
+    readonly ms: number;
+  };
   /** What the search spent beyond its budget. */
   readonly overshoot: Overshoot;
   /** "complete", the part of the budget that was spent, or a word of the strategy's own. */
@@ -94,13 +100,7 @@ export type AnswerEvent =
   | { type: "candidate-delta"; index: number; text: string }
   | { type: "candidate-scored"; index: number; reward: number | null; candidate: ScoredCandidate }
   | { type: "candidate-cut"; index: number; reason: CutReason }
-  | {
-      type: "text-delta";
-      choice: number;
-      text: string;
-      tokens: readonly SampledToken[];
-      candidate?: number;
-    }
+  | Extract<StrategyEvent, { type: "text-delta" }>
   /** Comes only after the record is durable (or `store` is false). */
   | { type: "done"; answer: Answer };
 

@@ -12,6 +12,13 @@ const arithmetic: readonly Domain[] = ["arithmetic"];
 /** Judges the steps of a calculation; no model is asked. */
 const calculation: RewardSpec = { kind: "calculation" };
 
+/** A wrong step outweighs what the model makes of it. */
+const both = (reward: string): RewardSpec => ({
+  kind: "ensemble",
+  combine: "sum",
+  parts: [{ reward }, { reward: calculation, id: "calculation", weight: 8 }],
+});
+
 /** @param reward of whole and unfinished answers. */
 export function embeddedTrials(reward: string): Trial[] {
   const trial =
@@ -42,13 +49,16 @@ export function embeddedTrials(reward: string): Trial[] {
     judged("speculative-rejection", { n: 64 }),
     judged("cards", { reward_goal: 2 }),
     judged("args", { k: 10 }),
-    judged("rad", { k: 10 }),
-    judged("value-guided", { k: 10 }),
+    judged("args", { k: 10, at: "end-of-turn" }, "args 10, end of turn"),
+    judged("rad", { k: 10, beta: 4 }),
+    judged("value-guided", { k: 10, lambda: 2 }),
     counted("majority-vote", { n: 16 }),
     counted("majority-vote", { n: 64 }),
     weighed("weighted-vote", { n: 16 }),
     weighed("weighted-vote", { n: 64 }),
     checked("best-of-n", { n: 4 }, "best-of-n 4, calculation"),
+    trial(arithmetic, both(reward))("best-of-n", { n: 8 }, "best-of-n 8, both rewards"),
+    trial(arithmetic, both(reward))("weighted-vote", { n: 8 }, "weighted-vote 8, both rewards"),
     checked("beam-search", { n: 4 }),
     checked("dvts", { n: 8 }),
     checked("particle-filtering", { n: 8 }),

@@ -20,7 +20,7 @@ export function createSpeaker(policy: Policy, current: () => Policy = () => poli
       const prompt = policy.encode({ kind: "chat", messages });
       const sampling = { ...defaults, temperature, seed, maxTokens };
       const [candidate] = await policy.generate(prompt, 1, sampling, { signal });
-      return candidate!.text;
+      return { text: candidate!.text, tokens: candidate!.tokens.length };
     },
     countTokens: (answer) => policy.encodeAnswer(answer, false).length,
     async logprobs(messages, answer, { isFinished, signal }) {

@@ -84,7 +84,7 @@ export interface Policy {
   /** The tokens of an answer as the model would say it, with the end of its turn unless it is unfinished. */
   encodeAnswer(text: string, isFinished: boolean): number[];
   /** The bytes a token stands for, and its text for display. */
-  tokenText(id: number): { text: string; bytes: Uint8Array };
+  readonly tokenText: (id: number) => { text: string; bytes: Uint8Array };
   generate(
     prompt: readonly number[],
     n: number,

@@ -30,7 +30,7 @@ import {
   spreadOf,
 } from "./curves.ts";
 import { defineReward, type Reward, type RewardWorld } from "./define.ts";
-import { nestedReward, type Rescore, required, rescoring } from "./nested.ts";
+import { callsOf, nestedReward, type Rescore, required, rescoring } from "./nested.ts";
 import { readOutcomes } from "./outcomes-file.ts";
 import { referenceAnswers, referenceOptions } from "./reference-answers.ts";
 import { revisionOf } from "./rule.ts";
@@ -96,6 +96,8 @@ function onCurve(id: string, given: Options, base: Reward): Reward {
     id,
     revision: revisionOf("calibrated", given, base.revision, fitted),
     acceptsPrefixes: base.acceptsPrefixes,
+    range: [curve(base.range?.[0] ?? -Infinity), curve(base.range?.[1] ?? Infinity)], // curves never fall
+    ...callsOf(base),
     open: (prompt, signal) => rescoring(base.open(prompt, signal), base.id, curve),
   };
 }
@@ -163,11 +165,13 @@ function againstReference(
     id,
     revision: revisionOf("calibrated", given, base.revision, speaker.revision),
     acceptsPrefixes: false,
+    ...(given.method === "rank" && { range: [0, 1] as const }),
+    ...callsOf(base),
     open(prompt, signal) {
       const session = base.open(prompt, signal);
       const answers = referenceAnswers(reference, speaker, { base: session, prompt, signal });
-      const rescore: Rescore = async (reward, _, onFlag) => {
-        const rewards = (await answers.all(onFlag)).map((answer) => answer.reward);
+      const rescore: Rescore = async (reward, _, how) => {
+        const rewards = (await answers.all(how)).map((answer) => answer.reward);
         return given.method === "rank"
           ? rankAmong(rewards, reward, id)
           : zScore(rewards, reward, id);

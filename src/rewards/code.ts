@@ -117,7 +117,7 @@ export const code = defineReward({
     const inTurn = createTurns(options.processes_max);
     return ruleReward(
       id,
-      { kind: "code", options, acceptsPrefixes: false },
+      { kind: "code", options, acceptsPrefixes: false, range: [0, 1] },
       async (text, messages, signal) => {
         const tests = [
           ...options.tests,

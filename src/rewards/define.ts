@@ -19,6 +19,13 @@ export interface Reward {
   /** Whether a number for an unfinished answer means something; a strategy that guides by prefixes demands it. */
   readonly acceptsPrefixes: boolean;
   /**
+   * Its lowest and highest value, where it has such; infinite where it has one of them only. A search ends at an answer
+   * that has the highest, so no other may ever have more.
+   */
+  readonly range?: readonly [number, number];
+  /** Judgements that one of its own is made of; 1 unless said. What one costs, in a budget of reward calls. */
+  readonly calls?: number;
+  /**
    * Opens one prompt, so that what depends on it alone is computed once for all candidates.
    * @throws GatewayError prompt_too_long
    */
@@ -49,7 +56,9 @@ export interface ScoreOptions {
    * Hears, before the number comes, in a word each, how it came about where that is not the usual way; a word may
    * come more than once.
    */
-  readonly onFlag?: (flag: RewardFlag) => void;
+  readonly onFlag?: ((flag: RewardFlag) => void) | undefined;
+  /** Hears how many tokens a model wrote in order to judge, as soon as it has, where that is known. */
+  readonly onTokens?: ((tokens: number) => void) | undefined;
 }
 
 export interface Judgement {
@@ -86,12 +95,14 @@ export type RewardFlag = "asked-again" | "mean-logprob";
 /** A reward that says which of two answers is better. Its `score` is the preference over a fixed answer, if it has one. */
 export interface PairwiseReward extends Reward {
   readonly comparesPairs: true;
+  /** Whether it can score one answer: it has another to compare it with. */
+  readonly scoresAlone: boolean;
   open(prompt: RewardPrompt, signal: AbortSignal): ComparisonSession;
 }
 
 export interface ComparisonSession extends RewardSession {
   /** Preference for a over b in [0, 1]: 1 is better, 0 worse, ½ a tie. */
-  compare(a: string, b: string, onFlag?: (flag: RewardFlag) => void): Promise<number>;
+  compare(a: string, b: string, how?: Omit<ScoreOptions, "isFinished">): Promise<number>;
 }
 
 export const isPairwiseReward = (reward: Reward): reward is PairwiseReward =>
@@ -194,12 +205,12 @@ export interface RewardWorld {
 export interface Speaker {
   readonly id: string;
   readonly revision: string;
-  /** What it says to a conversation. */
+  /** What it says to a conversation, and in how many tokens, its end of turn among them. */
   answer(
     messages: readonly TemplateMessage[],
     sampling: { readonly maxTokens: number; readonly temperature: number; readonly seed: number },
     signal: AbortSignal,
-  ): Promise<string>;
+  ): Promise<{ readonly text: string; readonly tokens: number }>;
   /** How many tokens it reads an answer as, its end of turn not counted. */
   countTokens(answer: string): number;
   /** log π of each token of an answer, and of its end of turn unless it is unfinished. Nats. */

@@ -100,11 +100,31 @@ export const ensemble = defineReward({
       acceptsPrefixes: (given.weights_by_user ? parts : weighted).every(
         ({ reward }) => reward.acceptsPrefixes,
       ),
+      ...rangeOf(given, weighted),
+      calls: parts.reduce((sum, { reward: { calls = 1 } }) => sum + calls, 0),
       open: (prompt, signal) =>
         openParts(id, given, { parts: weighedFor(prompt, parts, given), prompt, signal }),
     };
   },
 });
+
+/**
+ * Of a combination that rises with each part, that of their lowest and of their highest values. A part that is left out,
+ * or weighs otherwise for some users, could take the rest beyond it.
+ */
+function rangeOf(given: Options, weighted: readonly Part[]): Pick<Reward, "range"> {
+  const isRising = ["mean", "median", "min", "soft-min"].includes(given.combine);
+  if (!isRising || given.missing === "ignore" || given.weights_by_user) return {};
+  const ranges = weighted.map(({ reward }) => reward.range ?? [-Infinity, Infinity]);
+  const of = (end: 0 | 1) =>
+    combine(
+      given.combine,
+      ranges.map((range, k) => ({ score: range[end], weight: weighted[k]!.weight })),
+      given,
+    );
+  const range = [of(0), of(1)] as const;
+  return range.some(Number.isNaN) ? {} : { range };
+}
 
 /** A part that came without a name has its reward's; a second of the same name has its place appended. */
 function partsOf({ parts }: Options, world: RewardWorld): Part[] {

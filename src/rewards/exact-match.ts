@@ -6,7 +6,7 @@ import { Type } from "typebox";
 import { canonical, finalAnswer, withoutArticles, withoutPunctuation } from "./answers.ts";
 import { defineReward } from "./define.ts";
 import { ruleReward } from "./rule.ts";
-import { answerOptions } from "./verdict.ts";
+import { answerOptions, rangeOf } from "./verdict.ts";
 
 /** In the order they are applied. `spelling` is all of them for words, and the value for numbers. */
 const evened = {
@@ -42,7 +42,9 @@ export const exactMatch = defineReward({
         text.trim(),
       );
     const expected = new Set([options.expected].flat().map(even));
-    return ruleReward(id, { kind: "exact-match", options, acceptsPrefixes: false }, (text) => {
+    const range = rangeOf(matched, unmatched, missing);
+    const rule = { kind: "exact-match", options, acceptsPrefixes: false, range };
+    return ruleReward(id, rule, (text) => {
       const answer = finalAnswer(text, options);
       if (answer === null) return missing;
       return expected.has(even(answer)) ? matched : unmatched;

@@ -8,7 +8,7 @@
 import { Type } from "typebox";
 import { defineReward } from "./define.ts";
 import { ruleReward } from "./rule.ts";
-import { worthOptions } from "./verdict.ts";
+import { rangeOf, worthOf, worthOptions } from "./verdict.ts";
 
 export const formatTags = defineReward({
   name: "format-tags",
@@ -37,10 +37,12 @@ export const formatTags = defineReward({
     ...worthOptions,
   }),
   create(id, options, _world) {
-    const { tags, opened, partial, matched, unmatched } = options;
-    return ruleReward(id, { kind: "format-tags", options, acceptsPrefixes: false }, (text) => {
+    const { tags, opened, partial } = options;
+    const range = rangeOf(worthOf(0, options), worthOf(1, options));
+    const rule = { kind: "format-tags", options, acceptsPrefixes: false, range };
+    return ruleReward(id, rule, (text) => {
       const share = shareOf(opened ? `<${tags[0]!}>${text}` : text, options);
-      return unmatched + (matched - unmatched) * (partial ? share : Math.floor(share));
+      return worthOf(partial ? share : Math.floor(share), options);
     });
   },
 });

@@ -11,6 +11,7 @@ import { implicit } from "./implicit.ts";
 import { jsonSchema } from "./json-schema.ts";
 import { judge } from "./judge/judge.ts";
 import { pairwiseJudge } from "./judge/pairwise-judge.ts";
+import { language } from "./language.ts";
 import { length } from "./length.ts";
 import { lengthControlled } from "./length-controlled.ts";
 import { numericMatch } from "./numeric-match.ts";
@@ -44,6 +45,7 @@ export const rewardKinds: readonly RewardKind[] = [
   jsonSchema,
   formatTags,
   script,
+  language,
   code,
 ];
 

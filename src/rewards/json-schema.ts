@@ -13,7 +13,7 @@ import { defineReward } from "./define.ts";
 import { fencedBlocks } from "./fenced.ts";
 import { matchTime } from "./regex.ts";
 import { revisionOf } from "./rule.ts";
-import { worthOptions } from "./verdict.ts";
+import { rangeOf, worthOf, worthOptions } from "./verdict.ts";
 
 type Schema = Readonly<Record<string, unknown>>;
 
@@ -31,13 +31,14 @@ export const jsonSchema = defineReward({
     ...worthOptions,
   }),
   create(id, options, { clock }) {
-    const { schema = {}, partial, strict, matched, unmatched } = options;
+    const { schema = {}, partial, strict, unmatched } = options;
     refuseUnreadable(schema, []);
     const judge = partial ? shareOf : (value: unknown) => Number(Check(schema, value));
     return {
       id,
       revision: revisionOf("json-schema", options),
       acceptsPrefixes: false,
+      range: rangeOf(worthOf(0, options), worthOf(1, options)),
       open() {
         // Patterns are the request's, and so may be hostile to their own text.
         const bounded = createBounded(matchTime, () => clock.elapsedMs());
@@ -49,7 +50,7 @@ export const jsonSchema = defineReward({
             const verdict = bounded(() => judge(parsed.value, schema));
             if (!verdict)
               throw new GatewayError("reward_too_slow", { reward: id, limitMs: matchTime.callMs });
-            return unmatched + (matched - unmatched) * verdict.value;
+            return worthOf(verdict.value, options);
           },
           close: () => undefined,
         };

@@ -14,7 +14,7 @@ import { type Static, Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
 import { spreadOf } from "./curves.ts";
 import { defineReward, type Reward, type RewardWorld } from "./define.ts";
-import { nestedReward, type Rescore, required, rescoring } from "./nested.ts";
+import { callsOf, nestedReward, type Rescore, required, rescoring } from "./nested.ts";
 import { type ReferenceAnswer, referenceAnswers, referenceOptions } from "./reference-answers.ts";
 import { revisionOf } from "./rule.ts";
 
@@ -61,6 +61,7 @@ function withSlope(id: string, given: Options, { base, world }: Parts): Reward {
     id,
     revision: revisionOf("length-controlled", given, base.revision, by),
     acceptsPrefixes: false,
+    ...callsOf(base),
     open: (prompt, signal) =>
       rescoring(
         base.open(prompt, signal),
@@ -78,11 +79,12 @@ function fitted(id: string, given: Options, { base, world }: Parts): Reward {
     id,
     revision: revisionOf("length-controlled", given, base.revision, by, speaker.revision),
     acceptsPrefixes: false,
+    ...callsOf(base),
     open(prompt, signal) {
       const session = base.open(prompt, signal);
       const answers = referenceAnswers(reference, speaker, { base: session, prompt, signal });
-      const rescore: Rescore = async (reward, text, onFlag) => {
-        const { slope, center } = regression(await answers.all(onFlag), lengthOf, id);
+      const rescore: Rescore = async (reward, text, how) => {
+        const { slope, center } = regression(await answers.all(how), lengthOf, id);
         return reward - slope * (lengthOf(text) - center);
       };
       const close = () => {

@@ -37,7 +37,12 @@ export const length = defineReward({
     const limit = max ?? target!;
     return ruleReward(
       id,
-      { kind: "length", options, acceptsPrefixes: max !== undefined },
+      {
+        kind: "length",
+        options,
+        acceptsPrefixes: max !== undefined,
+        range: [Number.NEGATIVE_INFINITY, 0],
+      },
       (text) => {
         const off = units[unit](text) - limit;
         const share = (max === undefined ? Math.abs(off) : Math.max(0, off)) / limit;

@@ -4,7 +4,7 @@ import { GatewayError } from "../base/errors.ts";
 import {
   type Judgement,
   judgementOf,
-  type RewardFlag,
+  type Reward,
   type RewardSession,
   type ScoreOptions,
 } from "./define.ts";
@@ -24,6 +24,9 @@ export function required<T>(value: T | undefined, option: string, why: string): 
   throw new GatewayError("invalid_request", { param, problem: `is required ${why}` });
 }
 
+/** What a reward made of one other costs: as many judgements as that one. */
+export const callsOf = ({ calls }: Reward) => (calls === undefined ? {} : { calls });
+
 /** A judgement as parts of another: the reward under its id, and below it what it is made of. */
 export function asParts(id: string, { reward, parts }: Judgement): [string, number][] {
   const below = Object.entries(parts).map(([name, score]): [string, number] => [
@@ -33,11 +36,11 @@ export function asParts(id: string, { reward, parts }: Judgement): [string, numb
   return [[id, reward], ...below];
 }
 
-/** Turns the reward of a text into another; the flags of rewards that it compares with are told as its own. */
+/** Turns the reward of a text into another; what is to be heard of rewards that it compares with is told as its own. */
 export type Rescore = (
   reward: number,
   text: string,
-  onFlag?: (flag: RewardFlag) => void,
+  how?: ScoreOptions,
 ) => number | Promise<number>;
 
 /** A session that turns each reward of another into one of its own, and reports the other's as a part. */
@@ -50,7 +53,7 @@ export function rescoring(
   const judge = async (text: string, how?: ScoreOptions): Promise<Judgement> => {
     const raw = await judgementOf(base, text, how);
     return {
-      reward: await rescore(raw.reward, text, how?.onFlag),
+      reward: await rescore(raw.reward, text, how),
       parts: Object.fromEntries(asParts(id, raw)),
     };
   };

@@ -14,7 +14,7 @@ import { defineReward } from "./define.ts";
 import { findNumbers, plain, readNumber, toDouble } from "./numbers.ts";
 import { ruleReward } from "./rule.ts";
 import { converted, type Unit, unitAtStart } from "./units.ts";
-import { answerOptions } from "./verdict.ts";
+import { answerOptions, rangeOf } from "./verdict.ts";
 
 const options = Type.Object({
   expected: Type.Union([Type.Number(), Type.String({ minLength: 1, maxLength: 200 })], {
@@ -51,15 +51,13 @@ export const numericMatch = defineReward({
   create(id, given, _world) {
     const { matched, unmatched, missing = unmatched } = given;
     const expected = readExpected(given.expected);
-    return ruleReward(
-      id,
-      { kind: "numeric-match", options: given, acceptsPrefixes: false },
-      (text) => {
-        const answer = answerOf(text, given);
-        if (answer === null) return missing;
-        return isNear(answer, expected, given) ? matched : unmatched;
-      },
-    );
+    const range = rangeOf(matched, unmatched, missing);
+    const rule = { kind: "numeric-match", options: given, acceptsPrefixes: false, range };
+    return ruleReward(id, rule, (text) => {
+      const answer = answerOf(text, given);
+      if (answer === null) return missing;
+      return isNear(answer, expected, given) ? matched : unmatched;
+    });
   },
 });
 

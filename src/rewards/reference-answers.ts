@@ -5,7 +5,7 @@
  */
 import { Type } from "typebox";
 import { splitSeed } from "../base/random.ts";
-import type { RewardFlag, RewardPrompt, RewardSession, Speaker } from "./define.ts";
+import type { RewardFlag, RewardPrompt, RewardSession, ScoreOptions, Speaker } from "./define.ts";
 
 export const referenceOptions = Type.Object(
   {
@@ -34,9 +34,9 @@ export interface ReferenceAnswer {
 export interface ReferenceAnswers {
   /**
    * The same ones whenever it is asked. Rejects when the policy or the reward fails, and once stopped.
-   * @param onFlag hears how their rewards came about.
+   * @param how hears how their rewards came about; who asks first, what they cost.
    */
-  all(onFlag?: (flag: RewardFlag) => void): Promise<readonly ReferenceAnswer[]>;
+  all(how?: ScoreOptions): Promise<readonly ReferenceAnswer[]>;
   /** Ends what is being drawn. Idempotent. */
   stop(): void;
 }
@@ -50,19 +50,21 @@ export function referenceAnswers(
   const either = AbortSignal.any([signal, stopping.signal]);
   const flags = new Set<RewardFlag>();
   const onFlag = (flag: RewardFlag) => void flags.add(flag);
-  const draw = async (_: unknown, i: number): Promise<ReferenceAnswer> => {
+  const draw = async (i: number, onTokens: ScoreOptions["onTokens"]): Promise<ReferenceAnswer> => {
     const sampling = { maxTokens, temperature, seed: splitSeed(seed, i) >>> 0 };
-    const text = await speaker.answer(prompt.messages, sampling, either);
-    return { text, reward: await base.score(text, { onFlag }) };
+    const { text, tokens } = await speaker.answer(prompt.messages, sampling, either);
+    onTokens?.(tokens);
+    return { text, reward: await base.score(text, { onFlag, onTokens }) };
   };
   let drawn: Promise<readonly ReferenceAnswer[]> | null = null;
   return {
-    async all(hear) {
-      drawn ??= Promise.all(Array.from({ length: n }, draw)).then((answers) =>
+    async all(how) {
+      const draws = () => Array.from({ length: n }, (_, i) => draw(i, how?.onTokens));
+      drawn ??= Promise.all(draws()).then((answers) =>
         answers.filter(({ reward }) => !Number.isNaN(reward)),
       );
       const answers = await drawn;
-      for (const flag of flags) hear?.(flag);
+      for (const flag of flags) how?.onFlag?.(flag);
       return answers;
     },
     stop: () => stopping.abort(),

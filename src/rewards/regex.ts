@@ -9,7 +9,7 @@ import { GatewayError } from "../base/errors.ts";
 import { createBounded } from "./bounded.ts";
 import { defineReward } from "./define.ts";
 import { revisionOf } from "./rule.ts";
-import { worthOptions } from "./verdict.ts";
+import { rangeOf, worthOptions } from "./verdict.ts";
 
 export const matchTime = { callMs: 100, totalMs: 200 };
 
@@ -33,6 +33,7 @@ export const regex = defineReward({
       id,
       revision: revisionOf("regex", options),
       acceptsPrefixes: false,
+      range: rangeOf(matched, unmatched),
       open() {
         const bounded = createBounded(matchTime, () => clock.elapsedMs());
         return {

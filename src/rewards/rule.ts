@@ -7,12 +7,13 @@ export interface Rule {
   readonly kind: string;
   readonly options: object;
   readonly acceptsPrefixes: boolean;
+  readonly range: readonly [number, number];
 }
 
 /** A reward without memory; its revision follows from its options. */
 export function ruleReward(
   id: string,
-  { kind, options, acceptsPrefixes }: Rule,
+  { kind, options, acceptsPrefixes, range }: Rule,
   score: (
     text: string,
     messages: readonly TemplateMessage[],
@@ -23,6 +24,7 @@ export function ruleReward(
     id,
     revision: revisionOf(kind, options),
     acceptsPrefixes,
+    range,
     open: ({ messages }, signal) => ({
       score: async (text) => score(text, messages, signal),
       close: () => undefined,

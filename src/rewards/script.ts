@@ -21,10 +21,14 @@ export const script = defineReward({
   }),
   create(id, options, _world) {
     const wanted = new RegExp(`[${options.scripts.map(scriptClass).join("")}]`, "u");
-    return ruleReward(id, { kind: "script", options, acceptsPrefixes: true }, (text) => {
-      const letters = text.match(/\p{L}/gu) ?? [];
-      return letters.filter((letter) => wanted.test(letter)).length / letters.length;
-    });
+    return ruleReward(
+      id,
+      { kind: "script", options, acceptsPrefixes: true, range: [0, 1] },
+      (text) => {
+        const letters = text.match(/\p{L}/gu) ?? [];
+        return letters.filter((letter) => wanted.test(letter)).length / letters.length;
+      },
+    );
   },
 });
 

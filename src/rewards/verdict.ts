@@ -7,6 +7,18 @@ export const worthOptions = {
   unmatched: Type.Number({ default: 0, description: "reward of what is not" }),
 };
 
+/** From the least to the most that a verdict is worth. */
+export const rangeOf = (...worths: readonly number[]): readonly [number, number] => [
+  Math.min(...worths),
+  Math.max(...worths),
+];
+
+/** What a share in [0, 1] of what is right is worth. */
+export const worthOf = (
+  share: number,
+  worth: { readonly matched: number; readonly unmatched: number },
+) => worth.unmatched + (worth.matched - worth.unmatched) * share;
+
 export const answerOptions = {
   from: Type.Enum([...answerPlaces], {
     default: "auto",

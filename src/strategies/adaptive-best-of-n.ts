@@ -1,6 +1,7 @@
 /**
  * Adaptive best-of-n: draws candidates in waves and returns the one with the highest reward. It stops
- *   "decided"  when a candidate has `max_reward`: it cannot be surpassed, is final at once and ends the rest;
+ *   "decided"  when a candidate has `max_reward`, or the highest value that the reward declares: it cannot be surpassed, is
+ *              final at once and ends the rest;
  *   "price"    after a wave when another would gain less than `price` per token:
  *              G < price · w · (mean tokens of a candidate), G the expected gain of w more (see `improvement.ts`):
  *              `normal`  expected improvement under the normal law fitted to the rewards so far;
@@ -23,7 +24,14 @@ import {
 import { demandChoices } from "./demands.ts";
 import { normalGain, recordGain } from "./improvement.ts";
 import { bestOfNBound } from "./kl.ts";
-import { bestFirst, isJudged, isUnsurpassable, rangeWarnings, someFailed } from "./ranking.ts";
+import {
+  bestFirst,
+  highestReward,
+  isJudged,
+  isUnsurpassable,
+  rangeWarnings,
+  someFailed,
+} from "./ranking.ts";
 import { Commits, type Emit, searchEvents } from "./search.ts";
 import { drawInWaves } from "./waves.ts";
 
@@ -55,7 +63,8 @@ export const adaptiveBestOfN = defineStrategy({
     }),
     max_reward: Type.Union([Type.Number(), Type.Null()], {
       default: null,
-      description: "the reward's highest value: a candidate that reaches it ends the search",
+      description:
+        "the reward's highest value: a candidate that reaches it ends the search; null takes what the reward declares",
     }),
   }),
   async *run(input, options) {
@@ -64,8 +73,10 @@ export const adaptiveBestOfN = defineStrategy({
   },
 });
 
-async function search(input: StrategyInput, options: Options, emit: Emit): Promise<StrategyResult> {
-  const { n, wave, price, max_reward: maxReward } = options;
+async function search(input: StrategyInput, given: Options, emit: Emit): Promise<StrategyResult> {
+  const maxReward = highestReward(given.max_reward, input.reward);
+  const options = { ...given, max_reward: maxReward };
+  const { n, wave, price } = options;
   const commits = new Commits(input.choices, emit);
   let waves = 1;
   const isPriced = (drawn: readonly ScoredCandidate[]) => gainPerToken(drawn, options) < price;

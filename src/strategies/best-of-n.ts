@@ -5,29 +5,32 @@
  *                resampling; β → 0 is argmax, β → ∞ is sampling). Detail `effective_candidates` = (Σw)²/Σw²;
  *   regularised  the highest r − β·ln(π/π_ref), π_ref being the served policy `reference`: likely answers that π_ref
  *                finds unlikely lose. The objective of Ziegler et al., arXiv:1909.08593, eq. 2, on each candidate.
+ *   knockout, round-robin   who wins a tournament by a reward that compares two answers: see `tournament.ts`.
  * Cost: n generations in one batch + n reward evaluations, each made while the others still decode; regularised also
- * reads every candidate once with the reference.
- * Final: after the last candidate is judged. With `max_reward` (argmax only) a candidate that reaches it is final at once
- * and ends the rest: nothing can surpass it. Among several that would reach it the first to be judged wins, which
- * favours short ones; without `max_reward` it is the earliest in order.
+ * reads every candidate once with the reference; knockout n − 1 comparisons, round-robin n(n − 1)/2, after the last.
+ * Final: after the last candidate is judged. With `max_reward` (argmax only), or where the reward declares its range, a
+ * candidate that reaches the highest value is final at once and ends the rest: nothing can surpass it. Among several that
+ * would reach it the first to be judged wins, which favours short ones; else it is the earliest in order.
  * KL(answer ‖ sampling law) ≤ ln n − (n − 1)/n for each: see `bestOfNBound`. With several choices both KL figures are
  * those of the first.
  */
 import { Type } from "typebox";
 import type { Policy } from "../registry/types.ts";
+import type { PairwiseReward } from "../rewards/define.ts";
 import {
   defineStrategy,
   type ScoredCandidate,
   type StrategyInput,
   type StrategyResult,
 } from "./define.ts";
-import { demandChoices, demandSameTokens, refusal } from "./demands.ts";
+import { demandChoices, demandPairs, demandSameTokens, refusal } from "./demands.ts";
 import { drawAndScore } from "./draw.ts";
 import { bestOfNBound, bestOfNEstimate, drawsFromModel } from "./kl.ts";
 import {
   bestFirst,
   choiceRandom,
   effectiveNumber,
+  highestReward,
   isUnsurpassable,
   judgedOf,
   rangeWarnings,
@@ -36,13 +39,19 @@ import {
   tiltedWeights,
 } from "./ranking.ts";
 import { Commits, type Emit, searchEvents } from "./search.ts";
+import { holdTournament, tournaments } from "./tournament.ts";
 
 interface Options {
   readonly n: number;
-  readonly choose: "argmax" | "tilted" | "regularised";
+  readonly choose: "argmax" | "tilted" | "regularised" | (typeof tournaments)[number];
   readonly beta: number;
   readonly reference: string | null;
   readonly max_reward: number | null;
+}
+
+/** Those that choose by the reward of each. */
+interface Scoring extends Options {
+  readonly choose: Exclude<Options["choose"], (typeof tournaments)[number]>;
 }
 
 export const bestOfN = defineStrategy({
@@ -51,10 +60,10 @@ export const bestOfN = defineStrategy({
   needsReward: true,
   options: Type.Object({
     n: Type.Integer({ minimum: 1, maximum: 128, default: 16, description: "candidates to draw" }),
-    choose: Type.Enum(["argmax", "tilted", "regularised"], {
+    choose: Type.Enum(["argmax", "tilted", "regularised", ...tournaments], {
       default: "argmax",
       description:
-        "argmax: the highest reward; tilted: one with probability ∝ exp(reward/beta); regularised: the highest reward − beta·ln(π/π_ref)",
+        "argmax: the highest reward; tilted: one with probability ∝ exp(reward/beta); regularised: the highest reward − beta·ln(π/π_ref); knockout, round-robin: by a reward that compares answers in pairs, n − 1 or n(n − 1)/2 times",
     }),
     beta: Type.Number({
       exclusiveMinimum: 0,
@@ -67,18 +76,30 @@ export const bestOfN = defineStrategy({
     }),
     max_reward: Type.Union([Type.Number(), Type.Null()], {
       default: null,
-      description: "the reward's highest value: a candidate that reaches it ends the search",
+      description:
+        "the reward's highest value: a candidate that reaches it ends the search; null takes what the reward declares",
     }),
   }),
+  compares: ({ choose }) => isTournament(choose),
   async *run(input, options) {
-    demandChoices("best-of-n", input.choices, options.n);
+    const { choose, n } = options;
+    demandChoices("best-of-n", input.choices, n);
     refuseContradictions(input, options);
-    yield* searchEvents(input, (searched, emit) => search(searched, options, emit));
+    if (isTournament(choose)) {
+      const reward = demandPairs(`best-of-n's ${choose}`, input.reward);
+      yield* searchEvents(input, (searched, emit) =>
+        compete(searched, { n, kind: choose, reward }, emit),
+      );
+    } else
+      yield* searchEvents(input, (searched, emit) =>
+        search(searched, { ...options, choose }, emit),
+      );
   },
 });
 
-async function search(input: StrategyInput, options: Options, emit: Emit): Promise<StrategyResult> {
-  const { n, max_reward: maxReward } = options;
+async function search(input: StrategyInput, options: Scoring, emit: Emit): Promise<StrategyResult> {
+  const { n, choose } = options;
+  const maxReward = choose === "argmax" ? highestReward(options.max_reward, input.reward) : null;
   const commits = new Commits(input.choices, emit);
   const candidates = await drawAndScore(input, n, {
     signal: input.signal,
@@ -96,11 +117,47 @@ async function search(input: StrategyInput, options: Options, emit: Emit): Promi
   return {
     candidates,
     chosen,
-    kl: klOf(candidates, candidates[chosen[0]!]!, { input, isArgmax: options.choose === "argmax" }),
+    kl: klOf(candidates, candidates[chosen[0]!]!, { input, isArgmax: choose === "argmax" }),
     stopped: isDecided ? "decided" : (input.budget.spent ?? "complete"),
     warnings: rangeWarnings(candidates, maxReward),
     ...(details && { details }),
   };
+}
+
+const isTournament = (choose: Options["choose"]): choose is (typeof tournaments)[number] =>
+  tournaments.some((kind) => kind === choose);
+
+interface Competition {
+  readonly n: number;
+  readonly kind: (typeof tournaments)[number];
+  readonly reward: PairwiseReward;
+}
+
+/** Candidates are announced unjudged: what compares has no number for one. */
+async function compete(
+  input: StrategyInput,
+  { n, kind, reward }: Competition,
+  emit: Emit,
+): Promise<StrategyResult> {
+  const { signal, budget } = input;
+  signal.throwIfAborted();
+  const session = reward.open(input.rewardPrompt, signal);
+  try {
+    const commits = new Commits(input.choices, emit);
+    const candidates = await drawAndScore({ ...input, reward: null }, n, {
+      signal,
+      emit,
+      onText: (index, text) => emit({ type: "candidate-delta", index, text }),
+    });
+    const held = await holdTournament(kind, candidates, { session, budget, signal });
+    for (const candidate of held.order) commits.commit(candidate);
+    const { details, warnings } = held;
+    const kl = { bound: bestOfNBound(n), estimate: null };
+    const stopped = budget.spent ?? "complete";
+    return { candidates, chosen: commits.chosen, kl, stopped, warnings, details };
+  } finally {
+    session.close();
+  }
 }
 
 interface Order {
@@ -111,7 +168,7 @@ interface Order {
 
 async function ordered(
   input: StrategyInput,
-  { choose, beta, reference }: Options,
+  { choose, beta, reference }: Scoring,
   candidates: readonly ScoredCandidate[],
 ): Promise<Order> {
   switch (choose) {

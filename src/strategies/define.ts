@@ -51,6 +51,8 @@ export interface CandidateSource {
   readonly model: string;
   readonly revision: string;
   readonly prompt: readonly number[];
+  /** What its tokens stand for: another model's ids mean another thing. */
+  readonly tokenText: Policy["tokenText"];
 }
 
 export type CutReason = "budget" | "rejected" | "decided";
@@ -85,6 +87,7 @@ export type StrategyEvent =
       choice: number;
       text: string;
       tokens: readonly SampledToken[];
+      source?: CandidateSource;
       candidate?: number;
     }
   | { type: "done"; result: StrategyResult };
@@ -94,6 +97,8 @@ export interface Strategy<O extends TObject = TObject> {
   /** One sentence for /docs and --help. */
   readonly description: string;
   readonly needsReward: boolean;
+  /** Whether with these options it compares answers in pairs; else a reward that only compares is refused. */
+  compares?(options: Static<O>): boolean;
   /** Schema with defaults; unknown keys are refused. */
   readonly options: O;
   run(input: StrategyInput, options: Static<O>): AsyncGenerator<StrategyEvent, void, void>;

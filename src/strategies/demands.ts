@@ -2,7 +2,13 @@
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { Policy } from "../registry/types.ts";
-import { isProcessReward, type ProcessReward, type Reward } from "../rewards/define.ts";
+import {
+  isPairwiseReward,
+  isProcessReward,
+  type PairwiseReward,
+  type ProcessReward,
+  type Reward,
+} from "../rewards/define.ts";
 import type { StrategyInput } from "./define.ts";
 
 /**
@@ -28,6 +34,19 @@ export function demandSteps(strategy: string, reward: Reward | null): ProcessRew
   throw refusal(
     "reward",
     `${strategy} judges steps and '${reward.id}' does not; name a process reward ({"kind": "calculation"} is one; docs/rewards.md), or use blockwise`,
+  );
+}
+
+/**
+ * For a strategy that compares answers in pairs.
+ * @throws GatewayError invalid_request
+ */
+export function demandPairs(strategy: string, reward: Reward | null): PairwiseReward {
+  assert(reward !== null, `${strategy} runs without the reward it needs`);
+  if (isPairwiseReward(reward)) return reward;
+  throw refusal(
+    "reward",
+    `${strategy} compares answers in pairs and '${reward.id}' scores each; name one that compares (a pairwise judge does), or choose argmax`,
   );
 }
 

@@ -95,6 +95,9 @@ export async function judge(
   signal: AbortSignal,
 ): Promise<ScoredCandidate> {
   if (session === null) return { ...candidate, reward: null, rewardProblem: null };
+  if (candidate.tokens.length === 0) {
+    return { ...candidate, reward: null, rewardProblem: "the budget left it no token" };
+  }
   const isFinished = candidate.finishReason === "stop";
   const asked = judgementOf(session, candidate.text, { isFinished });
   return { ...candidate, ...(await verdictOf(asked, signal)) };

@@ -48,6 +48,6 @@ export function memberInput(
   return {
     // NOTE: a bias names tokens of the request's own policy
     input: { ...input, policy, prompt, sampling: { ...sampling, maxTokens, logitBias: new Map() } },
-    source: { model: policy.id, revision: policy.revision, prompt },
+    source: { model: policy.id, revision: policy.revision, prompt, tokenText: policy.tokenText },
   };
 }

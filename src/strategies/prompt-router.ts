@@ -125,10 +125,11 @@ function routeOf(input: StrategyInput, template: string): Route {
   const filled = fill(conversation, template, policy);
   const prompt = policy.encode(filled);
   const maxTokens = Math.min(sampling.maxTokens, policy.contextTokens - prompt.length);
+  const { id: model, revision, tokenText } = policy;
   const isOwn = template === "{prompt}";
   return {
     input: { ...input, prompt, conversation: filled, sampling: { ...sampling, maxTokens } },
-    source: isOwn ? undefined : { model: policy.id, revision: policy.revision, prompt },
+    source: isOwn ? undefined : { model, revision, prompt, tokenText },
   };
 }
 

@@ -1,5 +1,6 @@
 /** Which candidates come first, by numbers of any kind; candidates without a reward come last. */
 import { createRandom, type Random, splitSeed } from "../base/random.ts";
+import type { Reward } from "../rewards/define.ts";
 import type { ScoredCandidate } from "./define.ts";
 import { allFailed } from "./demands.ts";
 
@@ -38,6 +39,12 @@ export function judgedOf(candidates: readonly ScoredCandidate[]): readonly Judge
 /** Whether a reward was asked for some candidate and did not come; one that was ended early was not asked about. */
 export const someFailed = (candidates: readonly ScoredCandidate[]): boolean =>
   candidates.some((each) => !isJudged(each) && (each.cut === null || each.cut === "budget"));
+
+/** What no reward exceeds: as the request says, else as the reward does; null: nobody knows. */
+export function highestReward(asked: number | null, reward: Reward | null): number | null {
+  const declared = reward?.range?.[1] ?? Number.POSITIVE_INFINITY;
+  return asked ?? (Number.isFinite(declared) ? declared : null);
+}
 
 /** Whether no other candidate can have more. */
 export const isUnsurpassable = ({ reward }: ScoredCandidate, maxReward: number | null): boolean =>

@@ -48,11 +48,12 @@ export function rewardSteering(input: StrategyInput, steering: RewardSteering): 
 }
 
 function createGuidance(
-  { policy, budget, choices }: StrategyInput,
+  { policy, reward, budget, choices }: StrategyInput,
   { k, gain, warn }: RewardSteering,
   judging: Judging,
 ): Guidance {
   const counts: RewardCounts = { judged: 0, outside: 0, unjudged: 0 };
+  const { calls = 1 } = reward ?? {};
   const { vocabSize } = policy.tokenizer; // rows of a model beyond it spell nothing
   let candidates: readonly number[] = [];
   return {
@@ -69,7 +70,7 @@ function createGuidance(
     async guide(logits) {
       const wanted = largest(logits, k === 0 ? logits.length : Math.min(k, logits.length));
       candidates = wanted.filter((id) => id < vocabSize && logits[id]! > Number.NEGATIVE_INFINITY);
-      if (budget.rewardsLeft < candidates.length + choices) return "reward_calls"; // one each is for whole answers
+      if (budget.rewardsLeft < calls * (candidates.length + choices)) return "reward_calls"; // one each is for whole answers
       const judgements = await judging.branch(candidates);
       if (judgements.every(({ reward }) => reward === null)) throw allFailed(judgements);
       const guided = candidates.map((id, i) => {

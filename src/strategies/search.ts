@@ -33,10 +33,11 @@ export class Commits {
   }
 
   /** The candidate is the next choice, unless it is one already or all are made. */
-  commit({ index, text, tokens }: ScoredCandidate): void {
+  commit({ index, text, tokens, source }: ScoredCandidate): void {
     if (this.areMade || this.#indices.includes(index)) return;
     const choice = this.#indices.length;
-    this.#emit({ type: "text-delta", choice, text, tokens, candidate: index });
+    const said = { choice, text, tokens, candidate: index, ...(source && { source }) };
+    this.#emit({ type: "text-delta", ...said });
     this.#indices.push(index);
   }
 

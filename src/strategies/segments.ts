@@ -162,6 +162,7 @@ export class Segments {
 
   /** The branch with its reward, which is also its value. A source that fails leaves it without one. */
   async judge(branch: Branch, ask: Ask): Promise<Branch> {
+    if (branch.index !== null && branch.tokens.length === 0) return branch; // the budget left it none
     const { rewardParts: _, rewardFlags: __, ...unjudged } = branch; // a verdict before this one had its own
     const judged = await verdictOf(ask(branch), this.signal);
     return this.replace({ ...unjudged, ...judged, value: judged.reward });

@@ -154,11 +154,10 @@ async function grow(
   let kl = 0;
   for (let row = grown.next; ; ) {
     const logits = sampler.adjusted(row.logits);
-    stopped = await guidance.guide(logits, row.logits);
+    stopped = (await guidance.guide(logits, row.logits)) ?? budget.draw();
     signal.throwIfAborted();
     if (stopped !== null) break;
     const token = sampler.sampleGuided(row, logits);
-    budget.drew();
     if (isKlKnown) kl += isGreedy ? -token.logprob : tokenKl(logits, row);
     if (transcriber.push(token)) {
       reason = "stop";
@@ -170,7 +169,7 @@ async function grow(
     [row] = await Promise.all([grown.growing.append(token.id), guidance.accept(token.id)]);
     signal.throwIfAborted();
   }
-  if (stopped !== null && transcriber.tokens.length === 0) throw budget.refusal(stopped);
+  if (stopped !== null && budget.tokens === 0) throw budget.refusal(stopped);
   const isOutrun = reason === "length" && transcriber.tokens.length === tokensMax;
   const outrun = `The answer ends after ${tokensMax} tokens: what guides it can follow no more.`;
   return {

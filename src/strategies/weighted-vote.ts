@@ -6,7 +6,7 @@
  *   raw      r, as published, for rewards in [0, 1]. NOTE: below 0 a frequent answer loses by being frequent.
  * A candidate without a reward has no vote, nor has an unfinished one while a finished one votes.
  * Cost: n generations in one batch + n reward evaluations; with `early` fewer, where the most a candidate can weigh is
- * known: always for sigmoid, for exp with `max_reward`, never for raw.
+ * known: always for sigmoid, for exp with `max_reward` or a reward that declares its range, never for raw.
  * Final: when the vote is settled, or after the last candidate is judged. Details: `share` of all weight, `answers`.
  * KL ≤ ln n − (n − 1)/n: see `bestOfNBound`.
  * Sources: Li et al., arXiv:2206.02336 (votes weighted by a verifier); Beeching et al. 2024, search-and-learn.
@@ -14,7 +14,14 @@
 import { Type } from "typebox";
 import { defineStrategy, type ScoredCandidate } from "./define.ts";
 import { demandChoices } from "./demands.ts";
-import { bestFirst, isJudged, type Judged, rangeWarnings, someFailed } from "./ranking.ts";
+import {
+  bestFirst,
+  highestReward,
+  isJudged,
+  type Judged,
+  rangeWarnings,
+  someFailed,
+} from "./ranking.ts";
 import { searchEvents } from "./search.ts";
 import { type Election, elect, type Franchise } from "./vote-search.ts";
 import { ballotOptions, votersAmong } from "./votes.ts";
@@ -45,15 +52,20 @@ export const weightedVote = defineStrategy({
     early: Type.Boolean({ default: true, description: "whether it ends when the vote is settled" }),
     max_reward: Type.Union([Type.Number(), Type.Null()], {
       default: null,
-      description: "the reward's highest value; lets exp end early",
+      description:
+        "the reward's highest value, which lets exp end early; null takes what the reward declares",
     }),
   }),
   async *run(input, options) {
     demandChoices("weighted-vote", input.choices, options.n);
     yield* searchEvents(input, async (searched, emit) => {
-      const { n, answer, marker, early, max_reward: maxReward } = options;
+      const { n, answer, marker, early } = options;
+      const maxReward = highestReward(options.max_reward, input.reward);
       const election = { n, answer, marker, early };
-      const result = await elect(searched, election, { emit, ...franchiseOf(options) });
+      const result = await elect(searched, election, {
+        emit,
+        ...franchiseOf({ ...options, max_reward: maxReward }),
+      });
       const { candidates, warnings } = result;
       const kl = someFailed(candidates) ? { bound: null, estimate: null } : result.kl;
       return { ...result, kl, warnings: [...warnings, ...rangeWarnings(candidates, maxReward)] };
@@ -64,7 +76,7 @@ export const weightedVote = defineStrategy({
 function franchiseOf({ weight, beta, max_reward: maxReward }: Options): Franchise {
   return {
     weights(seen) {
-      const top = topOf(seen, maxReward);
+      const top = topOf(seen);
       const weightOf = ({ reward }: Judged) => {
         if (weight === "raw") return reward;
         return weight === "exp" ? Math.exp((reward - top) / beta) : sigmoid(reward / beta);
@@ -74,7 +86,7 @@ function franchiseOf({ weight, beta, max_reward: maxReward }: Options): Franchis
     heaviest(seen) {
       if (weight === "sigmoid") return maxReward === null ? 1 : sigmoid(maxReward / beta);
       if (weight === "raw" || maxReward === null) return Number.POSITIVE_INFINITY;
-      return Math.exp((maxReward - topOf(seen, maxReward)) / beta);
+      return Math.exp((maxReward - topOf(seen)) / beta);
     },
     spokesmen: ({ members }) => bestFirst(members),
     others: bestFirst,
@@ -82,9 +94,8 @@ function franchiseOf({ weight, beta, max_reward: maxReward }: Options): Franchis
 }
 
 /** What weights of exp are measured against: their ratios are the same, the heaviest voter's does not underflow. */
-function topOf(seen: readonly ScoredCandidate[], maxReward: number | null): number {
-  const highest = Math.max(...votersAmong(seen.filter(isJudged)).map(({ reward }) => reward));
-  return maxReward === null ? highest : Math.max(highest, maxReward);
+function topOf(seen: readonly ScoredCandidate[]): number {
+  return Math.max(...votersAmong(seen.filter(isJudged)).map(({ reward }) => reward));
 }
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));

@@ -8,6 +8,7 @@ import type { Preset } from "../../src/registry/types.ts";
 import type { Reward } from "../../src/rewards/define.ts";
 import type { RequestRecord } from "../../src/store/types.ts";
 import { strategies } from "../../src/strategies/index.ts";
+import { cannedComparison } from "../support/canned-comparison.ts";
 import { cannedProcessReward, cannedReward, flaggedReward } from "../support/canned-reward.ts";
 import { tabularPolicy } from "../support/tabular-policy.ts";
 
@@ -24,6 +25,9 @@ const preset: Preset = {
 };
 
 /** A log in memory; `fail` makes the next appends reject. */
+/** The longer one is better. */
+const comparing = cannedComparison((a, b) => (Math.sign(a.length - b.length) + 1) / 2);
+
 function memoryStore() {
   const records: RequestRecord[] = [];
   let failure: Error | null = null;
@@ -146,9 +150,10 @@ describe("an answer", () => {
       request({ alignment: bestOf(5) }),
     );
     const tokens = report.candidates.reduce((sum, candidate) => sum + candidate.tokens.length, 0);
-    expect(report.cost).toEqual({ tokens, rewardCalls: 5, ms: 5 });
+    const spent = { tokens, rewardCalls: 5, ms: 5 };
+    expect(report.cost).toEqual({ ...spent, rewardTokens: 0 });
     expect([promptTokens, completionTokens]).toEqual([hiTokens, tokens]);
-    expect(store.records[0]!.cost).toEqual(report.cost);
+    expect(store.records[0]!.cost).toEqual(spent);
   });
 
   test("counts what candidates share once, as it was drawn", async () => {
@@ -262,6 +267,21 @@ describe("a refused request", () => {
     expect(error).toMatchObject(shape);
     expect((error as GatewayError).message).toMatch(message);
     expect(store.records).toEqual([]);
+  });
+
+  test("says what to do with a reward that only compares, unless the strategy does", async () => {
+    const { gateway } = world({ rewards: [comparing], defaultReward: "pairs" });
+    for (const alignment of [bestOf(2), { strategy: "sample", reward: "pairs", options: {} }]) {
+      const error = await refusal(gateway, { alignment });
+      expect(error).toMatchObject({ code: "reward_compares_only" });
+      expect((error as GatewayError).message).toMatch(/"choose": "knockout" or "round-robin"/);
+    }
+    const options = { n: 4, choose: "knockout" };
+    const alignment = { strategy: "best-of-n", reward: null, options };
+    const { report } = await answer(gateway, request({ alignment }));
+    expect(report.cost.rewardCalls).toBeLessThanOrEqual(3);
+    const lengths = report.candidates.map(({ text }) => text.length);
+    expect(lengths[report.chosen]).toBe(Math.max(...lengths));
   });
 
   test("says that no reward can be had when the strategy needs one", async () => {

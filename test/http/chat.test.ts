@@ -276,7 +276,7 @@ test("reports the search with every candidate and its raw reward", async () => {
         },
       ],
       kl: { bound: Math.LN2 - 1 / 2, estimate: null },
-      cost: { tokens: 25, reward_calls: 2, ms: 1 },
+      cost: { tokens: 25, reward_calls: 2, reward_tokens: 0, ms: 1 },
       revision: { policy: "canned-1", reward: "canned-1" },
       seed: 5,
     },

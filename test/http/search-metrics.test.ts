@@ -39,7 +39,7 @@ const report: AnswerReport = {
     chosen: 8,
     problems: [],
   },
-  cost: { tokens: 50, rewardCalls: 9, ms: 1500 },
+  cost: { tokens: 50, rewardCalls: 9, rewardTokens: 0, ms: 1500 },
   overshoot: { tokens: 2, rewardCalls: 0, ms: 0.5 },
   stopped: "tokens",
   warnings: ["a", "b", "c"],

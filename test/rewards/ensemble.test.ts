@@ -52,6 +52,19 @@ describe("an ensemble", () => {
     session.close();
   });
 
+  test("costs what its parts cost, those of a part among them", () => {
+    const three = made({ parts: ["a", "b", { reward: "silent", weight: 0 }] });
+    expect(three.calls).toBe(3);
+    const nested = makeReward(
+      ensemble,
+      { parts: ["a", "three"] },
+      {
+        rewards: [a, { ...three, id: "three" }],
+      },
+    );
+    expect(nested.calls).toBe(4);
+  });
+
   test("tells two parts of one name apart", async () => {
     const session = open(made({ parts: ["a", "b", "a"] }));
     expect(Object.keys((await session.judge!("x")).parts)).toEqual(["a", "b", "a-3"]);

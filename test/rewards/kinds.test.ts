@@ -32,6 +32,11 @@ const examples: Readonly<Record<string, Example>> = {
   "json-schema": { options: {}, others: { partial: true }, answer: "4" },
   calculation: { options: {}, others: { grounded: false }, answer: "2 + 2 = 4" },
   "format-tags": { options: {}, others: { tags: ["answer"] }, answer: "<answer>4</answer>" },
+  language: {
+    options: { languages: ["en"] },
+    others: { languages: ["de"] },
+    answer: "It is four, and not five.",
+  },
   script: { options: { scripts: ["Latin"] }, others: { scripts: ["Greek"] }, answer: "four" },
   code: {
     options: { language: "javascript", isolation: "process", tests: [{ stdout: "4" }] },

@@ -1,5 +1,6 @@
 /** The ways of best-of-n to choose, and its early end. */
 import { describe, expect, test } from "vitest";
+import { adaptiveBestOfN } from "../../src/strategies/adaptive-best-of-n.ts";
 import { bestOfN } from "../../src/strategies/best-of-n.ts";
 import type { Models } from "../../src/strategies/define.ts";
 import { bestOfNBound } from "../../src/strategies/kl.ts";
@@ -162,6 +163,21 @@ describe("a highest reward", () => {
     const { result } = await finish(bestOfN, run);
     const chosen = result.chosen.map((index) => result.candidates[index]!);
     expect(chosen.map((candidate) => candidate.reward)).toEqual([3, 3, 3]);
+  });
+
+  test.each([
+    [bestOfN, {}],
+    [adaptiveBestOfN, { price: 0 }],
+  ])("is the reward's own where the request names none: $name", async (strategy, options) => {
+    const run = { reward: cannedReward(byLength), sampling: { seed: 2 }, options };
+    const declaring = { ...run, reward: { ...run.reward, range: [0, 3] as const } };
+    const early = await finish(strategy, declaring);
+    expect(early.result.stopped).toBe("decided");
+    expect(best(early).reward).toBe(3);
+    const all = { ...declaring, options: { ...options, max_reward: 99 } };
+    expect((await finish(strategy, all)).result.stopped).toBe("complete");
+    const tilted = { ...declaring, options: { choose: "tilted" } };
+    expect((await finish(bestOfN, tilted)).result.stopped).toBe("complete");
   });
 
   test("that is surpassed is told", async () => {

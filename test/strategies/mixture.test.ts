@@ -42,9 +42,18 @@ describe("mixture", () => {
         model: "other",
         revision: "c-1",
         prompt: other.encode({ kind: "text", text: "?" }),
+        tokenText: other.tokenText,
       });
     }
     expect(result.kl).toEqual({ bound: null, estimate: null });
+  });
+
+  test("says with the answer's text whose tokens it brings", async () => {
+    const options = { n: 2, members: [{ model: "other" }] };
+    const run = { reward: cannedReward(distinct), options, models };
+    const { events } = await finish(mixture, run);
+    const said = events.find((event) => event.type === "text-delta")!;
+    expect(said.source).toMatchObject({ model: "other", tokenText: other.tokenText });
   });
 
   test("has the law of the best of one candidate a member", async () => {

@@ -1,6 +1,9 @@
 /** What every strategy promises, whatever it does in between. */
 import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
 import { compileOptions } from "../../src/base/options.ts";
+import { createRandom, splitSeed } from "../../src/base/random.ts";
+import { Budget } from "../../src/strategies/budget.ts";
 import type { ScoredCandidate, Strategy, StrategyEvent } from "../../src/strategies/define.ts";
 import { strategies, strategyNamed } from "../../src/strategies/index.ts";
 import { cannedReward } from "../support/canned-reward.ts";
@@ -9,7 +12,8 @@ import { fitted, needs } from "./examples.ts";
 import { best, finish as finishRun, type RunOptions, start as startRun } from "./support.ts";
 
 const finish = (strategy: Strategy, run: RunOptions) => finishRun(strategy, fitted(strategy, run));
-const start = (strategy: Strategy, run: RunOptions) => startRun(strategy, fitted(strategy, run));
+const start = (strategy: Strategy, run: RunOptions, budget?: Budget) =>
+  startRun(strategy, fitted(strategy, run), budget);
 const byLength = () => cannedReward((text) => text.length);
 const seeds = Array.from({ length: 20 }, (_, seed) => seed);
 
@@ -97,10 +101,24 @@ describe.each(strategies)("$name", (strategy) => {
       const run = { reward: byLength(), budget: { tokens: 3 }, sampling: { seed } };
       const { result, budget } = await finish(strategy, run);
       expect(result.chosen).toHaveLength(1);
-      expect(budget.tokens).toBeLessThanOrEqual(3 + result.candidates.length); // each ends at its own next token
+      expect(budget.tokens).toBeLessThanOrEqual(3);
       reasons.add(result.stopped);
     }
     expect(reasons).toContain("tokens");
+  });
+
+  test("never overspends a budget of tokens or reward calls", async () => {
+    const random = createRandom(splitSeed(7, 1));
+    const below = (most: number) => 1 + Math.floor(random.uniform() * most);
+    for (const seed of seeds) {
+      const limits = { tokens: below(40), rewardCalls: below(60), ms: null };
+      const budget = new Budget(limits, systemClock);
+      const run = { reward: byLength(), sampling: { seed }, choices: seed % 2 === 0 ? 1 : 3 };
+      const outcome = await exhaust(start(strategy, run, budget)).catch((cause: unknown) => cause);
+      if (outcome !== undefined) expect(outcome).toMatchObject({ code: "budget_spent" });
+      expect(budget.tokens).toBeLessThanOrEqual(limits.tokens);
+      expect(budget.rewardCalls).toBeLessThanOrEqual(limits.rewardCalls);
+    }
   });
 
   test("does not begin when it is already aborted", async () => {

@@ -226,6 +226,28 @@ describe("weighted vote", () => {
     },
   );
 
+  test("takes the most a vote can weigh from a reward that declares its range", async () => {
+    let early = 0;
+    for (let seed = 0; seed < 40; seed++) {
+      const declaring = { ...cannedReward(reward), range: [0, 4] as const };
+      const run = { reward: declaring, sampling: { seed, temperature: 0.3 } };
+      const all = await finish(weightedVote, { ...run, options: { early: false } });
+      const some = await finish(weightedVote, run);
+      expect(best(some).text).toBe(best(all).text);
+      early += some.result.stopped === "decided" ? 1 : 0;
+    }
+    expect(early).toBeGreaterThan(0);
+  });
+
+  test("weighs votes alike however far above them the range ends", async () => {
+    const distant = { ...cannedReward(reward), range: [0, 1e6] as const };
+    const run = { sampling: { temperature: 0.3 } };
+    const { result } = await finish(weightedVote, { ...run, reward: distant });
+    const plain = await finish(weightedVote, { ...run, reward: cannedReward(reward) });
+    expect(result.chosen).toEqual(plain.result.chosen);
+    expect(result.details).toEqual(plain.result.details);
+  });
+
   test("does not end early where the most a vote can weigh is unknown", async () => {
     for (const weight of ["exp", "raw"]) {
       const run = { reward: cannedReward(() => 1), sampling: { temperature: 0 } };

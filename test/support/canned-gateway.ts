@@ -137,7 +137,12 @@ export function createCannedGateway(options: CannedOptions = {}): CannedGateway 
             warnings: [],
             warningKinds: [],
             overshoot: { tokens: 0, rewardCalls: 0, ms: 0 },
-            cost: { tokens: completionTokens, rewardCalls: strategy === "sample" ? 0 : n, ms: 1 },
+            cost: {
+              tokens: completionTokens,
+              rewardCalls: strategy === "sample" ? 0 : n,
+              rewardTokens: 0,
+              ms: 1,
+            },
             work: { promptTokensFound: 0, tokensRun: promptTokens + completionTokens, modelMs: 1 },
             revision: { policy: revision, reward: strategy === "sample" ? null : revision },
             seed: sampling.seed ?? 7,

@@ -21,7 +21,9 @@ export function cannedSpeaker(answers: readonly string[], id = "policy"): Canned
       const answer = answers[seeds.length % answers.length];
       seeds.push(seed);
       signals.push(signal);
-      if (answer !== undefined) return Promise.resolve(answer);
+      if (answer !== undefined) {
+        return Promise.resolve({ text: answer, tokens: Array.from(answer).length });
+      }
       return new Promise((_, reject) => {
         signal.addEventListener("abort", () => reject(signal.reason as Error)); // an AbortError
       });

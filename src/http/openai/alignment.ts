@@ -185,7 +185,13 @@ export const reportSchema = Type.Object(
     cost: Type.Object(
       {
         tokens: Type.Integer({ description: "Completion tokens of all candidates." }),
-        reward_calls: Type.Integer({ description: "Those of the held-out reward included." }),
+        reward_calls: Type.Integer({
+          description:
+            "Judgements, those of the held-out reward included; of a reward made of others, each of theirs.",
+        }),
+        reward_tokens: Type.Integer({
+          description: "Tokens that judges wrote, as far as they say; not among `tokens`.",
+        }),
         ms: Type.Number(),
         policy: Type.Object(
           {
@@ -285,6 +291,7 @@ export function reportOf(report: AnswerReport, detail: ReportDetail): Static<typ
     cost: {
       tokens: cost.tokens,
       reward_calls: cost.rewardCalls,
+      reward_tokens: cost.rewardTokens,
       ms: cost.ms,
       policy: {
         prompt_tokens_found: work.promptTokensFound,

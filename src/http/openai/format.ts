@@ -37,7 +37,8 @@ export interface Piece {
   readonly tokens: readonly SampledToken[];
   /** Characters of this choice that came before. */
   readonly offset: number;
-  readonly policy: Policy;
+  /** What drew it. */
+  readonly policy: Pick<Policy, "tokenText">;
 }
 
 export interface Format {

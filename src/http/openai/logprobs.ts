@@ -41,7 +41,7 @@ export const textLogprobsSchema = Type.Object(
 
 export function chatLogprobs(
   tokens: readonly SampledToken[],
-  policy: Policy,
+  policy: Pick<Policy, "tokenText">,
 ): Static<typeof chatLogprobsSchema> {
   const entry = ({ id, logprob }: TokenLogprob) => {
     const { text, bytes } = policy.tokenText(id);

@@ -63,7 +63,7 @@ export async function* streamChunks(run: Run): AsyncGenerator<StreamItem, void, 
           yield { comment: `searching ${progress(scored, ask)} scored` };
         break;
       case "text-delta": {
-        const delta = transcript.delta(prompt, event.choice, event.text, event.tokens);
+        const delta = transcript.delta(prompt, event);
         yield* pieces(delta, ask).map((piece) => chunk(piece));
         break;
       }

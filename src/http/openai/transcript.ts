@@ -3,8 +3,7 @@
  * decides: the rest of it follows at the end, and text that was sent can never have been wrong.
  */
 import { assert } from "../../base/assert.ts";
-import type { SampledToken } from "../../engine/types.ts";
-import type { Answer } from "../../gateway/types.ts";
+import type { Answer, AnswerEvent } from "../../gateway/types.ts";
 import type { Candidate, Policy } from "../../registry/types.ts";
 import type { PromptEvent } from "../answers.ts";
 import type { Ask, Piece, Usage } from "./format.ts";
@@ -30,11 +29,14 @@ interface PromptState {
   answer: Answer | null;
 }
 
+/** Text of a choice. */
+type Said = Omit<Extract<AnswerEvent, { type: "text-delta" }>, "type">;
+
 export interface Transcript {
   /** The policy's revision, once started: with the seed, it reproduces the answer. */
   readonly fingerprint: string;
   start(prompt: number, event: Extract<PromptEvent["event"], { type: "started" }>): void;
-  delta(prompt: number, choice: number, text: string, tokens: readonly SampledToken[]): Delta;
+  delta(prompt: number, said: Said): Delta;
   /** What was not sent yet of each choice, with the candidate that it is. */
   finish(prompt: number, answer: Answer): { delta: Delta; candidate: Candidate }[];
   /** True once every prompt has its answer. */
@@ -52,8 +54,9 @@ export function createTranscript(ask: Ask): Transcript {
     return state;
   };
 
-  const take = (prompt: number, choice: number, text: string, tokens: readonly SampledToken[]) => {
-    const { policy, sent } = stateOf(prompt);
+  const take = (prompt: number, { choice, text, tokens, source }: Said) => {
+    const { policy: own, sent } = stateOf(prompt);
+    const policy = source ?? own;
     const before = sent[choice];
     assert(before, `the gateway returns ${ask.choices} choices`);
     const { echo } = ask.prompts[prompt]!;
@@ -87,7 +90,9 @@ export function createTranscript(ask: Ask): Transcript {
         const { text, tokens } = state.sent[choice]!;
         assert(candidate.text.startsWith(text), "streamed text is a beginning of the answer");
         const rest = candidate.text.slice(text.length);
-        return { delta: take(prompt, choice, rest, candidate.tokens.slice(tokens)), candidate };
+        const { source } = candidate;
+        const said = { choice, text: rest, tokens: candidate.tokens.slice(tokens) };
+        return { delta: take(prompt, { ...said, ...(source && { source }) }), candidate };
       });
     },
     isComplete: () =>

@@ -50,7 +50,7 @@ export async function deliver(run: Run, { id, outbox, signal }: Addressee): Prom
       case "candidate-scored":
         break; // told above
       case "text-delta":
-        await sendText(transcript.delta(prompt, event.choice, event.text, event.tokens));
+        await sendText(transcript.delta(prompt, event));
         break;
       case "done":
         for (const { delta, candidate } of transcript.finish(prompt, event.answer)) {

@@ -1,6 +1,7 @@
 /** Asks a judge until it is clear, as often as may be. */
 import { GatewayError } from "../../base/errors.ts";
 import { splitSeed } from "../../base/random.ts";
+import type { ScoreOptions } from "../define.ts";
 import type { JudgeSettings } from "./options.ts";
 import type { Voice } from "./voice.ts";
 
@@ -9,7 +10,11 @@ export type Verdict =
   | { readonly isClear: false; readonly error: GatewayError };
 
 /** One question, asked for the `sample`-th time by a seed of its own. */
-export type Hear = (question: string, sample: number, signal: AbortSignal) => Promise<Verdict>;
+export type Hear = (question: string, sample: number, how: Hearing) => Promise<Verdict>;
+
+export interface Hearing extends Pick<ScoreOptions, "onTokens"> {
+  readonly signal: AbortSignal;
+}
 
 export interface HearingParts {
   readonly reward: string;
@@ -24,12 +29,14 @@ const shownCharacters = 200;
 
 export function createHearing({ reward, voice, settings, read, wanted }: HearingParts): Hear {
   const attempts = settings.unparsable === "next-best" ? settings.attempts : 1;
-  return async (question, sample, signal) => {
+  return async (question, sample, { signal, onTokens }) => {
     const seed = splitSeed(settings.seed, sample);
     let reply = "";
     for (let attempt = 0; attempt < attempts; attempt++) {
       const asked = splitSeed(seed, attempt) >>> 1; // in [0, 2³¹), which every server takes
-      reply = await voice.ask([{ role: "user", content: question }], asked, signal);
+      const said = await voice.ask([{ role: "user", content: question }], asked, signal);
+      if (said.tokens !== null) onTokens?.(said.tokens);
+      reply = said.text;
       const value = read(reply);
       if (value !== null) return { isClear: true, value, attempts: attempt + 1 };
     }

@@ -81,11 +81,14 @@ export const judge = defineReward({
         max,
       ),
       acceptsPrefixes: false,
+      range: [unparsable === "mean-logprob" ? Number.NEGATIVE_INFINITY : min, max],
       open: ({ messages }, signal) => ({
-        async score(text, { onFlag } = {}) {
+        async score(text, { onFlag, onTokens } = {}) {
           const asked = question(messages, text);
           const verdicts = await Promise.all(
-            Array.from({ length: samples }, (_, sample) => hear(asked, sample, signal)),
+            Array.from({ length: samples }, (_, sample) =>
+              hear(asked, sample, { signal, onTokens }),
+            ),
           );
           const unclear = verdicts.find((verdict) => !verdict.isClear);
           if (unclear === undefined) return meanRating(verdicts, onFlag);

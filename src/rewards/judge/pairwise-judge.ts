@@ -14,7 +14,7 @@ import {
   type ComparisonSession,
   defineReward,
   type PairwiseReward,
-  type RewardFlag,
+  type ScoreOptions,
 } from "../define.ts";
 import { revisionOf } from "../rule.ts";
 import { createHearing } from "./hearing.ts";
@@ -59,26 +59,28 @@ export const pairwiseJudge = defineReward({
       id,
       revision: revisionOf("pairwise-judge", voice.identity, judgingOf(given, prompt), reference),
       acceptsPrefixes: false,
+      range: [0, 1],
       comparesPairs: true,
+      scoresAlone: reference !== undefined,
       open({ messages }, signal): ComparisonSession {
         const conversation = fencedConversation(messages);
         /** Preference for the first. */
-        const prefer = async (first: string, second: string, sample: number, onFlag: Flagging) => {
+        const prefer = async (first: string, second: string, sample: number, how: How) => {
           const answers = {
             answer_a: fenced("answer A", first),
             answer_b: fenced("answer B", second),
           };
           const question = fill(prompt, { conversation, ...answers, reply: instruction });
-          const verdict = await hear(question, sample, signal);
+          const verdict = await hear(question, sample, { signal, onTokens: how.onTokens });
           if (!verdict.isClear) throw verdict.error;
-          if (verdict.attempts > 1) onFlag?.("asked-again");
+          if (verdict.attempts > 1) how.onFlag?.("asked-again");
           return verdict.value;
         };
-        const compare = async (a: string, b: string, onFlag?: Flagging) => {
+        const compare = async (a: string, b: string, how: How = {}) => {
           const inBothOrders = Array.from({ length: samples }, async (_, sample) => {
             const [ab, ba] = await Promise.all([
-              prefer(a, b, sample, onFlag),
-              prefer(b, a, sample, onFlag),
+              prefer(a, b, sample, how),
+              prefer(b, a, sample, how),
             ]);
             return agreed(ab, 1 - ba);
           });
@@ -86,8 +88,8 @@ export const pairwiseJudge = defineReward({
         };
         return {
           compare,
-          async score(text, { onFlag } = {}) {
-            if (reference !== undefined) return compare(text, reference, onFlag);
+          async score(text, how) {
+            if (reference !== undefined) return compare(text, reference, how);
             throw new GatewayError("reward_compares_only", { reward: id });
           },
           close: () => undefined,
@@ -97,7 +99,7 @@ export const pairwiseJudge = defineReward({
   },
 });
 
-type Flagging = ((flag: RewardFlag) => void) | undefined;
+type How = Pick<ScoreOptions, "onFlag" | "onTokens">;
 
 /** What both orders say of the same answer; a tie where they differ. */
 const agreed = (one: number, other: number) => (one === other ? one : 0.5);

@@ -14,7 +14,7 @@ export interface Voice {
   /** What its revision depends on. */
   readonly identity: readonly unknown[];
   /** What it says to a conversation. */
-  ask(messages: readonly TemplateMessage[], seed: number, signal: AbortSignal): Promise<string>;
+  ask(messages: readonly TemplateMessage[], seed: number, signal: AbortSignal): Promise<Said>;
   /** Mean log π per token of an answer with its end, nats; null where no likelihoods are to be had. */
   readonly meanLogprob:
     | ((
@@ -23,6 +23,12 @@ export interface Voice {
         signal: AbortSignal,
       ) => Promise<number>)
     | null;
+}
+
+export interface Said {
+  readonly text: string;
+  /** It wrote; null where a server does not say. */
+  readonly tokens: number | null;
 }
 
 /** @throws GatewayError model_not_found, config_invalid, invalid_request */
@@ -50,7 +56,7 @@ function localVoice(
 }
 
 /**
- * POST {model?, messages, max_tokens, temperature, seed} → {choices: [{message: {content: text | null}}]}
+ * POST {model?, messages, max_tokens, temperature, seed} → {choices: [{message: {content: text | null}}], usage?}
  * Source: OpenAI's openapi.json, CreateChatCompletionRequest and -Response.
  */
 const readReply = replyReader(
@@ -60,6 +66,9 @@ const readReply = replyReader(
         message: Type.Object({ content: Type.Optional(Type.Union([Type.String(), Type.Null()])) }),
       }),
       { minItems: 1 },
+    ),
+    usage: Type.Optional(
+      Type.Union([Type.Object({ completion_tokens: Type.Optional(Type.Integer()) }), Type.Null()]),
     ),
   }),
 );
@@ -81,13 +90,13 @@ function remoteVoice(
     const whole = Object.entries({ ...ours, ...extra });
     return Object.fromEntries(whole.filter(([, value]) => value !== null)); // JSON drops undefined ones
   };
-  const queue = createCallQueue<Question, string>({
+  const queue = createCallQueue<Question, Said>({
     concurrentMax: settings.max_concurrent,
     batchMax: 1,
     waitingMax,
     keyOf: () => "",
     call: async ([question], signal) => [
-      contentOf(await source.post(bodyOf(question!), signal), (problem) =>
+      saidIn(await source.post(bodyOf(question!), signal), (problem) =>
         source.failure(problem, "Check that url is the address of a /v1/chat/completions."),
       ),
     ],
@@ -102,9 +111,10 @@ function remoteVoice(
 }
 
 /** A reply without text, such as a refusal, is an unclear one. */
-function contentOf(reply: unknown, failure: (problem: string) => Error): string {
+function saidIn(reply: unknown, failure: (problem: string) => Error): Said {
   try {
-    return readReply(reply).choices[0]!.message.content ?? "";
+    const { choices, usage } = readReply(reply);
+    return { text: choices[0]!.message.content ?? "", tokens: usage?.completion_tokens ?? null };
   } catch (error) {
     if (error instanceof WrongReply) throw failure(`its reply ${error.message}`);
     throw error;

@@ -66,7 +66,7 @@ async function remoteJudge(
     bodies: () => server.asked.map(({ body }) => body as ChatBody),
     score: (text: string) => session.score(text, { onFlag: (flag) => flags.push(flag) }),
     compare: (a: string, b: string) =>
-      (session as ComparisonSession).compare(a, b, (flag) => flags.push(flag)), // of pairwise judges
+      (session as ComparisonSession).compare(a, b, { onFlag: (flag) => flags.push(flag) }), // of pairwise judges
     flags,
   };
 }
@@ -80,6 +80,20 @@ const saying = (letters: Readonly<Record<string, number>>) => {
 };
 
 describe("a judge behind OpenAI's API", () => {
+  test.each([
+    [{ prompt_tokens: 9, completion_tokens: 3, total_tokens: 12 }, [3]],
+    [{ prompt_tokens: 9 }, []],
+    [null, []],
+    [undefined, []],
+  ])("tells the tokens that its usage %j says", async (usage, told) => {
+    const choices = [{ message: { content: "[[9]]" } }];
+    const { reward } = await remoteJudge("judge", () => send({ choices, usage }));
+    const heard: number[] = [];
+    const session = reward.open({ messages }, never);
+    expect(await session.score("Four.", { onTokens: (n) => heard.push(n) })).toBe(9);
+    expect(heard).toEqual(told);
+  });
+
   test("is asked by OpenAI's fields, and its rating is the reward", async () => {
     const { score, bodies, server } = await remoteJudge(
       "judge",
@@ -271,6 +285,14 @@ describe("a pairwise judge", () => {
     const [a, b] = answersIn(body).map(({ length }) => length) as [number, number];
     return completion(a === b ? "[[C]]" : a > b ? "[[A]]" : "[[B]]");
   };
+
+  test("says how many tokens its judge wrote, in all its replies", async () => {
+    const { reward } = await remoteJudge("pairwise-judge", longer, { samples: 2, temperature: 1 });
+    const session = reward.open({ messages }, never) as ComparisonSession; // a pairwise judge's
+    const heard: number[] = [];
+    await session.compare("longer", "short", { onTokens: (tokens) => heard.push(tokens) });
+    expect(heard).toEqual([3, 3, 3, 3]); // two samples in two orders, by the server's `usage`
+  });
 
   test("says in both orders which answer is better", async () => {
     const { compare, bodies, reward } = await remoteJudge("pairwise-judge", longer);
