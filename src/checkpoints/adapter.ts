@@ -14,6 +14,34 @@ import { nullable } from "./families.ts";
 import { readSafetensors, type StoredTensor, toFloat32 } from "./safetensors.ts";
 import { weightShapes } from "./weight-shapes.ts";
 
+/** The matrices of a layer that can be adapted: all of them. */
+export const loraModules = [
+  "q_proj",
+  "k_proj",
+  "v_proj",
+  "o_proj",
+  "gate_proj",
+  "up_proj",
+  "down_proj",
+] as const;
+
+/** What an adapter is made with, before it is trained. */
+export interface LoraSettings {
+  readonly rank: number;
+  readonly alpha: number;
+  /** α is divided by √rank instead of rank, so that large ranks learn as fast as small ones. */
+  readonly isRankStabilized: boolean;
+  readonly modules: readonly (typeof loraModules)[number][];
+}
+
+/** What B·A is multiplied by. */
+export function loraScale(
+  { alpha, isRankStabilized }: Pick<LoraSettings, "alpha" | "isRankStabilized">,
+  rank: number,
+): number {
+  return alpha / (isRankStabilized ? Math.sqrt(rank) : rank);
+}
+
 export interface LoraMatrix {
   readonly rank: number;
   readonly inputs: number;
@@ -121,7 +149,7 @@ function matrixOf(
     throw invalid(file, problem, "Load it with the model it was trained on.");
   }
   const alpha = alphaOf(module, config);
-  const scale = alpha / (config.use_rslora ? Math.sqrt(rank) : rank);
+  const scale = loraScale({ alpha, isRankStabilized: config.use_rslora ?? false }, rank);
   return { rank, inputs, outputs, scale, a: toFloat32(a), b: toFloat32(b) };
 }
 

@@ -1,6 +1,7 @@
 /**
  * The only training loop: one run of one graph a step. Weights and moments live in two sets of
  * tensors; a step reads one and writes the other, so that no operator can see a half-updated weight.
+ * Weights that are not trained are there once, in the memory they were given in.
  */
 import type { Static, TObject } from "typebox";
 import { assert } from "../base/assert.ts";
@@ -11,9 +12,16 @@ import type { Binding, Runtime, Session, Tensor } from "../onnx/runtime/index.ts
 import type { TransformerConfig } from "../onnx/transformer.ts";
 import type { StepData } from "./batches.ts";
 import type { Loss } from "./losses/define.ts";
-import { momentNames, nextName, type TrainedWeight, trainingGraph } from "./training-graph.ts";
+import {
+  momentNames,
+  nextName,
+  type Trained,
+  type TrainedWeight,
+  type TrainingGraph,
+  trainingGraph,
+} from "./training-graph.ts";
 
-export interface TrainerOptions {
+export interface TrainerOptions extends Trained {
   readonly config: TransformerConfig;
   readonly loss: Loss;
   readonly lossOptions?: Static<TObject>;
@@ -27,10 +35,12 @@ export type TrainingState = ReadonlyMap<string, Float32Array>;
 export class Trainer {
   /** Steps taken. */
   step: number;
+  /** Those that are trained. */
   readonly weights: readonly TrainedWeight[];
   readonly #runtime: Runtime;
   readonly #session: Session;
   readonly #metrics: readonly string[];
+  readonly #frozen: Readonly<Record<string, Tensor>>;
   /** Current and next values; they change places after every step. */
   #current: Map<string, Tensor>;
   #next: Map<string, Tensor>;
@@ -38,22 +48,27 @@ export class Trainer {
   private constructor(parts: {
     runtime: Runtime;
     session: Session;
-    weights: readonly TrainedWeight[];
-    metrics: readonly string[];
+    graph: TrainingGraph;
     state: TrainingState;
     step: number;
   }) {
     this.#runtime = parts.runtime;
     this.#session = parts.session;
-    this.weights = parts.weights;
-    this.#metrics = parts.metrics;
+    this.weights = parts.graph.weights;
+    this.#metrics = parts.graph.metrics;
     this.step = parts.step;
+    this.#frozen = Object.fromEntries(
+      parts.graph.frozen.map(({ name, shape }) => {
+        return [name, parts.runtime.tensor("float32", shape, parts.state.get(name)!)];
+      }),
+    );
     this.#current = this.#tensors((name) => parts.state.get(name));
     this.#next = this.#tensors(() => undefined);
   }
 
   /**
-   * @param state weights by name; moments too when training goes on from a checkpoint (else zero).
+   * @param state weights by name, trained or not; moments too when training goes on from a checkpoint (else zero).
+   * Values of weights that are not trained must not change while the trainer lives.
    * @throws InvariantError when a weight is missing, or a weight or moment has another size.
    */
   static async create(
@@ -63,10 +78,10 @@ export class Trainer {
     step = 0,
   ): Promise<Trainer> {
     const { config, loss, lossOptions = {}, optimizer, threads } = options;
-    const { graph, weights, metrics } = trainingGraph(config, loss, lossOptions, optimizer);
-    checkState(weights, state);
-    const session = await runtime.session(encode(graph), threads ? { threads } : {});
-    return new Trainer({ runtime, session, weights, metrics, state, step });
+    const graph = trainingGraph(config, loss, lossOptions, optimizer, options);
+    checkState(graph, state);
+    const session = await runtime.session(encode(graph.graph), threads ? { threads } : {});
+    return new Trainer({ runtime, session, graph, state, step });
   }
 
   /**
@@ -98,13 +113,14 @@ export class Trainer {
     }
   }
 
-  /** Copies of the weights and moments: what a checkpoint keeps. */
+  /** Copies of the trained weights and their moments: what a checkpoint keeps. */
   state(): Map<string, Float32Array> {
     return new Map([...this.#current].map(([name, tensor]) => [name, floats(tensor).slice()]));
   }
 
   dispose(): void {
-    for (const tensor of [...this.#current.values(), ...this.#next.values()]) tensor.dispose();
+    const own = [...this.#current.values(), ...this.#next.values(), ...Object.values(this.#frozen)];
+    for (const tensor of own) tensor.dispose();
     this.#session.dispose();
   }
 
@@ -137,7 +153,7 @@ export class Trainer {
   #bind(feeds: Record<string, Tensor>, scalars: ReadonlyMap<string, Tensor>): Binding {
     const next = [...this.#next].map(([name, tensor]) => [nextName(name), tensor] as const);
     return this.#session.bind({
-      inputs: { ...feeds, ...Object.fromEntries(this.#current) },
+      inputs: { ...feeds, ...this.#frozen, ...Object.fromEntries(this.#current) },
       outputs: Object.fromEntries([...scalars, ...next]),
     });
   }
@@ -151,10 +167,10 @@ function withMoments(weights: readonly TrainedWeight[]): TrainedWeight[] {
   });
 }
 
-function checkState(weights: readonly TrainedWeight[], state: TrainingState): void {
-  for (const { name } of weights)
+function checkState({ weights, frozen }: TrainingGraph, state: TrainingState): void {
+  for (const { name } of [...weights, ...frozen])
     assert(state.has(name), `the weight ${name} has no initial value`);
-  for (const { name, shape } of withMoments(weights)) {
+  for (const { name, shape } of [...withMoments(weights), ...frozen]) {
     const size = state.get(name)?.length ?? elementCount(shape);
     assert(size === elementCount(shape), `${name} has ${size} values, not [${shape.join(", ")}]`);
   }

@@ -1,7 +1,7 @@
 /**
  * Policy graph + loss + gradients + optimiser = one graph: (weights, moments, step, batch) →
  * (weights', moments', metrics). Weights and moments are inputs and outputs, so that they stay in the
- * runtime's memory between steps.
+ * runtime's memory between steps; weights that are not trained are inputs alone.
  */
 import type { Static, TObject } from "typebox";
 import { Value as Json } from "typebox/value";
@@ -15,11 +15,13 @@ import {
   packedInputs,
   type TransformerConfig,
   type WeightSource,
+  wholeWeights,
 } from "../onnx/transformer.ts";
 import { answerTerms, listTerms, pairTerms, unpairedTerms } from "./families/answers.ts";
 import { actorCriticTerms, policyTerms } from "./families/policy.ts";
 import { rewardListTerms, rewardPairTerms, rewardPointTerms } from "./families/rewards.ts";
 import { distillationTerms } from "./families/supervised.ts";
+import { type LoraSettings, withLora } from "./lora.ts";
 import type { Loss, LossTerms } from "./losses/define.ts";
 
 export interface TrainedWeight {
@@ -27,10 +29,20 @@ export interface TrainedWeight {
   readonly shape: readonly number[];
 }
 
+/** What of a model is trained: all its weights, where nothing is said. */
+export interface Trained {
+  /** Matrices to be trained beside those of the model, which then are not. */
+  readonly lora?: LoraSettings | undefined;
+  /** Which of the model's own weights, by name. Beside LoRA: the score head, unless this says otherwise. */
+  readonly isTrained?: ((name: string) => boolean) | undefined;
+}
+
 export interface TrainingGraph {
   readonly graph: Graph;
-  /** In the order the model first uses them. */
+  /** Those that are trained, in the order the model first uses them. */
   readonly weights: readonly TrainedWeight[];
+  /** The others. */
+  readonly frozen: readonly TrainedWeight[];
   /** Names of the scalar outputs: `loss`, the loss's own, and (when training) gradient_norm, learning_rate. */
   readonly metrics: readonly string[];
 }
@@ -49,26 +61,40 @@ export function trainingGraph(
   loss: Loss,
   options: Static<TObject>,
   optimizer: AdamOptions | null,
+  { lora, isTrained = trainedByDefault(lora) }: Trained = {},
 ): TrainingGraph {
   const g = new Graph();
-  const weights = new Map<string, Value>();
-  const weight: WeightSource = (name, shape) => {
-    const value = weights.get(name) ?? g.input(name, "float32", shape);
-    weights.set(name, value);
-    return value;
+  const inputs = (known: Map<string, Value>): WeightSource => {
+    return (name, shape) => {
+      const value = known.get(name) ?? g.input(name, "float32", shape);
+      known.set(name, value);
+      return value;
+    };
   };
-  const hidden = packedForward(g, config, weight, packedInputs(g));
+  const [weights, frozen] = [new Map<string, Value>(), new Map<string, Value>()];
+  const [trainedWeight, frozenWeight] = [inputs(weights), inputs(frozen)];
+  const weight: WeightSource = (name, shape) =>
+    (isTrained(name) ? trainedWeight : frozenWeight)(name, shape);
+  const whole = wholeWeights(g, weight);
+  const held = lora ? withLora(g, whole, trainedWeight, lora) : whole;
+  const hidden = packedForward(g, config, held, packedInputs(g));
   const terms = familyTerms(g, config, weight, hidden, loss, complete(loss, options));
   const scalars: Record<string, Value> = { loss: terms.loss, ...terms.metrics };
   if (optimizer)
     Object.assign(scalars, appendUpdate(g, terms.loss, [...weights.values()], optimizer));
   for (const [name, value] of Object.entries(scalars)) g.output(name, value);
+  const described = (values: ReadonlyMap<string, Value>) =>
+    [...values.values()].map(({ name, shape }) => ({ name, shape: shape.map(Number) }));
   return {
     graph: g,
-    weights: [...weights.values()].map(({ name, shape }) => ({ name, shape: shape.map(Number) })),
+    weights: described(weights),
+    frozen: described(frozen),
     metrics: Object.keys(scalars),
   };
 }
+
+const trainedByDefault = (lora: LoraSettings | undefined) => (name: string) =>
+  lora === undefined || name.startsWith("score.");
 
 function complete({ name, options }: Loss, given: Static<TObject>): Static<TObject> {
   const completed = Json.Default(options, { ...given });
