@@ -172,6 +172,17 @@ function transformer(path: string, family: Family, settings: Settings): Transfor
   }
 }
 
+/** A model of the same body with one score at a sequence's end, as transformers' classes for sequences have it. */
+export function scoringConfig(config: ModelConfig): ModelConfig {
+  if (config.task === "sequence-scores") return config;
+  const { files } = config;
+  const [name] = [...architectures].find(
+    ([, { type, task }]) => type === files.config["model_type"] && task === "sequence-scores",
+  )!; // every family has one
+  const label = { architectures: [name], id2label: { 0: "LABEL_0" }, label2id: { LABEL_0: 0 } };
+  return parseModelConfig(name, { ...files, config: { ...files.config, ...label } });
+}
+
 /** Two, where nothing is said: transformers' default. */
 function labelsOf({ num_labels: labels, id2label }: Declared): number {
   return labels ?? (id2label ? Object.keys(id2label).length : 2);

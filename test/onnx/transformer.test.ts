@@ -10,7 +10,12 @@ import { cdfBlock } from "../../src/onnx/draw.ts";
 import { Graph } from "../../src/onnx/graph.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { servingGraph } from "../../src/onnx/serving-graph.ts";
-import { applyHead, packedForward, packedInputs, wholeWeights } from "../../src/onnx/transformer.ts";
+import {
+  applyHead,
+  packedForward,
+  packedInputs,
+  wholeWeights,
+} from "../../src/onnx/transformer.ts";
 import { count, nd } from "../support/arrays.ts";
 import { modelOf, type Published, tinyLlama } from "../support/configs.ts";
 import { formulaWeights } from "../support/formula-weights.ts";
