@@ -169,13 +169,12 @@ async function rates(schedule: ReturnType<typeof cosineSchedule>, steps: number[
 
 const expectClose = (actual: readonly number[], expected: number[]) => {
   expect(actual).toHaveLength(expected.length);
+  expected.forEach((each, i) => {
+    expect(actual[i]).toBeCloseTo(each, 6);
+  });
+};
 
 describe("cosineSchedule", () => {
-    expected.forEach((each, i) => {
-      expect(actual[i]).toBeCloseTo(each, 6);
-    });
-  };
-
   test("rises linearly to the peak, falls by half a cosine to the floor, and stays there", async () => {
     const schedule = cosineSchedule(0.2, 10, 110, 0.1);
     const steps = [0, 1, 5, 10, 35, 60, 85, 110, 1000];
