@@ -189,6 +189,16 @@ export const errorTable = {
     status: 500,
     text: (p) => `Cannot load the checkpoint ${p.path}: ${p.problem}. ${p.remedy}`,
   }),
+  dataset_invalid: entry<{ file: string; line: number; field: string | null; problem: string }>({
+    status: 400,
+    param: (p) => p.field,
+    text: (p) =>
+      `${p.file}, line ${p.line}${p.field === null ? "" : `, field '${p.field}'`}: ${p.problem}.`,
+  }),
+  dataset_unusable: entry<{ file: string; problem: string; remedy: string }>({
+    status: 400,
+    text: (p) => `${p.file} cannot be used as training data: ${p.problem}. ${p.remedy}`,
+  }),
   export_failed: entry<{ path: string; problem: string }>({
     status: 500,
     text: (p) => `Cannot write ${p.path}: ${p.problem}. Nothing was left there.`,
