@@ -3,7 +3,7 @@
  * Source of the layout: github.com/huggingface/transformers.js, docs/source/custom_usage.md and src/utils/model-loader.js.
  */
 import { randomUUID } from "node:crypto";
-import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { writeFileAtomically } from "../base/atomic-file.ts";
 import { GatewayError } from "../base/errors.ts";
@@ -13,11 +13,10 @@ import { exportGraph } from "../onnx/export-graph.ts";
 import { HEAD_MULTIPLE, isServableHead } from "../onnx/serving-graph.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import { tasks, writeModelConfig } from "./config.ts";
+import { copyTokenizer } from "./tokenizer-copy.ts";
 
 /** Weights begin at whole pages, so that a reader can map them. */
 const PAGE_BYTES = 4096;
-const TOKENIZER_FILES =
-  /^(tokenizer.*\.json|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt|chat_template\..*)$/;
 
 /**
  * Writes the folder whole or not at all: it is made beside `out` and renamed.
@@ -37,9 +36,7 @@ export async function exportOnnx(
     if (await holdsSomething(target)) throw occupied(out);
     await writeWhole(target, async (temporary) => {
       await writeModel(checkpoint, temporary, limits);
-      for (const name of await readdir(folder)) {
-        if (TOKENIZER_FILES.test(name)) await copyFile(join(folder, name), join(temporary, name));
-      }
+      await copyTokenizer(folder, temporary);
     });
   } catch (cause) {
     if (cause instanceof GatewayError || !isFileError(cause)) throw cause;

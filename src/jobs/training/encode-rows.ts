@@ -14,8 +14,8 @@ export interface RowFormat {
 }
 
 /** What is wrong with a row, in the words of a sentence about it. */
-export class RowFault extends Error {
-  override readonly name = "RowFault";
+export class UnusableRow extends Error {
+  override readonly name = "UnusableRow";
 }
 
 export interface EncodedRow {
@@ -26,22 +26,22 @@ export interface EncodedRow {
 /**
  * @param part what of an answer's turn is wanted: what the policy says itself, its end of turn included, or all that the
  * template makes of it, at whose last token a reward is read.
- * @throws RowFault for an empty prompt or answer; GatewayError invalid_request from the template
+ * @throws UnusableRow for an empty prompt or answer; GatewayError invalid_request from the template
  */
 export function encodeRow(
   format: RowFormat,
   { prompt, answers }: { prompt: DatasetPrompt; answers: readonly string[] },
   part: "spoken" | "whole",
 ): EncodedRow {
-  if (answers.some((answer) => answer.trim() === "")) throw new RowFault("an answer is empty");
+  if (answers.some((answer) => answer.trim() === "")) throw new UnusableRow("an answer is empty");
   const { endIds, tokenizer } = format;
   if ("text" in prompt) {
     const ids = tokenizer.encode(prompt.text, { addSpecial: true });
-    if (ids.length === 0) throw new RowFault("the prompt is empty");
+    if (ids.length === 0) throw new UnusableRow("the prompt is empty");
     const end = endIds.slice(0, 1);
     return { prompt: ids, completions: answers.map((text) => [...tokenizer.encode(text), ...end]) };
   }
-  if (prompt.messages.length === 0) throw new RowFault("the prompt is empty");
+  if (prompt.messages.length === 0) throw new UnusableRow("the prompt is empty");
   const chat = chatFormat(format);
   const { prompt: ids, turns } = encodeAnswers(chat, prompt.messages, answers, endIds);
   return {
@@ -78,18 +78,18 @@ function turnIn(
   turn: number,
 ): { from: number; to: number } {
   const said = messages[turn];
-  if (said?.role !== "assistant") throw new RowFault(`message ${turn} is no answer to learn`);
+  if (said?.role !== "assistant") throw new UnusableRow(`message ${turn} is no answer to learn`);
   const chat = chatFormat(format);
   const { endIds } = format;
   const before = encodeChat(chat, messages.slice(0, turn), { addGenerationPrompt: true });
   const { turns } = encodeAnswers(chat, messages.slice(0, turn), [said.content], endIds);
   const whole = [...before, ...spokenPart(turns[0]!, endIds)];
   if (whole.some((id, at) => tokens[at] !== id))
-    throw new RowFault(`the chat template writes message ${turn} otherwise once others follow`);
+    throw new UnusableRow(`the chat template writes message ${turn} otherwise once others follow`);
   return { from: before.length, to: whole.length };
 }
 
 function chatFormat({ tokenizer, template }: RowFormat) {
   if (template) return { tokenizer, template };
-  throw new RowFault("it is a conversation, and the base has no chat template");
+  throw new UnusableRow("it is a conversation, and the base has no chat template");
 }

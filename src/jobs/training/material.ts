@@ -16,8 +16,8 @@ import {
   type EncodedRow,
   encodeConversation,
   encodeRow,
-  RowFault,
   type RowFormat,
+  UnusableRow,
 } from "./encode-rows.ts";
 
 export interface PromptedAnswer {
@@ -30,6 +30,8 @@ export interface Example {
   readonly place: DatasetPlace;
   /** Tokens of each of its sequences. */
   readonly lengths: readonly number[];
+  /** Rows of logits that it asks for. */
+  readonly scoredTokens: number;
   /** What it counts in the loss, which is a mean: learned tokens, pairs, answers or lists. */
   readonly share: number;
   /** Those whose log-probability under the reference the loss is given. */
@@ -41,7 +43,7 @@ export type References<E extends Example = Example> = (example: E) => readonly n
 
 /** How the rows of one family are read. */
 export interface Material<E extends Example = Example> {
-  /** @throws RowFault */
+  /** @throws UnusableRow */
   readonly read: (row: DatasetRow, format: RowFormat) => readonly E[];
   /** After all were read. */
   readonly complete: (examples: readonly E[], contextTokens: number) => readonly E[];
@@ -89,7 +91,10 @@ const supervised = material({
     assert(row.kind === "supervised", "kinds are checked before");
     const { tokens, learned } = encodeConversation(format, row);
     const share = learned.filter(Boolean).length;
-    return [{ place: row.place, lengths: [tokens.length], share, answers: [], tokens, learned }];
+    const lengths = [tokens.length];
+    return [
+      { place: row.place, lengths, scoredTokens: share, share, answers: [], tokens, learned },
+    ];
   },
   step: (examples, tokensPerRow) => conversationStep(examples, tokensPerRow),
 });
@@ -123,6 +128,7 @@ const unpaired = (needsMismatched: boolean) =>
       return completions.map((completion, i) => ({
         place: row.place,
         lengths: [prompt.length + completion.length],
+        scoredTokens: completion.length,
         share: 1,
         answers: [{ prompt, completion }],
         prompt,
@@ -159,6 +165,7 @@ function withMismatched(examples: readonly RatedExample[], contextTokens: number
     return {
       ...example,
       lengths: [...example.lengths, prompt.length + completion.length],
+      scoredTokens: example.scoredTokens + completion.length,
       answers: [...example.answers, { prompt, completion }],
     };
   });
@@ -192,7 +199,7 @@ const rewardPairs = material({
         ? [{ chosen: 0, rejected: 1, margin: row.margin ?? 0 }]
         : rankedPairs(checkedRewards(row).map((reward) => -reward));
     const example = compared(row, encodeAll(format, row, texts, "whole"));
-    return [{ ...example, answers: [], pairs, share: 1 }];
+    return [{ ...example, scoredTokens: 0, answers: [], pairs, share: 1 }];
   },
   step: (examples, tokensPerRow) => rewardStep(examples, tokensPerRow),
 });
@@ -204,7 +211,7 @@ const rewardLists = material({
     const order = rewards.map((_, i) => i).sort((a, b) => rewards[b]! - rewards[a]! || a - b);
     const texts = order.map((i) => row.completions[i]!);
     const example = compared(row, encodeAll(format, row, texts, "whole"));
-    return [{ ...example, answers: [], share: 1 }];
+    return [{ ...example, scoredTokens: 0, answers: [], share: 1 }];
   },
   step: (examples, tokensPerRow) => rankedStep(examples, tokensPerRow),
 });
@@ -220,6 +227,7 @@ const rewardPoints = (loss: string) =>
       return completions.map((completion, i) => ({
         place: row.place,
         lengths: [prompt.length + completion.length],
+        scoredTokens: 0,
         share: 1,
         answers: [],
         prompt,
@@ -236,8 +244,8 @@ function judgedAnswers(row: DatasetRow, loss: string): { text: string; target: n
     case "rated":
       return [{ text: row.completion, target: row.desirable ? 1 : bad }];
     case "supervised":
-      if (row.reward === undefined) throw new RowFault("it has no reward to learn");
-      if (!Number.isFinite(row.reward)) throw new RowFault(`its reward is ${row.reward}`);
+      if (row.reward === undefined) throw new UnusableRow("it has no reward to learn");
+      if (!Number.isFinite(row.reward)) throw new UnusableRow(`its reward is ${row.reward}`);
       return [{ text: row.completion, target: row.reward }];
     case "list": {
       const rewards = checkedRewards(row, false);
@@ -258,24 +266,25 @@ function encodeAll(
   return encodeRow(format, { prompt: row.prompt, answers }, part);
 }
 
-/** An example of several answers to one prompt. @throws RowFault when all of them are the same tokens */
+/** An example of several answers to one prompt. @throws UnusableRow when all of them are the same tokens */
 function compared({ place }: PairRow | ListRow, { prompt, completions }: EncodedRow) {
-  if (completions.length < 2) throw new RowFault("it has fewer than two answers to compare");
+  if (completions.length < 2) throw new UnusableRow("it has fewer than two answers to compare");
   if (new Set(completions.map((ids) => ids.join())).size === 1)
-    throw new RowFault("its answers are equal");
+    throw new UnusableRow("its answers are equal");
   const lengths = completions.map(({ length }) => prompt.length + length);
   const answers = completions.map((completion) => ({ prompt, completion }));
-  return { place, lengths, answers, prompt, completions };
+  const scoredTokens = completions.reduce((sum, { length }) => sum + length, 0);
+  return { place, lengths, scoredTokens, answers, prompt, completions };
 }
 
-/** @throws RowFault for a reward that is no number, or rewards that are all the same where an order is wanted */
+/** @throws UnusableRow for a reward that is no number, or rewards that are all the same where an order is wanted */
 function checkedRewards({ rewards, completions }: ListRow, isOrdered = true): readonly number[] {
   if (rewards.length !== completions.length)
-    throw new RowFault(`it has ${rewards.length} rewards for ${completions.length} answers`);
+    throw new UnusableRow(`it has ${rewards.length} rewards for ${completions.length} answers`);
   const broken = rewards.find((reward) => !Number.isFinite(reward));
-  if (broken !== undefined) throw new RowFault(`a reward is ${broken}`);
+  if (broken !== undefined) throw new UnusableRow(`a reward is ${broken}`);
   if (isOrdered && new Set(rewards).size < 2)
-    throw new RowFault("its rewards are equal and order nothing");
+    throw new UnusableRow("its rewards are equal and order nothing");
   return rewards;
 }
 
