@@ -7,6 +7,7 @@ import {
   parquetMetadataAsync,
   parquetReadObjects,
 } from "hyparquet";
+import { GatewayError } from "../../base/errors.ts";
 import type { RawRow } from "./raw-row.ts";
 import { unreadable } from "./text.ts";
 
@@ -32,7 +33,9 @@ async function* rowsOf(path: string, file: AsyncBuffer): AsyncGenerator<RawRow> 
   // What the library throws is about the file: it is not Parquet, is cut short, or compressed in another way.
   const reading = <T>(promise: Promise<T>) =>
     promise.catch((cause: unknown) => {
-      throw unreadable(path, cause);
+      throw String(cause).includes("unsupported compression")
+        ? compressed(path, cause)
+        : unreadable(path, cause);
     });
   const metadata = await reading(parquetMetadataAsync(file));
   let rowStart = 0;
@@ -47,13 +50,28 @@ async function* rowsOf(path: string, file: AsyncBuffer): AsyncGenerator<RawRow> 
   }
 }
 
+function compressed(file: string, cause: unknown): GatewayError {
+  const problem = `it is compressed in a way that is not read here (${String(cause)})`;
+  const remedy = "Write it with snappy, gzip or brotli.";
+  return new GatewayError("dataset_unusable", { file, problem, remedy }, { cause });
+}
+
 async function bufferOf(handle: FileHandle): Promise<AsyncBuffer> {
   const { size } = await handle.stat();
   return {
     byteLength: size,
     slice: async (start, end = size) => {
       const bytes = new Uint8Array(end - start);
-      await handle.read(bytes, 0, bytes.length, start);
+      for (let filled = 0; filled < bytes.length; ) {
+        const { bytesRead } = await handle.read(
+          bytes,
+          filled,
+          bytes.length - filled,
+          start + filled,
+        );
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
       return bytes.buffer;
     },
   };
