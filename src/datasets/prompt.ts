@@ -20,9 +20,3 @@ export function promptKey(prompt: DatasetPrompt): string {
 
 export const hashOf = (value: unknown): string =>
   createHash("sha256").update(JSON.stringify(value)).digest("hex");
-
-/** All of a prompt's own words, for counts of characters. */
-export const promptLength = (prompt: DatasetPrompt): number =>
-  "text" in prompt
-    ? prompt.text.length
-    : prompt.messages.reduce((sum, { content }) => sum + content.length, 0);

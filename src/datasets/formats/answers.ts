@@ -1,8 +1,9 @@
 /** Answers as formats have them: a text, or messages of which the last is the answer. */
+import { assert } from "../../base/assert.ts";
 import type { TemplateMessage } from "../../text/chat-template.ts";
 import { RowFault } from "../fault.ts";
 import { messagesOf } from "../fields.ts";
-import type { DatasetPrompt, SupervisedRow } from "../types.ts";
+import type { DatasetPrompt, PairRow, SupervisedRow } from "../types.ts";
 
 /**
  * An answer of several messages puts all but the last behind the prompt, to be imitated where an assistant's; one that
@@ -29,6 +30,45 @@ export function answerTo(
     completion: last.content,
     ...(trainedTurns.length > 0 ? { trainedTurns } : {}),
   };
+}
+
+/** The same for formats that know one answer to a prompt: earlier turns are its context. @throws RowFault */
+export function singleAnswerTo(
+  asked: DatasetPrompt,
+  value: unknown,
+  path: string,
+): { prompt: DatasetPrompt; completion: string } {
+  const { prompt, completion } = answerTo(asked, value, path);
+  if ("text" in prompt || prompt.messages.length > 0) return { prompt, completion };
+  throw new RowFault("wrong_field", path, "has no message before the answer");
+}
+
+/**
+ * Two answers to one prompt, the first of the given fields chosen.
+ * @throws RowFault when what stands before their last messages differs.
+ */
+export function pairTo(
+  asked: DatasetPrompt,
+  fields: Readonly<Record<string, unknown>>,
+): Pick<PairRow, "prompt" | "chosen" | "rejected"> {
+  const [chosen, rejected] = Object.entries(fields).map(([name, value]) =>
+    singleAnswerTo(asked, value, name),
+  );
+  assert(chosen && rejected, "a pair has two answers");
+  const { prompt } = chosen;
+  if (samePrompt(prompt, rejected.prompt)) {
+    return { prompt, chosen: chosen.completion, rejected: rejected.completion };
+  }
+  const path = Object.keys(fields)[1]!;
+  throw new RowFault("wrong_field", path, "parts from the other answer before its last message");
+}
+
+export function samePrompt(a: DatasetPrompt, b: DatasetPrompt): boolean {
+  if ("text" in a || "text" in b) return "text" in a && "text" in b && a.text === b.text;
+  return (
+    a.messages.length === b.messages.length &&
+    a.messages.every((each, i) => sameMessage(each, b.messages[i]!))
+  );
 }
 
 /** Indices of the assistant's messages, from an index on. */

@@ -3,6 +3,8 @@ import { RowFault } from "../fault.ts";
 import type { Fields } from "../fields.ts";
 import type { DatasetPlace, DatasetRow } from "../types.ts";
 
+export type { Fields } from "../fields.ts";
+
 export interface ReadContext {
   readonly place: DatasetPlace;
   /** Of several rewards in a row, the one to take. */

@@ -5,13 +5,14 @@ import { type DatasetFormat, wantKind } from "./define.ts";
 
 /**
  * Every answer is imitated but those of weight 0; what follows the last of them is left out.
- * NOTE: `tools` and `parallel_tool_calls` are known and not used: no message may call a tool.
+ * NOTE: `tools` and `parallel_tool_calls` are known and not used: no message may call a tool; nor are UltraChat's `prompt` and
+ * `prompt_id`, which repeat the first message.
  */
 export const messagesFormat: DatasetFormat = {
   name: "messages",
   source: "OpenAI's chat format, TRL's conversational language modelling",
   kinds: ["supervised"],
-  fields: ["messages", "reward", "tools", "parallel_tool_calls"],
+  fields: ["messages", "reward", "tools", "parallel_tool_calls", "prompt", "prompt_id"],
   recognises: (fields) => isGiven(fields["messages"]) && !isGiven(fields["candidates"]),
   read(fields, { place }) {
     const all = weightedMessagesOf(requiredAt(fields, "messages"), "messages");
