@@ -58,6 +58,7 @@ export interface EncodedConversation {
 
 /** The last answer and the earlier ones that the row names, each as it would be said in its place. */
 export function encodeConversation(format: RowFormat, row: SupervisedRow): EncodedConversation {
+  if ("text" in row.prompt && row.prompt.text === "") return encodeText(format, row.completion);
   const answers = [row.completion];
   const { prompt, completions } = encodeRow(format, { prompt: row.prompt, answers }, "spoken");
   const tokens = [...prompt, ...completions[0]!];
@@ -69,6 +70,13 @@ export function encodeConversation(format: RowFormat, row: SupervisedRow): Encod
     }
   }
   return { tokens, learned };
+}
+
+/** A text by itself: all but its first token, which nothing foretells, is learned. */
+function encodeText({ tokenizer, endIds }: RowFormat, text: string): EncodedConversation {
+  if (text.trim() === "") throw new UnusableRow("the text is empty");
+  const tokens = [...tokenizer.encode(text, { addSpecial: true }), ...endIds.slice(0, 1)];
+  return { tokens, learned: tokens.map((_, at) => at > 0) };
 }
 
 function turnIn(

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { basename } from "node:path";
 import { GatewayError } from "../../base/errors.ts";
-import { promptKey } from "../../datasets/prompt.ts";
 import { loadDataset } from "../../datasets/read.ts";
+import { isHeldOut } from "../../datasets/split.ts";
 import type { DatasetPlace, DatasetRow } from "../../datasets/types.ts";
 import { type RowFormat, UnusableRow } from "./encode-rows.ts";
 import type { Example, Material } from "./material.ts";
@@ -40,20 +40,20 @@ export async function prepareData(options: DataOptions, reading: Reading): Promi
   const faults: Faults = [];
   const read = async (files: readonly string[]) => {
     const found = await Promise.all(files.map((file) => readFileRows(file, options, faults)));
-    return found.map((each) => ({ ...each, keyed: encodeAll(each.rows, reading, faults) }));
+    return found.map(({ file, rows }) => ({ file, read: encodeAll(rows, reading, faults) }));
   };
   const given = await read(options.files);
   const apart = await read(options.heldOutFiles);
   if (faults.length > 0 && options.badRows === "refuse") throw unusable(faults);
-  const isHeldOut = ({ key }: Keyed) =>
-    apart.length === 0 && draw(reading.seed, key) < options.heldOut;
-  const all = given.flatMap(({ keyed }) => keyed);
-  const whole = (some: readonly Keyed[]) => {
+  const split = { share: options.heldOut, seed: reading.seed };
+  const isHeld = ({ row }: Read) => apart.length === 0 && isHeldOut(row, split);
+  const all = given.flatMap((each) => each.read);
+  const whole = (some: readonly Read[]) => {
     const examples = some.map(({ example }) => example);
     return reading.material.complete(examples, reading.contextTokens);
   };
-  const train = whole(all.filter((each) => !isHeldOut(each)));
-  const held = apart.length > 0 ? apart.flatMap(({ keyed }) => keyed) : all.filter(isHeldOut);
+  const train = whole(all.filter((each) => !isHeld(each)));
+  const held = apart.length > 0 ? apart.flatMap((each) => each.read) : all.filter(isHeld);
   if (train.length === 0) throw nothingLeft(options.files, faults);
   return {
     train,
@@ -71,9 +71,8 @@ function counted(faults: Faults): Record<string, number> {
 
 type Faults = (DatasetPlace & { readonly problem: string })[];
 
-interface Keyed {
-  /** The same for rows of one prompt: they are held out together. */
-  readonly key: string;
+interface Read {
+  readonly row: DatasetRow;
   readonly example: Example;
 }
 
@@ -94,14 +93,14 @@ async function readFileRows(
   };
 }
 
-function encodeAll(rows: readonly DatasetRow[], reading: Reading, faults: Faults): Keyed[] {
+function encodeAll(rows: readonly DatasetRow[], reading: Reading, faults: Faults): Read[] {
   const { method, material, format, contextTokens } = reading;
   return rows.flatMap((row) => {
     if (!method.rows.includes(row.kind)) throw wrongKind(row, method);
     try {
       const examples = material.read(row, format);
       for (const { lengths } of examples) refuseTooLong(Math.max(...lengths), contextTokens);
-      return examples.map((example) => ({ key: promptKey(row.prompt), example }));
+      return examples.map((example) => ({ row, example }));
     } catch (error) {
       const problem = problemOf(error);
       faults.push({ ...row.place, problem });
@@ -146,12 +145,6 @@ function nothingLeft(files: readonly string[], faults: Faults): GatewayError {
   const remedy = "Give it rows, or lower --held-out.";
   const problem = "there is no row to train on";
   return new GatewayError("dataset_unusable", { file: files.join(", "), problem, remedy });
-}
-
-/** Uniform in [0, 1), the same for a prompt whatever else the files hold. */
-function draw(seed: number, key: string): number {
-  const hash = createHash("sha256").update(`${seed}:${key}`).digest("hex");
-  return Number.parseInt(hash.slice(0, 12), 16) / 2 ** 48;
 }
 
 async function hashOfFile(path: string): Promise<string> {
