@@ -9,6 +9,7 @@ import { addStrategies } from "./commands/eval-strategies.ts";
 import { addExport } from "./commands/models-export.ts";
 import { addMerge } from "./commands/models-merge.ts";
 import { configOf, withSettings } from "./commands/options.ts";
+import { addTrain } from "./commands/train.ts";
 import { serve } from "./main.ts";
 import { version } from "./version.ts";
 
@@ -23,6 +24,8 @@ const program = new Command("plumbline")
 withSettings(
   program.command("serve").description("serve the policy over HTTP and WebSocket"),
 ).action(async (options: OptionValues) => serve(configOf(options)));
+
+addTrain(program);
 
 const measures = program.command("eval").description("measure models, rewards and strategies");
 for (const add of [addEmbedded, addPrefix, addStrategies, addFormats]) add(measures);

@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 const LAYERS = [
   ["base"],
   ["onnx", "text", "corpus"],
-  ["checkpoints"],
+  ["checkpoints", "datasets"],
   ["engine", "train", "store"],
   ["rewards"],
   ["registry"],

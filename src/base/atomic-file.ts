@@ -10,12 +10,12 @@ import { dirname } from "node:path";
  */
 export async function writeFileAtomically(
   path: string,
-  parts: Iterable<string | Uint8Array>,
+  parts: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>,
 ): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await using(temporary, "wx", async (file) => {
-      for (const part of parts) await file.writeFile(part);
+      for await (const part of parts) await file.writeFile(part);
       await file.sync();
     });
     await rename(temporary, path);

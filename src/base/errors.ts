@@ -15,6 +15,7 @@ interface ErrorEntry<P> {
 
 const entry = <P>(value: ErrorEntry<P>): ErrorEntry<P> => value;
 const list = (names: readonly string[]) => names.join(", ") || "none";
+const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 
 export const errorTable = {
   // requests
@@ -188,6 +189,58 @@ export const errorTable = {
   checkpoint_invalid: entry<{ path: string; problem: string; remedy: string }>({
     status: 500,
     text: (p) => `Cannot load the checkpoint ${p.path}: ${p.problem}. ${p.remedy}`,
+  }),
+  dataset_invalid: entry<{ file: string; line: number; field: string | null; problem: string }>({
+    status: 400,
+    param: (p) => p.field,
+    text: (p) =>
+      `${p.file}, line ${p.line}${p.field === null ? "" : `, field '${p.field}'`}: ${p.problem}.`,
+  }),
+  dataset_unusable: entry<{ file: string; problem: string; remedy: string }>({
+    status: 400,
+    text: (p) => `${p.file} cannot be used as training data: ${p.problem}. ${p.remedy}`,
+  }),
+  training_rows_unusable: entry<{
+    problems: readonly { file: string; line: number; problem: string }[];
+    total: number;
+  }>({
+    status: 400,
+    text: (p) => {
+      const named = p.problems.map(
+        ({ file, line, problem }) => `\n  ${file}, line ${line}: ${problem}`,
+      );
+      const more = p.total > named.length ? `\n  and ${p.total - named.length} more` : "";
+      return `${p.total} rows cannot be used:${named.join("")}${more}\nCorrect them, or leave them out with --bad-rows drop.`;
+    },
+  }),
+  training_folder_taken: entry<{ folder: string; problem: string; remedy: string }>({
+    status: 400,
+    text: (p) => `The folder ${p.folder} cannot be trained into: ${p.problem}. ${p.remedy}`,
+  }),
+  training_differs: entry<{ folder: string; differences: readonly string[] }>({
+    status: 400,
+    text: (p) =>
+      `${p.folder} holds a training of another command: ${p.differences.join("; ")}. Give the former values to go on with it, or name another --out.`,
+  }),
+  training_diverged: entry<{ metric: string; value: number; step: number; rows: string }>({
+    status: 400,
+    text: (p) =>
+      `The ${p.metric} of step ${p.step} is ${p.value}; nothing was changed by it. It was computed from ${p.rows}. Lower --learning-rate, or look at these rows; the state before is kept.`,
+  }),
+  training_too_large: entry<{
+    what: string;
+    neededBytes: number;
+    freeBytes: number;
+    remedy: string;
+  }>({
+    status: 400,
+    text: (p) =>
+      `Training needs about ${gib(p.neededBytes)} of ${p.what}, and ${gib(p.freeBytes)} may be used. ${p.remedy}`,
+  }),
+  training_write_failed: entry<{ path: string; problem: string }>({
+    status: 500,
+    text: (p) =>
+      `Cannot write to ${p.path}: ${p.problem}. The last saved state is whole; the same command goes on from it.`,
   }),
   export_failed: entry<{ path: string; problem: string }>({
     status: 500,

@@ -90,6 +90,28 @@ export function parseModelConfig(path: string, files: ConfigFiles): ModelConfig 
   throw new GatewayError("checkpoint_invalid", { path, problem, remedy: "Correct it." });
 }
 
+/**
+ * The same transformer with one score in place of the next token's logits, as a reward model is published.
+ * @returns null for a family without such a class.
+ */
+export function withScalarHead(config: ModelConfig): ModelConfig | null {
+  const { config: declared, generation } = config.files;
+  const found = [...architectures].find(
+    ([, { type, task }]) => type === declared["model_type"] && task === "sequence-scores",
+  );
+  if (!found) return null;
+  const changes = {
+    architectures: [found[0]],
+    id2label: { 0: "LABEL_0" },
+    label2id: { LABEL_0: 0 },
+    pad_token_id: config.padId ?? config.eosIds[0] ?? null, // transformers finds an answer's end by it
+  };
+  return parseModelConfig("the base's config.json", {
+    config: { ...declared, ...changes },
+    generation,
+  });
+}
+
 /** Writes the two files that `readModelConfig` reads; Python's transformers reads them too. */
 export async function writeModelConfig(
   folder: string,
@@ -170,17 +192,6 @@ function transformer(path: string, family: Family, settings: Settings): Transfor
     const { message: problem, remedy } = error;
     throw new GatewayError("checkpoint_invalid", { path, problem, remedy });
   }
-}
-
-/** A model of the same body with one score at a sequence's end, as transformers' classes for sequences have it. */
-export function scoringConfig(config: ModelConfig): ModelConfig {
-  if (config.task === "sequence-scores") return config;
-  const { files } = config;
-  const [name] = [...architectures].find(
-    ([, { type, task }]) => type === files.config["model_type"] && task === "sequence-scores",
-  )!; // every family has one
-  const label = { architectures: [name], id2label: { 0: "LABEL_0" }, label2id: { LABEL_0: 0 } };
-  return parseModelConfig(name, { ...files, config: { ...files.config, ...label } });
 }
 
 /** Two, where nothing is said: transformers' default. */

@@ -4,7 +4,7 @@ import { Type } from "typebox";
 import { readCheckpointJson } from "../base/json-file.ts";
 import { type LoraAdapter, type LoraMatrix, readAdapter } from "./adapter.ts";
 import { Checkpoint } from "./checkpoint.ts";
-import { scoringConfig } from "./config.ts";
+import { type ModelConfig, withScalarHead } from "./config.ts";
 import { writeModelFolder } from "./model-folder.ts";
 
 /**
@@ -17,14 +17,18 @@ import { writeModelFolder } from "./model-folder.ts";
 export async function mergeAdapter(base: string, adapter: string, out: string): Promise<void> {
   const checkpoint = await Checkpoint.open(base);
   const { task_type: task } = await readCheckpointJson(join(adapter, "adapter_config.json"), Kind);
-  const { config: own } = checkpoint;
-  const config = task === "SEQ_CLS" ? scoringConfig(own) : own;
+  const config = configFor(task, checkpoint.config);
   const weights = await readAdapter(adapter, config);
   await writeModelFolder(out, {
     base: checkpoint,
     config,
     weight: (name) => mergedWeight(checkpoint, weights, name),
   });
+}
+
+function configFor(task: unknown, base: ModelConfig): ModelConfig {
+  const isScorer = task === "SEQ_CLS" && base.task === "generation";
+  return (isScorer && withScalarHead(base)) || base; // `readAdapter` refuses a head that the model has not
 }
 
 const Kind = Type.Object({ task_type: Type.Optional(Type.Unknown()) });

@@ -8,13 +8,14 @@ import { writeFileAtomically } from "../base/atomic-file.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { type ModelConfig, writeModelConfig } from "./config.ts";
-import { copyTokenizer, writeNewFolder } from "./new-folder.ts";
+import { writeNewFolder } from "./new-folder.ts";
 import {
   type Dtype,
   fromFloat32,
   type TensorSource,
   writeSafetensorsFolder,
 } from "./safetensors.ts";
+import { copyTokenizer } from "./tokenizer-copy.ts";
 import { weightShapes } from "./weight-shapes.ts";
 
 export interface ModelFolder {

@@ -1,6 +1,6 @@
 /** A folder of files that appears whole or not at all: made beside its place, and renamed when it is complete. */
 import { randomUUID } from "node:crypto";
-import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { GatewayError } from "../base/errors.ts";
 import { isMissing } from "../base/json-file.ts";
@@ -53,13 +53,3 @@ function occupied(out: string): GatewayError {
 
 const isFileError = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && "code" in error && "syscall" in error;
-
-const TOKENIZER_FILES =
-  /^(tokenizer.*\.json|tokenizer\.model|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|chat_template\..*)$/;
-
-/** What a model of the same tokens needs besides its weights and configuration. */
-export async function copyTokenizer(from: string, to: string): Promise<void> {
-  for (const name of await readdir(from)) {
-    if (TOKENIZER_FILES.test(name)) await copyFile(join(from, name), join(to, name));
-  }
-}

@@ -11,7 +11,8 @@ import { exportGraph } from "../onnx/export-graph.ts";
 import { HEAD_MULTIPLE, isServableHead } from "../onnx/serving-graph.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import { tasks, writeModelConfig } from "./config.ts";
-import { copyTokenizer, writeNewFolder } from "./new-folder.ts";
+import { writeNewFolder } from "./new-folder.ts";
+import { copyTokenizer } from "./tokenizer-copy.ts";
 
 /** Weights begin at whole pages, so that a reader can map them. */
 const PAGE_BYTES = 4096;

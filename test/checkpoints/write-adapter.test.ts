@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createRandom } from "../../src/base/random.ts";
 import { type LoraSettings, loraModules, readAdapter } from "../../src/checkpoints/adapter.ts";
-import { scoringConfig } from "../../src/checkpoints/config.ts";
+import { withScalarHead } from "../../src/checkpoints/config.ts";
 import { readSafetensors } from "../../src/checkpoints/safetensors.ts";
 import { writeAdapter } from "../../src/checkpoints/write-adapter.ts";
 import { initialLora, trainedLora } from "../../src/train/lora.ts";
@@ -30,7 +30,7 @@ const settings: LoraSettings = {
 
 test("what PEFT saved of a reward model is written as PEFT wrote it", async () => {
   const published = (await json(join(fixture, "score.json")))["config"] as Published;
-  const base = { folder: "", config: scoringConfig(modelOf(published)) };
+  const base = { folder: "", config: withScalarHead(modelOf(published))! };
   const { matrices, head } = await readAdapter(fixture, base.config);
   await writeAdapter(out, { base, settings, matrices, head: head! });
   const [file, config] = ["adapter_model.safetensors", "adapter_config.json"];

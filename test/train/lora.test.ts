@@ -19,7 +19,7 @@ import { initialLora, trainedLora, withLora } from "../../src/train/lora.ts";
 import { bradleyTerry } from "../../src/train/losses/reward/bradley-terry.ts";
 import { sft } from "../../src/train/losses/supervised/sft.ts";
 import { Trainer, type TrainerOptions } from "../../src/train/trainer.ts";
-import { trainingGraph } from "../../src/train/training-graph.ts";
+import { gradientGraph, type Trained } from "../../src/train/training-graph.ts";
 import { count, nd } from "../support/arrays.ts";
 import { gradientError } from "../support/gradients.ts";
 import { type Feed, feed } from "../support/graphs.ts";
@@ -208,8 +208,8 @@ describe("training", () => {
 });
 
 /** Matrix products that the runtime is given. */
-function products(how: Parameters<typeof trainingGraph>[4]): number {
-  const { graph } = trainingGraph(policyConfig, sft, {}, optimizer, how);
+function products(how: Trained): number {
+  const { graph } = gradientGraph(policyConfig, sft, {}, how);
   const { graph: model } = fromBinary(ModelProtoSchema, encode(graph));
   return model!.node.filter(({ opType }) => /MatMul$/.test(opType)).length;
 }

@@ -1,0 +1,27 @@
+/** All formats of training data, the more particular before the more general. */
+import type { DatasetFormat } from "./define.ts";
+import { halos } from "./halos.ts";
+import { hhRlhf } from "./hh-rlhf.ts";
+import { listFormat } from "./list.ts";
+import { messagesFormat } from "./messages.ts";
+import { openaiPreference } from "./openai-preference.ts";
+import { preference } from "./preference.ts";
+import { promptCompletion } from "./prompt-completion.ts";
+import { promptOnly } from "./prompt-only.ts";
+import { requestLog } from "./request-log.ts";
+import { textFormat } from "./text.ts";
+import { unpaired } from "./unpaired.ts";
+
+export const formats: readonly DatasetFormat[] = [
+  requestLog,
+  halos,
+  openaiPreference,
+  hhRlhf,
+  preference,
+  unpaired,
+  listFormat,
+  messagesFormat,
+  promptCompletion,
+  promptOnly,
+  textFormat,
+];

@@ -1,0 +1,62 @@
+/** Whether a training fits: memory and disk are estimated before it starts. */
+import { statfs } from "node:fs/promises";
+import { freemem } from "node:os";
+import { dirname } from "node:path";
+import { GatewayError } from "../../base/errors.ts";
+import type { ModelConfig } from "../../checkpoints/config.ts";
+import { parameterCount } from "../../checkpoints/weight-shapes.ts";
+import type { TrainingOptions } from "./options.ts";
+
+/** Left to everything else on the machine. */
+const RESERVE_BYTES = 512 * 2 ** 20;
+const FLOAT = 4;
+
+export interface PassSize {
+  readonly rowTokens: number;
+  readonly tokens: number;
+  /** Rows of logits. */
+  readonly scored: number;
+}
+
+/**
+ * Bytes at the peak of a step: weights, two moments and sums of gradients; what the largest pass keeps for its backward
+ * walk; and the runtime itself. The factors are measured (docs/training.md).
+ */
+export function estimateBytes(config: ModelConfig, pass: PassSize): number {
+  const { hiddenSize: d, intermediateSize: inner, heads, kvHeads, headDim, layers } = config;
+  const state = 4 * FLOAT * parameterCount(config);
+  const perToken = 14 * d + 8 * inner + 6 * (heads + 2 * kvHeads) * headDim;
+  const attention = 5 * heads * pass.rowTokens;
+  const activations = FLOAT * pass.tokens * layers * (perToken + attention);
+  const logits = config.task === "generation" ? 4 * FLOAT * pass.scored * config.vocabSize : 0;
+  return state + activations + logits + 300 * 2 ** 20;
+}
+
+/** @throws GatewayError training_too_large; @returns bytes of memory that training is expected to need. */
+export async function refuseTooLarge(
+  { out, memoryBytesMax }: TrainingOptions,
+  config: ModelConfig,
+  { passes }: { passes: readonly PassSize[] },
+): Promise<number> {
+  const neededBytes = Math.max(...passes.map((pass) => estimateBytes(config, pass)));
+  const freeBytes = memoryBytesMax ?? freemem() - RESERVE_BYTES;
+  if (neededBytes > freeBytes) {
+    const remedy =
+      "Lower --pass-tokens (the result stays the same), or --context-tokens; --memory-bytes-max lifts the limit.";
+    throw new GatewayError("training_too_large", {
+      what: "memory",
+      neededBytes,
+      freeBytes,
+      remedy,
+    });
+  }
+  const disk = await statfs(dirname(out));
+  const diskBytes = 8 * FLOAT * parameterCount(config); // a state, its successor, the best weights and the model
+  const freeDisk = disk.bavail * disk.bsize;
+  if (diskBytes > freeDisk) {
+    const remedy = "Free some space, or name an --out on another disk.";
+    const numbers = { neededBytes: diskBytes, freeBytes: freeDisk };
+    throw new GatewayError("training_too_large", { what: "disk", ...numbers, remedy });
+  }
+  return neededBytes;
+}
