@@ -6,7 +6,13 @@
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
-import { type ConfigFiles, type ModelConfig, readModelConfig, writeModelConfig } from "./config.ts";
+import {
+  type ConfigFiles,
+  dtypeKey,
+  type ModelConfig,
+  readModelConfig,
+  writeModelConfig,
+} from "./config.ts";
 import {
   fromFloat32,
   readSafetensorsFolder,
@@ -119,10 +125,8 @@ export async function writeCheckpoint(
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" });
 }
 
-/** Under the key that the file uses: transformers 5 calls it `dtype`. */
 function withDtype({ config, generation }: ConfigFiles, name: string): ConfigFiles {
-  const key = "dtype" in config ? "dtype" : "torch_dtype";
-  return { config: { ...config, [key]: name }, generation };
+  return { config: { ...config, [dtypeKey(config)]: name }, generation };
 }
 
 /** What is wrong with the tensors, or null. */

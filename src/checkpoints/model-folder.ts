@@ -7,7 +7,7 @@ import { assert } from "../base/assert.ts";
 import { writeFileAtomically } from "../base/atomic-file.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { type ModelConfig, writeModelConfig } from "./config.ts";
+import { type ConfigFiles, dtypeKey, type ModelConfig, writeModelConfig } from "./config.ts";
 import { writeNewFolder } from "./new-folder.ts";
 import {
   type Dtype,
@@ -21,6 +21,8 @@ import { weightShapes } from "./weight-shapes.ts";
 export interface ModelFolder {
   /** Its tokenizer, number formats and generation settings are taken. */
   readonly base: Checkpoint;
+  /** Of all weights; the base's of each, where nothing is said. */
+  readonly dtype?: "F32" | "F16" | "BF16" | undefined;
   /** The base's, unless it became another kind of model. */
   readonly config?: ModelConfig;
   /** A weight's new values, asked for when it is written; null: those of the base, as they are stored. */
@@ -38,26 +40,41 @@ export interface ModelFolder {
  * or a value is not finite in the format it is stored in.
  */
 export async function writeModelFolder(out: string, model: ModelFolder): Promise<void> {
-  const { base, config = base.config, weight, card, fileBytesMax } = model;
+  await writeNewFolder(out, (folder) => fillModelFolder(folder, model));
+}
+
+/** The same into a folder that exists. @throws GatewayError export_failed for a value; else as the file system does. */
+export async function fillModelFolder(folder: string, model: ModelFolder): Promise<void> {
+  const { base, config = base.config, card, fileBytesMax } = model;
+  await writeModelConfig(folder, withDtype(config.files, model));
+  await copyTokenizer(base.folder, folder);
+  await writeSafetensorsFolder(folder, tensorsOf(folder, model), fileBytesMax);
+  if (card) await writeFileAtomically(join(folder, "README.md"), [card]);
+}
+
+function withDtype({ config, generation }: ConfigFiles, { dtype }: ModelFolder): ConfigFiles {
+  if (dtype === undefined) return { config, generation };
+  const name = { F32: "float32", F16: "float16", BF16: "bfloat16" }[dtype];
+  return { config: { ...config, [dtypeKey(config)]: name }, generation };
+}
+
+function tensorsOf(path: string, model: ModelFolder): Map<string, TensorSource> {
+  const { base, config = base.config, weight } = model;
   const known = new Set(base.names);
   const tensors = new Map<string, TensorSource>();
   for (const [name, shape] of weightShapes(config)) {
     const isNew = !known.has(name);
-    const { dtype } = base.stored(isNew ? base.names[0]! : name);
+    const before = base.stored(isNew ? base.names[0]! : name);
+    const dtype = model.dtype ?? before.dtype;
     const bytes = () => {
       const values = weight(name);
-      if (values !== null) return stored(out, { name, dtype, values });
-      assert(!isNew, `'${name}' has no values`);
-      return base.stored(name).data;
+      assert(values !== null || !isNew, `'${name}' has no values`);
+      if (values === null && dtype === before.dtype) return before.data;
+      return stored(path, { name, dtype, values: values ?? base.weight(name).data });
     };
     tensors.set(name, { dtype, shape, bytes });
   }
-  await writeNewFolder(out, async (folder) => {
-    await writeModelConfig(folder, config.files);
-    await copyTokenizer(base.folder, folder);
-    await writeSafetensorsFolder(folder, tensors, fileBytesMax);
-    if (card) await writeFileAtomically(join(folder, "README.md"), [card]);
-  });
+  return tensors;
 }
 
 /** What is not smaller would be rounded to infinity: the largest number and half a unit of its last place. */

@@ -10,7 +10,7 @@ import { encode, type WeightPlace } from "../onnx/encode.ts";
 import { exportGraph } from "../onnx/export-graph.ts";
 import { HEAD_MULTIPLE, isServableHead } from "../onnx/serving-graph.ts";
 import { Checkpoint } from "./checkpoint.ts";
-import { tasks, writeModelConfig } from "./config.ts";
+import { dtypeKey, tasks, writeModelConfig } from "./config.ts";
 import { writeNewFolder } from "./new-folder.ts";
 import { copyTokenizer } from "./tokenizer-copy.ts";
 
@@ -66,7 +66,7 @@ async function writeModel(
   await writeFileAtomically(join(to, "onnx", "model.onnx"), [encode(graph, placeOf)]);
   const { config: written, generation } = config.files;
   const changes = {
-    ["dtype" in written ? "dtype" : "torch_dtype"]: "float32",
+    [dtypeKey(written)]: "float32",
     ...(isLarge && { "transformers.js_config": { use_external_data_format: files.length } }),
   };
   await writeModelConfig(to, { config: { ...written, ...changes }, generation });

@@ -28,13 +28,16 @@ export interface TrainedAdapter {
  * @throws GatewayError invalid_request for a folder that holds something; export_failed when it cannot be written.
  */
 export async function writeAdapter(out: string, adapter: TrainedAdapter): Promise<void> {
-  const tensors = tensorsOf(adapter);
+  await writeNewFolder(out, (folder) => fillAdapterFolder(folder, adapter));
+}
+
+/** The same into a folder that exists. @throws as the file system does. */
+export async function fillAdapterFolder(folder: string, adapter: TrainedAdapter): Promise<void> {
+  const file = join(folder, "adapter_model.safetensors");
+  await writeSafetensors(file, tensorsOf(adapter), { format: "pt" });
   const config = `${JSON.stringify(configOf(adapter), null, 2)}\n`;
-  await writeNewFolder(out, async (folder) => {
-    await writeSafetensors(join(folder, "adapter_model.safetensors"), tensors, { format: "pt" });
-    await writeFileAtomically(join(folder, "adapter_config.json"), [config]);
-    if (adapter.card) await writeFileAtomically(join(folder, "README.md"), [adapter.card]);
-  });
+  await writeFileAtomically(join(folder, "adapter_config.json"), [config]);
+  if (adapter.card) await writeFileAtomically(join(folder, "README.md"), [adapter.card]);
 }
 
 function tensorsOf({ base, matrices, head }: TrainedAdapter): Map<string, StoredTensor> {

@@ -176,6 +176,19 @@ describe("nothing is written", () => {
   });
 });
 
+test("a model is written in another number format where one is asked for", async () => {
+  const { config } = await json(join(policyAdapter, "logits.json"));
+  await writeBase(config as Published, "F32");
+  const before = await Checkpoint.open(base);
+  await writeModelFolder(out, { base: before, weight: () => null, dtype: "F16" });
+  const after = await Checkpoint.open(out);
+  expect(await json(join(out, "config.json"))).toMatchObject({ torch_dtype: "float16" });
+  for (const name of before.names)
+    expect(new Uint16Array(after.stored(name).data.slice().buffer), name).toEqual(
+      toFloat16(before.weight(name).data),
+    );
+});
+
 test("a model in several files is the same model", async () => {
   const { config } = await json(join(policyAdapter, "logits.json"));
   await writeBase(config as Published, "F16");
