@@ -15,7 +15,8 @@ interface ErrorEntry<P> {
 
 const entry = <P>(value: ErrorEntry<P>): ErrorEntry<P> => value;
 const list = (names: readonly string[]) => names.join(", ") || "none";
-const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+const gib = (bytes: number) =>
+  bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 
 export const errorTable = {
   // requests
@@ -220,7 +221,7 @@ export const errorTable = {
   training_differs: entry<{ folder: string; differences: readonly string[] }>({
     status: 400,
     text: (p) =>
-      `${p.folder} holds a training of another command: ${p.differences.join("; ")}. Give the former values to go on with it, or name another --out.`,
+      `${p.folder} holds a training of another command: ${p.differences.join("; ")}. Give the former values to go on with it, name another --out, or remove the folder.`,
   }),
   training_diverged: entry<{ metric: string; value: number; step: number; rows: string }>({
     status: 400,

@@ -134,7 +134,7 @@ function trainingOptions(method: Method, given: OptionValues): TrainingOptions {
   });
   return {
     method,
-    lossOptions: compileOptions(loss, "--")(Object.fromEntries(ofLoss)),
+    lossOptions: compileOptions(loss, loss.name)(Object.fromEntries(ofLoss)),
     data: {
       files: given["data"],
       heldOutFiles: given["heldOutData"] ?? [],

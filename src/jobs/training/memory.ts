@@ -1,7 +1,8 @@
 /** Whether a training fits: memory and disk are estimated before it starts. */
+import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { freemem } from "node:os";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { GatewayError } from "../../base/errors.ts";
 import type { ModelConfig } from "../../checkpoints/config.ts";
 import { parameterCount } from "../../checkpoints/weight-shapes.ts";
@@ -50,7 +51,7 @@ export async function refuseTooLarge(
       remedy,
     });
   }
-  const disk = await statfs(dirname(out));
+  const disk = await statfs(existingPart(resolve(out)));
   const diskBytes = 8 * FLOAT * parameterCount(config); // a state, its successor, the best weights and the model
   const freeDisk = disk.bavail * disk.bsize;
   if (diskBytes > freeDisk) {
@@ -59,4 +60,9 @@ export async function refuseTooLarge(
     throw new GatewayError("training_too_large", { what: "disk", ...numbers, remedy });
   }
   return neededBytes;
+}
+
+/** The nearest folder above that is there. */
+function existingPart(path: string): string {
+  return existsSync(path) ? path : existingPart(dirname(path));
 }
