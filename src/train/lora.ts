@@ -60,6 +60,12 @@ export function initialLora(
   return weights;
 }
 
+/** Numbers in A and B of all matrices. */
+export function loraCount(config: ModelConfig, settings: LoraSettings): number {
+  const matrices = adaptedMatrices(config, settings);
+  return matrices.reduce((n, { inputs, outputs }) => n + settings.rank * (inputs + outputs), 0);
+}
+
 /**
  * What training has made of them, as an adapter is written and merged.
  * @throws InvariantError when the state lacks a part of it.

@@ -4,8 +4,10 @@ import { statfs } from "node:fs/promises";
 import { freemem } from "node:os";
 import { dirname, resolve } from "node:path";
 import { GatewayError } from "../../base/errors.ts";
+import type { LoraSettings } from "../../checkpoints/adapter.ts";
 import type { ModelConfig } from "../../checkpoints/config.ts";
 import { parameterCount } from "../../checkpoints/weight-shapes.ts";
+import { loraCount } from "../../train/lora.ts";
 import type { TrainingOptions } from "./options.ts";
 
 /** Left to everything else on the machine. */
@@ -20,12 +22,17 @@ export interface PassSize {
 }
 
 /**
- * Bytes at the peak of a step: weights, two moments and sums of gradients; what the largest pass keeps for its backward
- * walk; and the runtime itself. The factors are measured (docs/training.md).
+ * Bytes at the peak of a step: weights, and of those that are trained two moments and sums of gradients; what the largest
+ * pass keeps for its backward walk; and the runtime itself. The factors are measured (docs/training.md).
  */
-export function estimateBytes(config: ModelConfig, pass: PassSize): number {
+export function estimateBytes(
+  config: ModelConfig,
+  pass: PassSize,
+  lora: LoraSettings | null = null,
+): number {
   const { hiddenSize: d, intermediateSize: inner, heads, kvHeads, headDim, layers } = config;
-  const state = 4 * FLOAT * parameterCount(config);
+  const weights = parameterCount(config);
+  const state = FLOAT * (lora ? weights + 4 * loraCount(config, lora) : 4 * weights);
   const perToken = 14 * d + 8 * inner + 6 * (heads + 2 * kvHeads) * headDim;
   const attention = 5 * heads * pass.rowTokens;
   const activations = FLOAT * pass.tokens * layers * (perToken + attention);
@@ -35,11 +42,11 @@ export function estimateBytes(config: ModelConfig, pass: PassSize): number {
 
 /** @throws GatewayError training_too_large; @returns bytes of memory that training is expected to need. */
 export async function refuseTooLarge(
-  { out, memoryBytesMax }: TrainingOptions,
+  { out, memoryBytesMax, lora }: TrainingOptions,
   config: ModelConfig,
   { passes }: { passes: readonly PassSize[] },
 ): Promise<number> {
-  const neededBytes = Math.max(...passes.map((pass) => estimateBytes(config, pass)));
+  const neededBytes = Math.max(...passes.map((pass) => estimateBytes(config, pass, lora)));
   const freeBytes = memoryBytesMax ?? freemem() - RESERVE_BYTES;
   if (neededBytes > freeBytes) {
     const remedy =
@@ -52,7 +59,8 @@ export async function refuseTooLarge(
     });
   }
   const disk = await statfs(existingPart(resolve(out)));
-  const diskBytes = 8 * FLOAT * parameterCount(config); // a state, its successor, the best weights and the model
+  const trained = lora ? loraCount(config, lora) : parameterCount(config);
+  const diskBytes = 8 * FLOAT * trained; // a state, its successor, the best weights and the model
   const freeDisk = disk.bavail * disk.bsize;
   if (diskBytes > freeDisk) {
     const remedy = "Free some space, or name an --out on another disk.";
