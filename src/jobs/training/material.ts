@@ -87,7 +87,7 @@ export function materialOf(loss: Loss): Material {
 }
 
 const supervised = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "supervised", "kinds are checked before");
     const { tokens, learned } = encodeConversation(format, row);
     const share = learned.filter(Boolean).length;
@@ -100,11 +100,11 @@ const supervised = material({
 });
 
 const pairs = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "pair", "kinds are checked before");
     return [{ ...compared(row, encodeAll(format, row, [row.chosen, row.rejected])), share: 1 }];
   },
-  step(examples, tokensPerRow, references) {
+  step: (examples, tokensPerRow, references) => {
     const groups = examples.map((example) => ({
       prompt: example.prompt,
       answers: referenced(example, references(example)),
@@ -172,12 +172,12 @@ function withMismatched(examples: readonly RatedExample[], contextTokens: number
 }
 
 const lists = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "list", "kinds are checked before");
     const rewards = checkedRewards(row);
     return [{ ...compared(row, encodeAll(format, row, row.completions)), rewards, share: 1 }];
   },
-  step(examples, tokensPerRow, references) {
+  step: (examples, tokensPerRow, references) => {
     const given = examples.map((example) => ({
       prompt: example.prompt,
       answers: referenced(example, references(example)).map((answer, i) => ({
@@ -191,7 +191,7 @@ const lists = material({
 
 /** Of a list all pairs that its rewards order, which together count as one. */
 const rewardPairs = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "pair" || row.kind === "list", "kinds are checked before");
     const texts = row.kind === "pair" ? [row.chosen, row.rejected] : row.completions;
     const pairs =
@@ -205,7 +205,7 @@ const rewardPairs = material({
 });
 
 const rewardLists = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "list", "kinds are checked before");
     const rewards = checkedRewards(row);
     const order = rewards.map((_, i) => i).sort((a, b) => rewards[b]! - rewards[a]! || a - b);
