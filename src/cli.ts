@@ -7,6 +7,7 @@ import { addFormats } from "./commands/eval-formats.ts";
 import { addPrefix } from "./commands/eval-prefix.ts";
 import { addStrategies } from "./commands/eval-strategies.ts";
 import { addExport } from "./commands/models-export.ts";
+import { addMerge } from "./commands/models-merge.ts";
 import { configOf, withSettings } from "./commands/options.ts";
 import { addTrain } from "./commands/train.ts";
 import { serve } from "./main.ts";
@@ -30,7 +31,7 @@ const measures = program.command("eval").description("measure models, rewards an
 for (const add of [addEmbedded, addPrefix, addStrategies, addFormats]) add(measures);
 
 const checkpoints = program.command("models").description("work with checkpoints");
-addExport(checkpoints);
+for (const add of [addExport, addMerge]) add(checkpoints);
 
 try {
   await program.parseAsync();

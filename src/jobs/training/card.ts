@@ -36,10 +36,16 @@ export function cardText(parts: CardParts): string {
   const dropped = Object.entries(prepared.dropped).map(([why, rows]) => `- ${rows} rows: ${why}`);
   const front = {
     base_model: basename(base.folder),
-    library_name: "transformers",
+    library_name: options.lora ? "peft" : "transformers",
     pipeline_tag: options.method.isReward ? "text-classification" : "text-generation",
-    tags: JSON.stringify(["plumbline", options.method.loss.name]),
+    tags: JSON.stringify([
+      "plumbline",
+      options.method.loss.name,
+      ...(options.lora ? ["lora"] : []),
+    ]),
   };
+  const kind = options.method.isReward ? "reward model" : "language model";
+  const made = options.lora ? `A LoRA adapter that makes a ${kind} of its base,` : `A ${kind}`;
   return `---
 ${Object.entries(front)
   .map(([key, value]) => `${key}: ${value}`)
@@ -47,7 +53,7 @@ ${Object.entries(front)
 ---
 # ${name}
 
-${options.method.isReward ? "A reward model" : "A language model"} trained by \`plumbline train ${options.method.loss.name}\`.
+${made} trained by \`plumbline train ${options.method.loss.name}\`.
 
 ${table(["", ""], factsOf(parts))}
 

@@ -119,8 +119,8 @@ interface RatedExample extends Example, PromptedAnswer {
 }
 
 /** Of a pair the chosen answer is a desirable one, the rejected one is not. */
-const unpaired = (needsMismatched: boolean) =>
-  material<RatedExample>({
+function unpaired(needsMismatched: boolean): Material {
+  return material<RatedExample>({
     read(row, format) {
       assert(row.kind === "rated" || row.kind === "pair", "kinds are checked before");
       const texts = row.kind === "pair" ? [row.chosen, row.rejected] : [row.completion];
@@ -148,6 +148,7 @@ const unpaired = (needsMismatched: boolean) =>
       return unpairedStep(at(0), needsMismatched ? at(1) : null, tokensPerRow);
     },
   });
+}
 
 /**
  * Each prompt gets the answer to the nearest other prompt before it, cut where the context ends; the first one takes
@@ -217,8 +218,8 @@ const rewardLists = material({
 });
 
 /** Each answer's target at its last token: its reward, or for an answer that is good or bad the loss's two numbers. */
-const rewardPoints = (loss: string) =>
-  material<Example & MarkedAnswer>({
+function rewardPoints(loss: string): Material {
+  return material<Example & MarkedAnswer>({
     read(row, format) {
       const judged = judgedAnswers(row, loss);
       const texts = judged.map(({ text }) => text);
@@ -237,6 +238,7 @@ const rewardPoints = (loss: string) =>
     },
     step: (examples, tokensPerRow) => pointStep(examples, tokensPerRow),
   });
+}
 
 function judgedAnswers(row: DatasetRow, loss: string): { text: string; target: number }[] {
   const bad = loss === "reward-hinge" ? -1 : 0;

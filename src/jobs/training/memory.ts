@@ -4,8 +4,10 @@ import { statfs } from "node:fs/promises";
 import { freemem } from "node:os";
 import { dirname, resolve } from "node:path";
 import { GatewayError } from "../../base/errors.ts";
+import type { LoraSettings } from "../../checkpoints/adapter.ts";
 import type { ModelConfig } from "../../checkpoints/config.ts";
 import { parameterCount } from "../../checkpoints/weight-shapes.ts";
+import { loraCount } from "../../train/lora.ts";
 import type { TrainingOptions } from "./options.ts";
 
 /** Left to everything else on the machine. */
@@ -24,12 +26,18 @@ export interface PassSize {
 }
 
 /**
- * Bytes at the peak of a step: weights, two moments and sums of gradients, and the base as it was read, whole and as
- * numbers; what the largest pass keeps for its backward walk; and the runtime itself. Factors: docs/training.md.
+ * Bytes at the peak of a step: the weights thrice (in use, and the base as it was read, whole and as numbers), and of those
+ * that are trained two moments and sums of gradients; what the largest pass keeps for its backward walk; and the runtime
+ * itself. Factors: docs/training.md.
  */
-export function estimateBytes(config: ModelConfig, pass: PassSize): number {
+export function estimateBytes(
+  config: ModelConfig,
+  pass: PassSize,
+  lora: LoraSettings | null = null,
+): number {
   const { hiddenSize: d, intermediateSize: inner, heads, kvHeads, headDim, layers } = config;
-  const state = 6 * FLOAT * parameterCount(config);
+  const weights = parameterCount(config);
+  const state = FLOAT * (3 * weights + (lora ? 4 * loraCount(config, lora) : 3 * weights));
   const perToken = 14 * d + 8 * inner + 6 * (heads + 2 * kvHeads) * headDim;
   const attention = 5 * heads * pass.rowTokens;
   const activations = FLOAT * pass.tokens * layers * (perToken + attention);
@@ -39,11 +47,11 @@ export function estimateBytes(config: ModelConfig, pass: PassSize): number {
 
 /** @throws GatewayError training_too_large; @returns bytes of memory that training is expected to need. */
 export async function refuseTooLarge(
-  { out, memoryBytesMax }: TrainingOptions,
+  { out, memoryBytesMax, lora }: TrainingOptions,
   config: ModelConfig,
   { passes }: { passes: readonly PassSize[] },
 ): Promise<number> {
-  const neededBytes = Math.max(...passes.map((pass) => estimateBytes(config, pass)));
+  const neededBytes = Math.max(...passes.map((pass) => estimateBytes(config, pass, lora)));
   const freeBytes = memoryBytesMax ?? freemem() - RESERVE_BYTES;
   if (neededBytes > freeBytes) {
     const remedy =
@@ -56,7 +64,8 @@ export async function refuseTooLarge(
     });
   }
   const disk = await statfs(existingPart(resolve(out)));
-  const diskBytes = 8 * FLOAT * parameterCount(config); // a state, its successor, the best weights and the model
+  const trained = lora ? loraCount(config, lora) : parameterCount(config);
+  const diskBytes = 8 * FLOAT * trained; // a state, its successor, the best weights and the model
   const freeDisk = disk.bavail * disk.bsize;
   if (diskBytes > freeDisk) {
     const remedy = "Free some space, or name an --out on another disk.";

@@ -1,6 +1,7 @@
 /** A training from a command to a model's folder. Whatever moment it is killed at, the same command goes on. */
 import { existsSync } from "node:fs";
 import { GatewayError } from "../../base/errors.ts";
+import { createRandom } from "../../base/random.ts";
 import {
   type AdamOptions,
   constantSchedule,
@@ -9,7 +10,8 @@ import {
 } from "../../onnx/optimizers.ts";
 import type { Runtime } from "../../onnx/runtime/index.ts";
 import { type LoopEnd, runLoop, type StepReport } from "../../train/loop.ts";
-import { NotFinite, Trainer } from "../../train/trainer.ts";
+import { initialLora } from "../../train/lora.ts";
+import { NotFinite, Trainer, type TrainingState } from "../../train/trainer.ts";
 import { loadState, weightsOf } from "../../train/training-state.ts";
 import { type Base, openBase } from "./base.ts";
 import { manifestOf } from "./manifest.ts";
@@ -136,9 +138,10 @@ async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary>
       loss: options.method.loss,
       lossOptions: options.lossOptions,
       optimizer: optimizerOf(options, steps),
+      lora: options.lora ?? undefined,
       ...(options.threads !== null && { threads: options.threads }),
     },
-    saved?.state ?? base.weights(),
+    stateOf(parts, saved?.state),
     saved?.step ?? 0,
   );
   try {
@@ -164,6 +167,14 @@ async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary>
     await metrics.close();
     trainer.dispose();
   }
+}
+
+/** @param saved of a former run: weights that are trained, and their moments. */
+function stateOf({ base, options }: Parts, saved: TrainingState | undefined): TrainingState {
+  const { lora, seed } = options;
+  if (!lora) return saved ?? base.weights();
+  const trained = saved ?? initialLora(base.config, lora, createRandom(seed));
+  return new Map([...base.weights(), ...trained]);
 }
 
 function planOf(options: TrainingOptions, { train: examples }: PreparedData): Plan {
