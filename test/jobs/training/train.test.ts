@@ -57,6 +57,7 @@ function options(name: string, out: string, { data, ...changes }: Changes = {}):
     evaluateEvery: 2,
     patience: 0,
     dtype: "float32",
+    lora: null,
     base,
     out: at(out),
     checkpointEvery: 3,
