@@ -10,7 +10,7 @@ import { type StepData, supervisedStep } from "../src/train/batches.ts";
 import { initialWeights } from "../src/train/initial-weights.ts";
 import { sft } from "../src/train/losses/supervised/sft.ts";
 import { Trainer } from "../src/train/trainer.ts";
-import { trainingGraph } from "../src/train/training-graph.ts";
+import { lossGraph } from "../src/train/training-graph.ts";
 import { median, timed } from "./engine.ts";
 
 const REPEATS = 5;
@@ -25,7 +25,7 @@ export async function measureTraining() {
   });
   const random = createRandom(1);
   const data = syntheticStep(random, config.vocabSize);
-  const forwardGraph = trainingGraph(config, sft, {}, null);
+  const forwardGraph = lossGraph(config, sft, {});
   const shapes = new Map(forwardGraph.weights.map(({ name, shape }) => [name, shape]));
   const weights = initialWeights(shapes, config.layers, random);
   const trainer = await Trainer.create(

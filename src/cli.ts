@@ -11,7 +11,9 @@ import { addFormats } from "./commands/eval-formats.ts";
 import { addPrefix } from "./commands/eval-prefix.ts";
 import { addStrategies } from "./commands/eval-strategies.ts";
 import { addExport } from "./commands/models-export.ts";
+import { addMerge } from "./commands/models-merge.ts";
 import { configOf, withSettings } from "./commands/options.ts";
+import { addTrain } from "./commands/train.ts";
 import { serve } from "./main.ts";
 import { version } from "./version.ts";
 
@@ -27,11 +29,13 @@ withSettings(
   program.command("serve").description("serve the policy over HTTP and WebSocket"),
 ).action(async (options: OptionValues) => serve(configOf(options)));
 
+addTrain(program);
+
 const measures = program.command("eval").description("measure models, rewards and strategies");
 for (const add of [addEmbedded, addPrefix, addStrategies, addFormats]) add(measures);
 
 const checkpoints = program.command("models").description("work with checkpoints");
-addExport(checkpoints);
+for (const add of [addExport, addMerge]) add(checkpoints);
 
 const data = program.command("data").description("look at training data, convert it and split it");
 for (const add of [addInspect, addConvert, addSplit, addLogExport]) add(data);

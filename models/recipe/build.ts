@@ -19,6 +19,7 @@ import {
 } from "../../src/corpus/index.ts";
 import { cosineSchedule } from "../../src/onnx/optimizers.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
+import type { ChatFormat } from "../../src/text/chat-answers.ts";
 import { ChatTemplate } from "../../src/text/chat-template.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import {
@@ -30,13 +31,7 @@ import {
 import { deepened, initialWeights } from "../../src/train/initial-weights.ts";
 import { lossNamed } from "../../src/train/losses/index.ts";
 import type { TrainingState } from "../../src/train/trainer.ts";
-import {
-  type ChatFormat,
-  encodeClaims,
-  encodeExample,
-  encodeGroup,
-  encodeStanding,
-} from "./encode.ts";
+import { encodeClaims, encodeExample, encodeGroup, encodeStanding } from "./encode.ts";
 import { type Filling, fillBatches } from "./fill-batches.ts";
 import {
   architecture,

@@ -7,23 +7,16 @@ import {
   type PreferenceGroup,
   type SftExample,
 } from "../../src/corpus/index.ts";
-import { encodeChat } from "../../src/text/chat-prompt.ts";
-import type { ChatTemplate } from "../../src/text/chat-template.ts";
-import type { Tokenizer } from "../../src/text/tokenizer.ts";
+import { type ChatFormat, encodeAnswers, spokenPart } from "../../src/text/chat-answers.ts";
 import type { CorrectionExample, RewardGroup, SupervisedExample } from "../../src/train/batches.ts";
 
-export interface ChatFormat {
-  readonly tokenizer: Tokenizer;
-  readonly template: ChatTemplate;
-}
-
-/** What a policy says itself: all but the line break that the template puts after a turn. */
+/** What a policy says itself. */
 export function encodeExample(
   format: ChatFormat,
   { prompt, reply }: SftExample,
 ): SupervisedExample {
   const { tokens, completions } = encodeReplies(format, prompt, [reply.text]);
-  return { prompt: tokens, completion: completions[0]!.slice(0, -1) };
+  return { prompt: tokens, completion: spokenPart(completions[0]!, format.tokenizer.endIds) };
 }
 
 /** Prompt and answers as the template renders the whole: the reward is read at the last token. */
@@ -85,10 +78,7 @@ function runningSum(numbers: readonly number[]): number[] {
 }
 
 function encodeReplies(format: ChatFormat, prompt: CorpusPrompt, replies: readonly string[]) {
-  const tokens = encodeChat(format, prompt.messages, { addGenerationPrompt: true });
-  const completions = replies.map((content) => {
-    const turns = [...prompt.messages, { role: "assistant" as const, content }];
-    return encodeChat(format, turns, { addGenerationPrompt: false }).slice(tokens.length);
-  });
-  return { tokens, completions };
+  const { endIds } = format.tokenizer;
+  const { prompt: tokens, turns } = encodeAnswers(format, prompt.messages, replies, endIds);
+  return { tokens, completions: turns };
 }

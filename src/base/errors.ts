@@ -15,6 +15,8 @@ interface ErrorEntry<P> {
 
 const entry = <P>(value: ErrorEntry<P>): ErrorEntry<P> => value;
 const list = (names: readonly string[]) => names.join(", ") || "none";
+const gib = (bytes: number) =>
+  bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 
 export const errorTable = {
   // requests
@@ -198,6 +200,48 @@ export const errorTable = {
   dataset_unusable: entry<{ file: string; problem: string; remedy: string }>({
     status: 400,
     text: (p) => `${p.file} cannot be used as training data: ${p.problem}. ${p.remedy}`,
+  }),
+  training_rows_unusable: entry<{
+    problems: readonly { file: string; line: number; problem: string }[];
+    total: number;
+  }>({
+    status: 400,
+    text: (p) => {
+      const named = p.problems.map(
+        ({ file, line, problem }) => `\n  ${file}, line ${line}: ${problem}`,
+      );
+      const more = p.total > named.length ? `\n  and ${p.total - named.length} more` : "";
+      return `${p.total} rows cannot be used:${named.join("")}${more}\nCorrect them, or leave them out with --bad-rows drop.`;
+    },
+  }),
+  training_folder_taken: entry<{ folder: string; problem: string; remedy: string }>({
+    status: 400,
+    text: (p) => `The folder ${p.folder} cannot be trained into: ${p.problem}. ${p.remedy}`,
+  }),
+  training_differs: entry<{ folder: string; differences: readonly string[] }>({
+    status: 400,
+    text: (p) =>
+      `${p.folder} holds a training of another command: ${p.differences.join("; ")}. Give the former values to go on with it, name another --out, or remove the folder.`,
+  }),
+  training_diverged: entry<{ metric: string; value: number; step: number; rows: string }>({
+    status: 400,
+    text: (p) =>
+      `The ${p.metric} of step ${p.step} is ${p.value}; nothing was changed by it. It was computed from ${p.rows}. Lower --learning-rate, or look at these rows; the state before is kept.`,
+  }),
+  training_too_large: entry<{
+    what: string;
+    neededBytes: number;
+    freeBytes: number;
+    remedy: string;
+  }>({
+    status: 400,
+    text: (p) =>
+      `Training needs about ${gib(p.neededBytes)} of ${p.what}, and ${gib(p.freeBytes)} may be used. ${p.remedy}`,
+  }),
+  training_write_failed: entry<{ path: string; problem: string }>({
+    status: 500,
+    text: (p) =>
+      `Cannot write to ${p.path}: ${p.problem}. The last saved state is whole; the same command goes on from it.`,
   }),
   export_failed: entry<{ path: string; problem: string }>({
     status: 500,

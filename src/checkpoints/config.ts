@@ -90,6 +90,32 @@ export function parseModelConfig(path: string, files: ConfigFiles): ModelConfig 
   throw new GatewayError("checkpoint_invalid", { path, problem, remedy: "Correct it." });
 }
 
+/**
+ * The same transformer with one score in place of the next token's logits, as a reward model is published.
+ * @returns null for a family without such a class.
+ */
+export function withScalarHead(config: ModelConfig): ModelConfig | null {
+  const { config: declared, generation } = config.files;
+  const found = [...architectures].find(
+    ([, { type, task }]) => type === declared["model_type"] && task === "sequence-scores",
+  );
+  if (!found) return null;
+  const changes = {
+    architectures: [found[0]],
+    id2label: { 0: "LABEL_0" },
+    label2id: { LABEL_0: 0 },
+    pad_token_id: config.padId ?? config.eosIds[0] ?? null, // transformers finds an answer's end by it
+  };
+  return parseModelConfig("the base's config.json", {
+    config: { ...declared, ...changes },
+    generation,
+  });
+}
+
+/** The key under which the file says how weights are stored: transformers 5 calls it `dtype`. */
+export const dtypeKey = (config: ConfigFiles["config"]) =>
+  "dtype" in config ? "dtype" : "torch_dtype";
+
 /** Writes the two files that `readModelConfig` reads; Python's transformers reads them too. */
 export async function writeModelConfig(
   folder: string,

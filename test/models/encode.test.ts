@@ -1,13 +1,9 @@
 /** How the corpus of the embedded models becomes tokens, with the tokenizer that they are served with. */
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import {
-  type ChatFormat,
-  encodeClaims,
-  encodeExample,
-  encodeStanding,
-} from "../../models/recipe/encode.ts";
+import { encodeClaims, encodeExample, encodeStanding } from "../../models/recipe/encode.ts";
 import { careless, type SftExample, sftExamples } from "../../src/corpus/index.ts";
+import type { ChatFormat } from "../../src/text/chat-answers.ts";
 import { encodeChat } from "../../src/text/chat-prompt.ts";
 import { ChatTemplate } from "../../src/text/chat-template.ts";
 import { Tokenizer } from "../../src/text/tokenizer.ts";

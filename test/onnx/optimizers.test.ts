@@ -2,7 +2,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encode } from "../../src/onnx/encode.ts";
 import { Graph } from "../../src/onnx/graph.ts";
-import { type AdamOptions, adamW, cosineSchedule } from "../../src/onnx/optimizers.ts";
+import {
+  type AdamOptions,
+  adamW,
+  constantSchedule,
+  cosineSchedule,
+  globalNorm,
+  linearSchedule,
+} from "../../src/onnx/optimizers.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { nd, random } from "../support/arrays.ts";
 import { evaluate, feed, inputs } from "../support/graphs.ts";
@@ -74,12 +81,21 @@ async function graphSteps(options: AdamOptions) {
       decay: DECAYS[i]!,
     };
   });
-  const step = adamW(g, parameters, g.input("step", "float32", []), options);
+  const gradientNorm = globalNorm(
+    g,
+    parameters.map(({ gradient }) => gradient),
+  );
+  const step = adamW(
+    g,
+    parameters,
+    { step: g.input("step", "float32", []), gradientNorm },
+    options,
+  );
   step.updated.forEach((next, i) => {
     for (const name of ["weight", "first", "second"] as const)
       g.output(`next ${name}${i}`, next[name]);
   });
-  g.output("norm", step.gradientNorm);
+  g.output("norm", gradientNorm);
   const session = await runtime.session(encode(g), { threads: 1 });
   const vector = (data: readonly number[]) =>
     runtime.tensor("float32", [data.length], Float32Array.from(data));
@@ -144,20 +160,21 @@ describe("adamW", () => {
   });
 });
 
-describe("cosineSchedule", () => {
-  async function rates(schedule: ReturnType<typeof cosineSchedule>, steps: number[]) {
-    const g = new Graph();
-    const feeds = { step: feed("float32", nd([steps.length], steps)) };
-    const rate = schedule(g, inputs(g, feeds).step);
-    return (await evaluate(runtime, g, { rate }, feeds)).rate.data;
-  }
-  const expectClose = (actual: readonly number[], expected: number[]) => {
-    expect(actual).toHaveLength(expected.length);
-    expected.forEach((each, i) => {
-      expect(actual[i]).toBeCloseTo(each, 6);
-    });
-  };
+async function rates(schedule: ReturnType<typeof cosineSchedule>, steps: number[]) {
+  const g = new Graph();
+  const feeds = { step: feed("float32", nd([steps.length], steps)) };
+  const rate = schedule(g, inputs(g, feeds).step);
+  return (await evaluate(runtime, g, { rate }, feeds)).rate.data;
+}
 
+const expectClose = (actual: readonly number[], expected: number[]) => {
+  expect(actual).toHaveLength(expected.length);
+  expected.forEach((each, i) => {
+    expect(actual[i]).toBeCloseTo(each, 6);
+  });
+};
+
+describe("cosineSchedule", () => {
   test("rises linearly to the peak, falls by half a cosine to the floor, and stays there", async () => {
     const schedule = cosineSchedule(0.2, 10, 110, 0.1);
     const steps = [0, 1, 5, 10, 35, 60, 85, 110, 1000];
@@ -168,5 +185,14 @@ describe("cosineSchedule", () => {
   });
   test("starts to fall at once without a warm-up, and may fall to nothing", async () => {
     expectClose(await rates(cosineSchedule(1, 0, 4, 0), [2, 4, 5]), [0.5, 0, 0]);
+  });
+});
+
+describe("linearSchedule and constantSchedule", () => {
+  test("rise over the warm-up, then fall in a line to the floor, or stay", async () => {
+    const linear = linearSchedule(0.2, 10, 110, 0.1);
+    expectClose(await rates(linear, [1, 5, 10, 60, 110, 500]), [0.02, 0.1, 0.2, 0.11, 0.02, 0.02]);
+    expectClose(await rates(constantSchedule(0.2, 4), [1, 4, 5, 90_000]), [0.05, 0.2, 0.2, 0.2]);
+    expectClose(await rates(constantSchedule(0.2, 0), [1]), [0.2]);
   });
 });

@@ -1,15 +1,17 @@
-/** The training loop: it learns, goes on exactly where it stopped, and keeps what was good. */
+/** A model that learns: it learns, goes on exactly where it stopped, and keeps what was good. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InvariantError } from "../../src/base/assert.ts";
 import { cosineSchedule } from "../../src/onnx/optimizers.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
+import { supervisedStep } from "../../src/train/batches.ts";
 import { bradleyTerry } from "../../src/train/losses/reward/bradley-terry.ts";
 import { sft } from "../../src/train/losses/supervised/sft.ts";
 import { Trainer, type TrainerOptions } from "../../src/train/trainer.ts";
 import { momentNames } from "../../src/train/training-graph.ts";
 import {
+  examples,
   policyConfig,
   rewardBatch,
   rewardConfig,
@@ -150,6 +152,74 @@ describe("a step that fails", () => {
       /gradient_norm of step 1 is (Inf|NaN)/,
     );
     expect(trainer.state()).toEqual(before);
+    trainer.dispose();
+  });
+});
+
+describe("a step in passes", () => {
+  const whole = [...examples, { prompt: [2], completion: [13, 14, 0] }];
+  const tokens = (some: typeof whole) =>
+    some.reduce((n, { completion }) => n + completion.length, 0);
+  const passes = (cuts: readonly (readonly [number, number])[]) =>
+    cuts.map(([from, to]) => {
+      const some = whole.slice(from, to);
+      return { data: supervisedStep(some, 12), share: tokens(some) / tokens(whole) };
+    });
+
+  test("gives the weights and the numbers of one large batch", async () => {
+    const options = { ...supervised, optimizer: { ...optimizer, clipNorm: 0.5 } };
+    const trained = async (cuts: readonly (readonly [number, number])[]) => {
+      const trainer = await Trainer.create(runtime, options, startingWeights(policyConfig));
+      const metrics: Record<string, number>[] = [];
+      for (let i = 0; i < 5; i++) metrics.push(await trainer.runPasses(passes(cuts)));
+      const state = trainer.state();
+      trainer.dispose();
+      return { metrics, state };
+    };
+    const one = await trained([[0, 4]]);
+    const three = await trained([
+      [0, 1],
+      [1, 3],
+      [3, 4],
+    ]);
+    for (const [i, metrics] of one.metrics.entries())
+      for (const [name, value] of Object.entries(metrics))
+        expect(three.metrics[i]![name]).toBeCloseTo(value, 5);
+    let furthest = 0;
+    for (const name of startingWeights(policyConfig).keys())
+      one.state.get(name)!.forEach((value, i) => {
+        furthest = Math.max(furthest, Math.abs(value - three.state.get(name)![i]!));
+      });
+    expect(furthest).toBeLessThan(2e-4); // five steps of up to 0.02 each, where Adam divides rounding by rounding
+    const start = startingWeights(policyConfig).get("model.norm.weight")!;
+    expect(Math.abs(one.state.get("model.norm.weight")![0]! - start[0]!)).toBeGreaterThan(0.01);
+  });
+
+  test("says which of them has no finite loss, and changes nothing", async () => {
+    const trainer = await Trainer.create(runtime, supervised, startingWeights(policyConfig));
+    const before = trainer.state();
+    const bad = passes([
+      [0, 2],
+      [2, 4],
+    ]);
+    bad[1]!.data.float32["weights"]!.fill(Number.NaN);
+    await expect(trainer.runPasses(bad)).rejects.toMatchObject({
+      metric: "loss",
+      step: 1,
+      pass: 1,
+    });
+    expect(trainer.state()).toEqual(before);
+    trainer.dispose();
+  });
+
+  test("is evaluated without a change: the loss that the next step reports", async () => {
+    const trainer = await Trainer.create(runtime, supervised, startingWeights(policyConfig));
+    await trainer.run(supervisedBatch());
+    const before = trainer.state();
+    const { loss } = await trainer.evaluate(passes([[0, 4]]));
+    expect(trainer.state()).toEqual(before);
+    const stepped = await trainer.runPasses(passes([[0, 4]]));
+    expect(loss).toBeCloseTo(stepped["loss"]!, 5);
     trainer.dispose();
   });
 });

@@ -1,12 +1,18 @@
 /** The graph of loss and update against the same numbers from the bare logits. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encode } from "../../src/onnx/encode.ts";
-import type { AdamOptions } from "../../src/onnx/optimizers.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { StepData } from "../../src/train/batches.ts";
 import { bradleyTerry } from "../../src/train/losses/reward/bradley-terry.ts";
 import { sft } from "../../src/train/losses/supervised/sft.ts";
-import { momentNames, nextName, trainingGraph } from "../../src/train/training-graph.ts";
+import {
+  gradientGraph,
+  lossGraph,
+  momentNames,
+  nextName,
+  sumName,
+  updateGraph,
+} from "../../src/train/training-graph.ts";
 import { softmax, sum } from "../support/naive.ts";
 import {
   examples,
@@ -26,7 +32,7 @@ afterAll(() => runtime.dispose());
 
 /** The metrics of a batch, without an update. */
 async function evaluated(
-  graph: ReturnType<typeof trainingGraph>,
+  graph: ReturnType<typeof lossGraph>,
   { packed, int64, float32 }: StepData,
   values: ReadonlyMap<string, Float32Array>,
 ): Promise<Record<string, number>> {
@@ -69,7 +75,7 @@ describe("without an optimiser", () => {
     const losses = examples.flatMap(({ prompt, completion }, i) =>
       completion.map((token, t) => -Math.log(softmax(logits[i]![prompt.length + t - 1]!)[token]!)),
     );
-    const graph = trainingGraph(policyConfig, sft, {}, null);
+    const graph = lossGraph(policyConfig, sft, {});
     expect(graph.metrics).toEqual(["loss"]);
     const { loss } = await evaluated(graph, supervisedBatch(), weights);
     expect(loss).toBeCloseTo(sum(losses) / losses.length, 5);
@@ -94,7 +100,7 @@ describe("without an optimiser", () => {
     const scores = (await runPacked(runtime, model, answers, 12)).map((each) => each.at(-1)![0]!);
     const [a, b, c, d] = scores as [number, number, number, number]; // four answers
     const pair = (chosen: number, rejected: number) => Math.log1p(Math.exp(rejected - chosen));
-    const graph = trainingGraph(rewardConfig, bradleyTerry, { centering: 0 }, null);
+    const graph = lossGraph(rewardConfig, bradleyTerry, { centering: 0 });
     const metrics = await evaluated(graph, rewardBatch(), weights);
     expect(Math.abs(a - b)).toBeGreaterThan(0.1);
     expect(metrics["loss"]).toBeCloseTo((pair(a, b) + pair(c, d)) / 2, 5);
@@ -109,7 +115,7 @@ describe("options of the loss", () => {
       new Float32Array(16).fill(0.5),
     );
     const lossWith = async (options: Record<string, number>) => {
-      const graph = trainingGraph(rewardConfig, bradleyTerry, options, null);
+      const graph = lossGraph(rewardConfig, bradleyTerry, options);
       return (await evaluated(graph, rewardBatch(), weights))["loss"];
     };
     const byDefault = await lossWith({});
@@ -117,24 +123,22 @@ describe("options of the loss", () => {
     expect(byDefault).not.toBe(await lossWith({ centering: 0.02 }));
   });
   test("are refused when the loss does not take them", () => {
-    expect(() => trainingGraph(rewardConfig, bradleyTerry, { centering: -1 }, null)).toThrow(
+    expect(() => lossGraph(rewardConfig, bradleyTerry, { centering: -1 })).toThrow(
       /bradley-terry does not take {"centering":-1}/,
     );
   });
 });
 
-test("with an optimiser, weights and moments come in and go out under their names", () => {
-  const optimizer: AdamOptions = { schedule: (g) => g.scalar(0.1) };
-  const { graph, weights, metrics } = trainingGraph(policyConfig, sft, {}, optimizer);
-  const names = weights.flatMap(({ name }) => [
-    name,
-    momentNames(name).first,
-    momentNames(name).second,
-  ]);
-  const fed = graph.inputs.map(({ name }) => name);
-  expect(fed.filter((name) => names.includes(name)).sort()).toEqual(names.toSorted());
-  expect(graph.outputs.map(({ name }) => name).sort()).toEqual(
-    [...names.map(nextName), ...metrics].sort(),
-  );
-  expect(metrics).toEqual(["loss", "gradient_norm", "learning_rate"]);
+test("a pass adds to the sums of gradients, and the optimiser replaces weights and moments, under their names", () => {
+  const { graph, weights, metrics } = gradientGraph(policyConfig, sft, {});
+  const names = (each: readonly { name: string }[]) => each.map(({ name }) => name).sort();
+  const sums = weights.map(({ name }) => sumName(name));
+  const fed = names(graph.inputs);
+  expect(fed).toEqual(expect.arrayContaining([...sums, ...names(weights), "share"]));
+  expect(names(graph.outputs)).toEqual([...sums.map(nextName), ...metrics].sort());
+  expect(metrics).toEqual(["loss"]);
+  const update = updateGraph(weights, { schedule: (g) => g.scalar(0.1) });
+  const state = weights.flatMap(({ name }) => [name, ...Object.values(momentNames(name))]);
+  expect(names(update.inputs)).toEqual([...state, ...sums, "gradient_norm", "step"].sort());
+  expect(names(update.outputs)).toEqual([...state.map(nextName), "learning_rate"].sort());
 });

@@ -1,0 +1,49 @@
+/** Everything that decides a training's result, flat: what a work folder remembers, and the model card tells. */
+import type { Base } from "./base.ts";
+import type { TrainingOptions } from "./options.ts";
+import type { PreparedData } from "./prepare.ts";
+import type { Manifest } from "./work-folder.ts";
+
+/** Under the names of the command's flags. */
+export function manifestOf(
+  options: TrainingOptions,
+  base: Base,
+  { files }: PreparedData,
+): Manifest {
+  const { method, lossOptions, lora, data } = options;
+  const ofLoss = Object.entries(lossOptions).map(([name, value]) => [
+    `--${name.replaceAll("_", "-")}`,
+    typeof value === "object" ? JSON.stringify(value) : value,
+  ]);
+  return {
+    method: method.loss.name,
+    ...Object.fromEntries(ofLoss),
+    "--base": base.sha256,
+    ...Object.fromEntries(files.map(({ name, sha256 }, i) => [`--data ${i + 1}, ${name}`, sha256])),
+    "--lora-rank": lora?.rank ?? null,
+    "--lora-alpha": lora?.alpha ?? null,
+    "--lora-modules": lora?.modules.join(" ") ?? null,
+    "--lora-rank-stabilized": lora?.isRankStabilized ?? null,
+    "--held-out": data.heldOutFiles.length > 0 ? "files" : data.heldOut,
+    "--data-format": data.format,
+    "--reward-name": data.rewardName,
+    "--context-tokens": data.contextTokens,
+    "--bad-rows": data.badRows,
+    "--steps": options.steps,
+    "--epochs": options.epochs,
+    "--batch": options.batch,
+    "--pass-tokens": options.passTokens,
+    "--learning-rate": options.learningRate,
+    "--schedule": options.schedule,
+    "--warmup": options.warmup,
+    "--floor": options.floor,
+    "--weight-decay": options.weightDecay,
+    "--clip-norm": options.clipNorm,
+    "--adam-beta1": options.beta1,
+    "--adam-beta2": options.beta2,
+    "--seed": options.seed,
+    "--evaluate-every": options.evaluateEvery,
+    "--patience": options.patience,
+    "--dtype": options.dtype,
+  };
+}

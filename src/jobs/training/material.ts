@@ -1,0 +1,295 @@
+/** Rows of each family → examples in tokens, and the arrays of a pass over some of them. */
+import { assert } from "../../base/assert.ts";
+import type { DatasetPlace, DatasetRow, ListRow, PairRow, RatedRow } from "../../datasets/types.ts";
+import type { StepData } from "../../train/batches.ts";
+import { rewardStep } from "../../train/batches.ts";
+import { listStep, pairStep, unpairedStep } from "../../train/families/answers.ts";
+import {
+  type MarkedAnswer,
+  pointStep,
+  rankedPairs,
+  rankedStep,
+} from "../../train/families/rewards.ts";
+import { conversationStep } from "../../train/families/supervised.ts";
+import type { Loss } from "../../train/losses/define.ts";
+import {
+  type EncodedRow,
+  encodeConversation,
+  encodeRow,
+  type RowFormat,
+  UnusableRow,
+} from "./encode-rows.ts";
+
+export interface PromptedAnswer {
+  readonly prompt: readonly number[];
+  readonly completion: readonly number[];
+}
+
+/** What a row became: the smallest part of a batch. */
+export interface Example {
+  readonly place: DatasetPlace;
+  /** Tokens of each of its sequences. */
+  readonly lengths: readonly number[];
+  /** Rows of logits that it asks for. */
+  readonly scoredTokens: number;
+  /** What it counts in the loss, which is a mean: learned tokens, pairs, answers or lists. */
+  readonly share: number;
+  /** Those whose log-probability under the reference the loss is given. */
+  readonly answers: readonly PromptedAnswer[];
+}
+
+/** Of an example: log π_ref of each of its `answers`, summed over tokens. */
+export type References<E extends Example = Example> = (example: E) => readonly number[];
+
+/** How the rows of one family are read. */
+export interface Material<E extends Example = Example> {
+  /** @throws UnusableRow */
+  readonly read: (row: DatasetRow, format: RowFormat) => readonly E[];
+  /** After all were read. */
+  readonly complete: (examples: readonly E[], contextTokens: number) => readonly E[];
+  readonly step: (
+    examples: readonly E[],
+    tokensPerRow: number,
+    references: References<E>,
+  ) => StepData;
+}
+
+/** What a family's rows become is known only inside: outside it is an `Example`. */
+function material<E extends Example>(
+  of: Pick<Material<E>, "read" | "step"> & Partial<Material<E>>,
+): Material {
+  const whole: Material<E> = { complete: (examples) => examples, ...of };
+  return whole as unknown as Material; // examples come back only to the material that made them
+}
+
+export function materialOf(loss: Loss): Material {
+  switch (loss.family) {
+    case "supervised":
+      return supervised;
+    case "pair":
+      return pairs;
+    case "unpaired":
+      return unpaired(loss.needsMismatched);
+    case "list":
+      return lists;
+    case "reward":
+      return rewardPairs;
+    case "reward-list":
+      return rewardLists;
+    case "reward-point":
+      return rewardPoints(loss.name);
+    case "distillation":
+    case "correction":
+    case "policy":
+    case "actor-critic":
+      assert(false, `${loss.name} does not learn from rows`);
+  }
+}
+
+const supervised = material({
+  read: (row, format) => {
+    assert(row.kind === "supervised", "kinds are checked before");
+    const { tokens, learned } = encodeConversation(format, row);
+    const share = learned.filter(Boolean).length;
+    const lengths = [tokens.length];
+    return [
+      { place: row.place, lengths, scoredTokens: share, share, answers: [], tokens, learned },
+    ];
+  },
+  step: (examples, tokensPerRow) => conversationStep(examples, tokensPerRow),
+});
+
+const pairs = material({
+  read: (row, format) => {
+    assert(row.kind === "pair", "kinds are checked before");
+    return [{ ...compared(row, encodeAll(format, row, [row.chosen, row.rejected])), share: 1 }];
+  },
+  step: (examples, tokensPerRow, references) => {
+    const groups = examples.map((example) => ({
+      prompt: example.prompt,
+      answers: referenced(example, references(example)),
+      pairs: [{ chosen: 0, rejected: 1 }],
+    }));
+    return pairStep(groups, tokensPerRow);
+  },
+});
+
+interface RatedExample extends Example, PromptedAnswer {
+  readonly isDesirable: boolean;
+}
+
+/** Of a pair the chosen answer is a desirable one, the rejected one is not. */
+function unpaired(needsMismatched: boolean): Material {
+  return material<RatedExample>({
+    read(row, format) {
+      assert(row.kind === "rated" || row.kind === "pair", "kinds are checked before");
+      const texts = row.kind === "pair" ? [row.chosen, row.rejected] : [row.completion];
+      const { prompt, completions } = encodeAll(format, row, texts);
+      return completions.map((completion, i) => ({
+        place: row.place,
+        lengths: [prompt.length + completion.length],
+        scoredTokens: completion.length,
+        share: 1,
+        answers: [{ prompt, completion }],
+        prompt,
+        completion,
+        isDesirable: row.kind === "pair" ? i === 0 : row.desirable,
+      }));
+    },
+    complete: (examples, contextTokens) =>
+      needsMismatched ? withMismatched(examples, contextTokens) : examples,
+    step(examples, tokensPerRow, references) {
+      const at = (which: number) =>
+        examples.map((example) => ({
+          ...example.answers[which]!,
+          reference: references(example)[which]!,
+          isDesirable: example.isDesirable,
+        }));
+      return unpairedStep(at(0), needsMismatched ? at(1) : null, tokensPerRow);
+    },
+  });
+}
+
+/**
+ * Each prompt gets the answer to the nearest other prompt before it, cut where the context ends; the first one takes
+ * the last. Fixed once, so that what the reference says of them can be, too.
+ */
+function withMismatched(examples: readonly RatedExample[], contextTokens: number) {
+  const keys = examples.map(({ prompt }) => prompt.join());
+  return examples.map((example, i) => {
+    let other = i - 1;
+    while (other > i - examples.length && keys.at(other) === keys[i]) other -= 1;
+    const { prompt } = example;
+    const completion = examples
+      .at(other)!
+      .completion.slice(0, Math.max(1, contextTokens - prompt.length));
+    return {
+      ...example,
+      lengths: [...example.lengths, prompt.length + completion.length],
+      scoredTokens: example.scoredTokens + completion.length,
+      answers: [...example.answers, { prompt, completion }],
+    };
+  });
+}
+
+const lists = material({
+  read: (row, format) => {
+    assert(row.kind === "list", "kinds are checked before");
+    const rewards = checkedRewards(row);
+    return [{ ...compared(row, encodeAll(format, row, row.completions)), rewards, share: 1 }];
+  },
+  step: (examples, tokensPerRow, references) => {
+    const given = examples.map((example) => ({
+      prompt: example.prompt,
+      answers: referenced(example, references(example)).map((answer, i) => ({
+        ...answer,
+        reward: example.rewards[i]!,
+      })),
+    }));
+    return listStep(given, tokensPerRow);
+  },
+});
+
+/** Of a list all pairs that its rewards order, which together count as one. */
+const rewardPairs = material({
+  read: (row, format) => {
+    assert(row.kind === "pair" || row.kind === "list", "kinds are checked before");
+    const texts = row.kind === "pair" ? [row.chosen, row.rejected] : row.completions;
+    const pairs =
+      row.kind === "pair"
+        ? [{ chosen: 0, rejected: 1, margin: row.margin ?? 0 }]
+        : rankedPairs(checkedRewards(row).map((reward) => -reward));
+    const example = compared(row, encodeAll(format, row, texts, "whole"));
+    return [{ ...example, scoredTokens: 0, answers: [], pairs, share: 1 }];
+  },
+  step: (examples, tokensPerRow) => rewardStep(examples, tokensPerRow),
+});
+
+const rewardLists = material({
+  read: (row, format) => {
+    assert(row.kind === "list", "kinds are checked before");
+    const rewards = checkedRewards(row);
+    const order = rewards.map((_, i) => i).sort((a, b) => rewards[b]! - rewards[a]! || a - b);
+    const texts = order.map((i) => row.completions[i]!);
+    const example = compared(row, encodeAll(format, row, texts, "whole"));
+    return [{ ...example, scoredTokens: 0, answers: [], share: 1 }];
+  },
+  step: (examples, tokensPerRow) => rankedStep(examples, tokensPerRow),
+});
+
+/** Each answer's target at its last token: its reward, or for an answer that is good or bad the loss's two numbers. */
+function rewardPoints(loss: string): Material {
+  return material<Example & MarkedAnswer>({
+    read(row, format) {
+      const judged = judgedAnswers(row, loss);
+      const texts = judged.map(({ text }) => text);
+      assert(row.kind !== "prompt", "kinds are checked before");
+      const { prompt, completions } = encodeAll(format, row, texts, "whole");
+      return completions.map((completion, i) => ({
+        place: row.place,
+        lengths: [prompt.length + completion.length],
+        scoredTokens: 0,
+        share: 1,
+        answers: [],
+        prompt,
+        completion,
+        marks: [{ at: completion.length - 1, target: judged[i]!.target }],
+      }));
+    },
+    step: (examples, tokensPerRow) => pointStep(examples, tokensPerRow),
+  });
+}
+
+function judgedAnswers(row: DatasetRow, loss: string): { text: string; target: number }[] {
+  const bad = loss === "reward-hinge" ? -1 : 0;
+  switch (row.kind) {
+    case "rated":
+      return [{ text: row.completion, target: row.desirable ? 1 : bad }];
+    case "supervised":
+      if (row.reward === undefined) throw new UnusableRow("it has no reward to learn");
+      if (!Number.isFinite(row.reward)) throw new UnusableRow(`its reward is ${row.reward}`);
+      return [{ text: row.completion, target: row.reward }];
+    case "list": {
+      const rewards = checkedRewards(row, false);
+      return row.completions.map((text, i) => ({ text, target: rewards[i]! }));
+    }
+    case "pair":
+    case "prompt":
+      assert(false, "kinds are checked before");
+  }
+}
+
+function encodeAll(
+  format: RowFormat,
+  row: Pick<PairRow | RatedRow, "prompt">,
+  answers: readonly string[],
+  part: "spoken" | "whole" = "spoken",
+): EncodedRow {
+  return encodeRow(format, { prompt: row.prompt, answers }, part);
+}
+
+/** An example of several answers to one prompt. @throws UnusableRow when all of them are the same tokens */
+function compared({ place }: PairRow | ListRow, { prompt, completions }: EncodedRow) {
+  if (completions.length < 2) throw new UnusableRow("it has fewer than two answers to compare");
+  if (new Set(completions.map((ids) => ids.join())).size === 1)
+    throw new UnusableRow("its answers are equal");
+  const lengths = completions.map(({ length }) => prompt.length + length);
+  const answers = completions.map((completion) => ({ prompt, completion }));
+  const scoredTokens = completions.reduce((sum, { length }) => sum + length, 0);
+  return { place, lengths, scoredTokens, answers, prompt, completions };
+}
+
+/** @throws UnusableRow for a reward that is no number, or rewards that are all the same where an order is wanted */
+function checkedRewards({ rewards, completions }: ListRow, isOrdered = true): readonly number[] {
+  if (rewards.length !== completions.length)
+    throw new UnusableRow(`it has ${rewards.length} rewards for ${completions.length} answers`);
+  const broken = rewards.find((reward) => !Number.isFinite(reward));
+  if (broken !== undefined) throw new UnusableRow(`a reward is ${broken}`);
+  if (isOrdered && new Set(rewards).size < 2)
+    throw new UnusableRow("its rewards are equal and order nothing");
+  return rewards;
+}
+
+function referenced({ answers }: Example, references: readonly number[]) {
+  return answers.map(({ completion }, i) => ({ completion, reference: references[i]! }));
+}

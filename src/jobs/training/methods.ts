@@ -1,0 +1,38 @@
+/** What `plumbline train` can train from files of rows: losses, and the kinds of rows that each learns from. */
+import type { DatasetRow } from "../../datasets/types.ts";
+import type { Loss } from "../../train/losses/define.ts";
+import { losses } from "../../train/losses/index.ts";
+
+export type RowKind = DatasetRow["kind"];
+
+/** By the shape of the batch; families that are not here need more than rows: rollouts, another model, marked tokens. */
+const rowsOf: { readonly [F in Loss["family"]]?: readonly RowKind[] } = {
+  supervised: ["supervised"],
+  pair: ["pair"],
+  unpaired: ["rated", "pair"],
+  list: ["list"],
+  reward: ["pair", "list"],
+  "reward-list": ["list"],
+  "reward-point": ["rated", "supervised", "list"],
+};
+
+/** Of these families, but of batches of another making. */
+const otherwise = new Set(["conditional-sft", "preference-model"]);
+
+export interface Method {
+  readonly loss: Loss;
+  readonly rows: readonly RowKind[];
+  /** Whether it makes a reward model. */
+  readonly isReward: boolean;
+}
+
+export const methods: readonly Method[] = losses.flatMap((loss) => {
+  const rows = rowsOf[loss.family];
+  if (!rows || otherwise.has(loss.name)) return [];
+  return [{ loss, rows, isReward: loss.family.startsWith("reward") }];
+});
+
+/** Whether the loss compares with the log-probabilities of the model that it starts from. */
+export function needsReference(loss: Loss): boolean {
+  return "needsReference" in loss && loss.needsReference;
+}

@@ -1,0 +1,317 @@
+/** A training from a command to a model's folder. Whatever moment it is killed at, the same command goes on. */
+import { existsSync } from "node:fs";
+import { GatewayError } from "../../base/errors.ts";
+import { createRandom } from "../../base/random.ts";
+import {
+  type AdamOptions,
+  constantSchedule,
+  cosineSchedule,
+  linearSchedule,
+} from "../../onnx/optimizers.ts";
+import type { Runtime } from "../../onnx/runtime/index.ts";
+import { type LoopEnd, runLoop, type StepReport } from "../../train/loop.ts";
+import { initialLora } from "../../train/lora.ts";
+import { NotFinite, Trainer, type TrainingState } from "../../train/trainer.ts";
+import { loadState, weightsOf } from "../../train/training-state.ts";
+import { type Base, openBase } from "./base.ts";
+import { manifestOf } from "./manifest.ts";
+import { type Example, type Material, materialOf, type References } from "./material.ts";
+import { refuseTooLarge } from "./memory.ts";
+import { needsReference } from "./methods.ts";
+import { openMetrics } from "./metrics.ts";
+import type { TrainingOptions } from "./options.ts";
+import { type PreparedData, prepareData } from "./prepare.ts";
+import { computeReferences, loadReferences, saveReferences } from "./references.ts";
+import type { MetricsLine } from "./report.ts";
+import { cutIntoPasses, passesOf, rowOf, stepsOver } from "./schedule-examples.ts";
+import { type Manifest, openWorkFolder, type WorkFolder } from "./work-folder.ts";
+import { writeTrained } from "./write-trained.ts";
+
+/** What a training says while it runs. */
+export interface TrainingListener {
+  /** Before the first step, once all is read and checked. */
+  onStart(plan: TrainingPlan): void;
+  onReferences(done: number, total: number): void;
+  onStep(report: StepReport): void;
+}
+
+export interface TrainingPlan {
+  readonly steps: number;
+  /** Where a former run of the command had come to. */
+  readonly startStep: number;
+  readonly examples: number;
+  readonly heldOut: number;
+  readonly dropped: Readonly<Record<string, number>>;
+  readonly neededBytes: number;
+}
+
+export interface TrainingSummary {
+  readonly method: string;
+  readonly out: string;
+  readonly steps: number;
+  readonly stoppedEarly: boolean;
+  readonly trainLoss: number | null;
+  readonly heldOutLoss: number | null;
+  /** The step whose weights were written. */
+  readonly keptStep: number;
+}
+
+/** @throws GatewayError for whatever is wrong with options, files, memory or disk; training_diverged */
+export async function train(
+  runtime: Runtime,
+  options: TrainingOptions,
+  listener: TrainingListener,
+): Promise<TrainingSummary> {
+  const { method, data, seed } = options;
+  const base = await openBase(options.base, method);
+  const material = materialOf(method.loss);
+  const contextTokens = Math.min(data.contextTokens ?? Infinity, base.config.contextTokens);
+  const reading = { method, material, format: base.format, contextTokens, seed };
+  const prepared = await prepareData(data, reading);
+  const plan = planOf(options, prepared);
+  const neededBytes = await refuseTooLarge(options, base.config, {
+    passes: largestPasses(options, plan, prepared),
+  });
+  const manifest = manifestOf(options, base, prepared);
+  const work = await openWorkFolder(options.out, manifest);
+  try {
+    if (work.summary !== null) return JSON.parse(work.summary) as TrainingSummary; // written by finish
+    const parts = {
+      runtime,
+      options,
+      listener,
+      base,
+      material,
+      prepared,
+      manifest,
+      plan,
+      neededBytes,
+    };
+    return await trainIn(work, parts);
+  } catch (error) {
+    throw asWriteFailure(error, options.out);
+  } finally {
+    await work.release();
+  }
+}
+
+interface Parts {
+  readonly runtime: Runtime;
+  readonly options: TrainingOptions;
+  readonly listener: TrainingListener;
+  readonly base: Base;
+  readonly material: Material;
+  readonly prepared: PreparedData;
+  readonly manifest: Manifest;
+  readonly plan: Plan;
+  readonly neededBytes: number;
+}
+
+interface Plan {
+  readonly order: ReturnType<typeof stepsOver<Example>>;
+  readonly steps: number;
+}
+
+async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary> {
+  const { runtime, options, listener, base, prepared, neededBytes } = parts;
+  const { order, steps } = parts.plan;
+  const saved = existsSync(work.state) ? await loadState(work.state) : null;
+  listener.onStart({
+    steps,
+    startStep: saved?.step ?? 0,
+    examples: prepared.train.length,
+    heldOut: prepared.heldOut.length,
+    dropped: prepared.dropped,
+    neededBytes,
+  });
+  const references = await referencesFor(work, parts);
+  const maker = { material: parts.material, passTokens: options.passTokens, references };
+  const metrics = await openMetrics(options.out, {
+    method: options.method.loss.name,
+    steps,
+    from: saved?.step ?? 0,
+  });
+  const trainer = await Trainer.create(
+    runtime,
+    {
+      config: base.config,
+      loss: options.method.loss,
+      lossOptions: options.lossOptions,
+      optimizer: optimizerOf(options, steps),
+      lora: options.lora ?? undefined,
+      ...(options.threads !== null && { threads: options.threads }),
+    },
+    stateOf(parts, saved?.state),
+    saved?.step ?? 0,
+  );
+  try {
+    const end = await runLoop(
+      trainer,
+      {
+        steps,
+        passes: (step) => passesOf(order.at(step), maker),
+        checkpointEvery: options.checkpointEvery,
+        statePath: work.state,
+        evaluation: evaluationOf(work, parts, references),
+        async onStep(report) {
+          await metrics.add(report);
+          listener.onStep(report);
+        },
+      },
+      saved?.notes,
+    ).catch((error: unknown) => {
+      throw asDivergence(error, (step) => cutIntoPasses(order.at(step), options.passTokens));
+    });
+    return await finish(work, parts, { trainer, end, metrics: metrics.lines() });
+  } finally {
+    await metrics.close();
+    trainer.dispose();
+  }
+}
+
+/** @param saved of a former run: weights that are trained, and their moments. */
+function stateOf({ base, options }: Parts, saved: TrainingState | undefined): TrainingState {
+  const { lora, seed } = options;
+  if (!lora) return saved ?? base.weights();
+  const trained = saved ?? initialLora(base.config, lora, createRandom(seed));
+  return new Map([...base.weights(), ...trained]);
+}
+
+function planOf(options: TrainingOptions, { train: examples }: PreparedData): Plan {
+  const order = stepsOver(examples, options);
+  const steps = options.steps ?? Math.max(1, Math.ceil(options.epochs * order.perEpoch));
+  return { order, steps };
+}
+
+/** Every pass of the first epoch and of the held-out examples: later epochs have others of the like. */
+function largestPasses(
+  { passTokens }: TrainingOptions,
+  plan: Plan,
+  { heldOut }: PreparedData,
+): { rowTokens: number; tokens: number; scored: number }[] {
+  const passes = [...firstEpoch(plan, passTokens), ...cutIntoPasses(heldOut, passTokens)];
+  return passes.map((examples) => {
+    const rowTokens = rowOf(examples);
+    const sum = examples.reduce((n, { lengths }) => n + lengths.reduce((a, b) => a + b, 0), 0);
+    const scored = examples.reduce((n, { scoredTokens }) => n + scoredTokens, 0);
+    return { rowTokens, tokens: Math.ceil(sum / rowTokens) * rowTokens, scored };
+  });
+}
+
+function firstEpoch({ order, steps }: Plan, passTokens: number): Example[][] {
+  const count = Math.min(steps, order.perEpoch);
+  return Array.from({ length: count }, (_, i) => cutIntoPasses(order.at(i + 1), passTokens)).flat();
+}
+
+/** @returns zeros where the loss asks for none. */
+async function referencesFor(
+  work: WorkFolder,
+  { runtime, options, listener, base, material, prepared, plan }: Parts,
+): Promise<References> {
+  if (!needsReference(options.method.loss)) return ({ answers }) => answers.map(() => 0);
+  const examples = [...prepared.train, ...prepared.heldOut];
+  let table = await loadReferences(work.references, examples);
+  if (!table) {
+    const { passTokens, threads } = options;
+    const passes = [
+      ...firstEpoch(plan, passTokens),
+      ...cutIntoPasses(prepared.heldOut, passTokens),
+    ];
+    const { config } = base;
+    const onProgress = (done: number, total: number) => listener.onReferences(done, total);
+    table = await computeReferences(runtime, passes, {
+      config,
+      weights: base.weights(),
+      material,
+      onProgress,
+      ...(threads !== null && { threads }),
+    });
+    await saveReferences(work.references, examples, table);
+  }
+  const found = table;
+  return (example) => found.get(example)!;
+}
+
+function evaluationOf(
+  work: WorkFolder,
+  { options, material, prepared: { heldOut }, plan: { steps } }: Parts,
+  references: References,
+) {
+  if (heldOut.length === 0) return undefined;
+  const { passTokens, patience } = options;
+  return {
+    passes: passesOf(heldOut, { material, passTokens, references }),
+    every: options.evaluateEvery ?? Math.max(1, Math.ceil(steps / 10)),
+    patience,
+    bestPath: work.best,
+  };
+}
+
+function optimizerOf(options: TrainingOptions, steps: number): AdamOptions {
+  const { learningRate: peak, floor, weightDecay, clipNorm, beta1, beta2 } = options;
+  const warmup = options.warmup < 1 ? Math.round(options.warmup * steps) : options.warmup;
+  const schedule = {
+    constant: () => constantSchedule(peak, warmup),
+    linear: () => linearSchedule(peak, warmup, steps, floor),
+    cosine: () => cosineSchedule(peak, warmup, steps, floor),
+  }[options.schedule]();
+  const norm = clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm;
+  return { schedule, weightDecay, clipNorm: norm, beta1, beta2 };
+}
+
+/** Early stopping keeps the weights with the lowest held-out loss, everything else the last ones. */
+async function finish(
+  work: WorkFolder,
+  { options, base, prepared, manifest }: Parts,
+  { trainer, end, metrics }: { trainer: Trainer; end: LoopEnd; metrics: readonly string[] },
+): Promise<TrainingSummary> {
+  const isBest = options.patience > 0 && end.bestStep > 0 && existsSync(work.best);
+  const weights = isBest ? (await loadState(work.best)).state : weightsOf(trainer.values());
+  const lines = metrics.map((line) => JSON.parse(line) as MetricsLine); // written here
+  const lastOf = (split: string) =>
+    lines.findLast((line) => line["split"] === split)?.["loss"] as number | undefined;
+  const summary: TrainingSummary = {
+    method: options.method.loss.name,
+    out: options.out,
+    steps: trainer.step,
+    stoppedEarly: end.stoppedEarly,
+    trainLoss: lastOf("train") ?? null,
+    heldOutLoss: (isBest ? end.bestLoss : lastOf("held-out")) ?? null,
+    keptStep: isBest ? end.bestStep : trainer.step,
+  };
+  await writeTrained(work.model, { options, base, prepared, manifest, weights, summary, lines });
+  await work.finish(JSON.stringify(summary));
+  return summary;
+}
+
+function asDivergence(error: unknown, passesAt: (step: number) => Example[][]): unknown {
+  if (!(error instanceof NotFinite)) return error;
+  const passes = passesAt(error.step);
+  const places = (error.pass === null ? passes.flat() : passes[error.pass]!).map(
+    ({ place }) => place,
+  );
+  const { metric, value, step } = error;
+  const rows = linesOf(places);
+  return new GatewayError("training_diverged", { metric, value, step, rows }, { cause: error });
+}
+
+/** "a.jsonl, lines 3, 7 and 12; b.jsonl, line 1" */
+function linesOf(places: readonly Example["place"][]): string {
+  const files = [...new Set(places.map(({ file }) => file))];
+  return files
+    .map((file) => {
+      const lines = [...new Set(places.flatMap((each) => (each.file === file ? [each.line] : [])))];
+      const named = lines.sort((a, b) => a - b).join(", ");
+      return `${file}, ${lines.length === 1 ? "line" : "lines"} ${named}`;
+    })
+    .join("; ");
+}
+
+function asWriteFailure(error: unknown, path: string): unknown {
+  if (!(error instanceof Error) || !("syscall" in error)) return error;
+  return new GatewayError(
+    "training_write_failed",
+    { path, problem: error.message },
+    { cause: error },
+  );
+}

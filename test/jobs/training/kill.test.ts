@@ -1,0 +1,80 @@
+/** A training that is killed with SIGKILL goes on, by the same command, to the same weights, bit by bit. */
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { jsonLines, pairRows, tinyCheckpoint } from "../../support/tiny-checkpoint.ts";
+import { temporaryFolder } from "../../support/workspace.ts";
+
+const folder = temporaryFolder();
+const cli = join(import.meta.dirname, "../../../src/cli.ts");
+const at = (name: string) => join(folder, name);
+
+let command: string[];
+beforeAll(async () => {
+  const base = await tinyCheckpoint(at("base"));
+  const data = jsonLines(at("pairs.jsonl"), pairRows(40));
+  const settings =
+    "--held-out 0.2 --steps 10 --batch 8 --pass-tokens 256 --checkpoint-every 3 --learning-rate 0.01 " +
+    "--evaluate-every 2 --patience 4 --threads 1";
+  command = ["train", "dpo", "--base", base, "--data", data, ...settings.split(" ")];
+});
+
+/** @param killAt the process is killed as soon as it has said this; undefined: it is left to end. */
+function run(out: string, { killAt, more = [] }: { killAt?: string; more?: string[] } = {}) {
+  const args = ["--import", import.meta.resolve("tsx"), cli, ...command, "--out", at(out), ...more];
+  const child = spawn(process.execPath, args);
+  return new Promise<{ code: number | null; said: string }>((resolve) => {
+    let said = "";
+    const hear = (bytes: Buffer) => {
+      said += bytes.toString();
+      if (killAt !== undefined && said.includes(killAt)) child.kill("SIGKILL");
+    };
+    child.stdout.on("data", hear);
+    child.stderr.on("data", hear);
+    child.on("close", (code) => resolve({ code, said }));
+  });
+}
+
+/** What a step reported, without how long it took. */
+const reported = (out: string) =>
+  readFileSync(join(at(out), "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => ({ ...JSON.parse(line), seconds: 0 }));
+
+describe("a training", () => {
+  test("killed at its references, before and after a saved state, and at its end comes to what it would have come to", async () => {
+    const through = await run("through");
+    expect(through.said).toContain("10/10");
+    expect(through.code).toBe(0);
+    for (const killAt of ["references", "\n2/10", "\n5/10"]) {
+      const { code, said } = await run("killed", { killAt });
+      expect(said).toContain(killAt);
+      expect(code).toBeNull(); // by a signal
+      expect(existsSync(join(at("killed"), "config.json"))).toBe(false); // nothing that could be loaded
+    }
+    const { said } = await run("killed", { killAt: "\n10/10" }); // while it writes, unless it is faster
+    expect(said).toContain("going on after step 3");
+    expect((await run("killed")).code).toBe(0);
+    for (const name of ["model.safetensors", "config.json", "tokenizer.json"])
+      expect(
+        readFileSync(join(at("killed"), name)).equals(readFileSync(join(at("through"), name))),
+      ).toBe(true);
+    expect(reported("killed")).toEqual(reported("through"));
+    expect(reported("killed").filter(({ split }) => split === "train")).toHaveLength(10);
+    const trained = readFileSync(join(at("through"), "model.safetensors"));
+    expect(trained.equals(readFileSync(join(at("base"), "model.safetensors")))).toBe(false);
+  });
+
+  test("that has ended is not run again, and its folder is refused to another command, with the difference", async () => {
+    await run("through");
+    const again = await run("through");
+    expect(again.code).toBe(0);
+    expect(again.said).not.toContain("1/10");
+    const other = await run("through", { more: ["--learning-rate", "0.02", "--beta", "0.3"] });
+    expect(other.code).toBe(2);
+    expect(other.said).toContain("--learning-rate was 0.01 and is 0.02");
+    expect(other.said).toContain("--beta was 0.1 and is 0.3");
+  });
+});
