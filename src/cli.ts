@@ -2,6 +2,10 @@
 /** The command line. Exit codes: 0 done, 1 a failure of ours, 2 something for the user to correct. */
 import { Command, type OptionValues } from "commander";
 import { GatewayError } from "./base/errors.ts";
+import { addConvert } from "./commands/data-convert.ts";
+import { addLogExport } from "./commands/data-export.ts";
+import { addInspect } from "./commands/data-inspect.ts";
+import { addSplit } from "./commands/data-split.ts";
 import { addEmbedded } from "./commands/eval-embedded.ts";
 import { addFormats } from "./commands/eval-formats.ts";
 import { addPrefix } from "./commands/eval-prefix.ts";
@@ -32,6 +36,9 @@ for (const add of [addEmbedded, addPrefix, addStrategies, addFormats]) add(measu
 
 const checkpoints = program.command("models").description("work with checkpoints");
 for (const add of [addExport, addMerge]) add(checkpoints);
+
+const data = program.command("data").description("look at training data, convert it and split it");
+for (const add of [addInspect, addConvert, addSplit, addLogExport]) add(data);
 
 try {
   await program.parseAsync();

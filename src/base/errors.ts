@@ -195,7 +195,7 @@ export const errorTable = {
     status: 400,
     param: (p) => p.field,
     text: (p) =>
-      `${p.file}, line ${p.line}${p.field === null ? "" : `, field '${p.field}'`}: ${p.problem}.`,
+      `${p.file}, line ${p.line}${p.field === null ? "" : `, field '${p.field}'`}: ${p.problem}${p.problem.endsWith("?") ? "" : "."}`,
   }),
   dataset_unusable: entry<{ file: string; problem: string; remedy: string }>({
     status: 400,

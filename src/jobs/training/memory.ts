@@ -13,6 +13,10 @@ import type { TrainingOptions } from "./options.ts";
 /** Left to everything else on the machine. */
 const RESERVE_BYTES = 512 * 2 ** 20;
 const FLOAT = 4;
+/** What a process needs before it trains. */
+const RUNTIME_BYTES = 350 * 2 ** 20;
+/** Of what the backward walk reads again: the runtime frees much of it on the way. */
+const MEASURED = 0.65;
 
 export interface PassSize {
   readonly rowTokens: number;
@@ -22,8 +26,9 @@ export interface PassSize {
 }
 
 /**
- * Bytes at the peak of a step: weights, and of those that are trained two moments and sums of gradients; what the largest
- * pass keeps for its backward walk; and the runtime itself. The factors are measured (docs/training.md).
+ * Bytes at the peak of a step: the weights thrice (in use, and the base as it was read, whole and as numbers), and of those
+ * that are trained two moments and sums of gradients; what the largest pass keeps for its backward walk; and the runtime
+ * itself. Factors: docs/training.md.
  */
 export function estimateBytes(
   config: ModelConfig,
@@ -32,12 +37,12 @@ export function estimateBytes(
 ): number {
   const { hiddenSize: d, intermediateSize: inner, heads, kvHeads, headDim, layers } = config;
   const weights = parameterCount(config);
-  const state = FLOAT * (lora ? weights + 4 * loraCount(config, lora) : 4 * weights);
+  const state = FLOAT * (3 * weights + (lora ? 4 * loraCount(config, lora) : 3 * weights));
   const perToken = 14 * d + 8 * inner + 6 * (heads + 2 * kvHeads) * headDim;
   const attention = 5 * heads * pass.rowTokens;
   const activations = FLOAT * pass.tokens * layers * (perToken + attention);
   const logits = config.task === "generation" ? 4 * FLOAT * pass.scored * config.vocabSize : 0;
-  return state + activations + logits + 300 * 2 ** 20;
+  return state + MEASURED * (activations + logits) + RUNTIME_BYTES;
 }
 
 /** @throws GatewayError training_too_large; @returns bytes of memory that training is expected to need. */

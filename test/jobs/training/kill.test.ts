@@ -14,11 +14,10 @@ let command: string[];
 beforeAll(async () => {
   const base = await tinyCheckpoint(at("base"));
   const data = jsonLines(at("pairs.jsonl"), pairRows(40));
-  command = [
-    ...["train", "dpo", "--base", base, "--data", data, "--held-out", "0.2"],
-    ...["--steps", "10", "--batch", "8", "--pass-tokens", "256", "--checkpoint-every", "3"],
-    ...["--learning-rate", "0.01", "--evaluate-every", "2", "--patience", "4", "--threads", "1"],
-  ];
+  const settings =
+    "--held-out 0.2 --steps 10 --batch 8 --pass-tokens 256 --checkpoint-every 3 --learning-rate 0.01 " +
+    "--evaluate-every 2 --patience 4 --threads 1";
+  command = ["train", "dpo", "--base", base, "--data", data, ...settings.split(" ")];
 });
 
 /** @param killAt the process is killed as soon as it has said this; undefined: it is left to end. */
