@@ -111,6 +111,7 @@ export interface RaftSummary {
   readonly best: number;
 }
 
+const POLICY = "policy";
 const WINNERS_FILE = "winners.jsonl";
 const EVALUATION_FILE = "evaluation.jsonl";
 /** Written last: what has it is done. */
@@ -177,7 +178,7 @@ async function iterate(parts: Parts): Promise<IterationReport[]> {
       (await readReport(file)) ?? (await iterateOnce(parts, { iteration, out, current }));
     const text = JSON.stringify(report, null, 2);
     await writing(file, () => writeFileAtomically(file, [text, "\n"]));
-    if (iteration > 0) current = { folder: report.policy, base: report.policy };
+    if (iteration > 0) current = { folder: join(out, POLICY), base: join(out, POLICY) };
     reports.push(report);
     parts.listener.onIteration(report);
   }
@@ -188,7 +189,7 @@ async function iterateOnce(parts: Parts, at: Iteration): Promise<IterationReport
   const { iteration, out, current } = at;
   const made = iteration === 0 ? null : await improve(parts, at);
   const folder = made ? made.out : current.folder;
-  const heldOut = await evaluate(parts, { out, folder });
+  const heldOut = await evaluate(parts, { iteration, out, folder });
   const { policy } = await parts.models.at(folder);
   return {
     iteration,
@@ -242,7 +243,7 @@ async function improve(
   const winners = join(out, WINNERS_FILE);
   await writing(winners, () => writeDataset(winners, formatNamed("prompt-completion"), rows));
   await models.letGo();
-  const policy = join(out, "policy");
+  const policy = join(out, POLICY);
   const trainingOptions = trainingOf(options, { winners, base: current.base, out: policy });
   const { steps, trainLoss }: TrainingSummary = await train(
     runtime,
@@ -281,7 +282,7 @@ function trainingOf(
 
 async function evaluate(
   { options, listener, models, reward, heldOut }: Parts,
-  { out, folder }: { out: string; folder: string | null },
+  { iteration, out, folder }: { iteration: number; out: string; folder: string | null },
 ): Promise<HeldOutReport | null> {
   if (heldOut.length === 0) return null;
   const sampled = await samplePrompts(() => models.at(folder), {
@@ -291,7 +292,8 @@ async function evaluate(
     alignment: { strategy: "sample", reward, options: {} },
     choices: 1,
     seed: splitSeed(options.seed, 0) >>> 0,
-    onProgress: (done, total) => listener.onProgress("evaluating", done, total),
+    onProgress: (done, total) =>
+      listener.onProgress(`iteration ${iteration}, evaluating`, done, total),
   });
   const answers = sampled.map((each) => each.answers[0]!);
   const judged = answers.flatMap(({ reward: value }) => (value === null ? [] : [value]));
