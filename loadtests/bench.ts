@@ -11,6 +11,8 @@ import { modelNames } from "./peer-models.ts";
 import { arePeersInstalled, measurePeers, type PeersMeasured } from "./peers.ts";
 import { leastOf, peersReport, ratiosOf } from "./peers-report.ts";
 import { measureStrategies, strategiesReport } from "./strategies.ts";
+import { measureTrain } from "./train.ts";
+import { trainRatios, trainReport } from "./train-report.ts";
 
 /** Of a suite: what to print for a reader, and for a machine. */
 interface Report {
@@ -23,6 +25,7 @@ const suites: Readonly<Record<string, () => Promise<Report>>> = {
   peers: benchPeers,
   growth: benchGrowth,
   strategies: benchStrategies,
+  train: benchTrain,
 };
 const { positionals, values: flags } = readFlags();
 const suite = suites[positionals[0] ?? ""];
@@ -66,6 +69,21 @@ async function benchStrategies(): Promise<Report> {
   return { text: strategiesReport(measured), json: measured };
 }
 
+async function benchTrain(): Promise<Report> {
+  const { threads, repeats } = counts();
+  const all = flags.small ? modelNames.filter((name) => name !== "qwen") : modelNames;
+  const models = flags.model ? [oneOf("model", flags.model, modelNames)] : all;
+  const cases = await measureTrain({ models, threads, repeats, python: pythonToCompare() });
+  return { text: trainReport(cases), json: { ratios: trainRatios(cases), cases } };
+}
+
+/** `--against pytorch [python]` */
+function pythonToCompare(): string | null {
+  if (flags.against === undefined) return null;
+  oneOf("against", flags.against, ["pytorch"]);
+  return positionals[1] ?? "python3";
+}
+
 function readFlags() {
   const string = { type: "string" } as const;
   try {
@@ -78,6 +96,8 @@ function readFlags() {
         threads: string,
         tokens: string,
         repeats: string,
+        against: string,
+        small: { type: "boolean", default: false },
       },
     });
   } catch (error) {

@@ -26,12 +26,17 @@ export interface Forms {
 /** @param type of the matrices in the GGUF file. */
 export async function modelForms(name: ModelName, type: GgufType): Promise<Forms> {
   await mkdir(MADE, { recursive: true });
-  const checkpoint = name === "tiny-chat" ? TINY_CHAT : await randomCheckpoint(name, qwenShape);
+  const checkpoint = await checkpointOf(name);
   const onnx = join(MADE, `${name}-onnx`);
   const gguf = join(MADE, `${name}-${type}.gguf`);
   if (!existsSync(onnx)) await exportOnnx(checkpoint, onnx);
   if (!existsSync(gguf)) await exportGguf(checkpoint, gguf, type);
   return { config: await readModelConfig(checkpoint), checkpoint, onnx, gguf };
+}
+
+/** The folder of safetensors. */
+export async function checkpointOf(name: ModelName): Promise<string> {
+  return name === "tiny-chat" ? TINY_CHAT : randomCheckpoint(name, qwenShape);
 }
 
 /** tiny-chat's shape with room for long contexts. */

@@ -20,6 +20,16 @@ const K = 10;
 /** Guided requests at once. */
 const TOGETHER = 4;
 
+/** Says how many runs of models went through it. */
+class CountingTurnstile extends Turnstile {
+  runs = 0;
+
+  override through(task: () => Promise<void>): Promise<number> {
+    this.runs += 1;
+    return super.through(task);
+  }
+}
+
 type StrategiesMeasured = Awaited<ReturnType<typeof measureStrategies>>;
 
 interface Load {
@@ -29,7 +39,7 @@ interface Load {
 
 /** Tokens a second, of answers that run to their full length. */
 export async function measureStrategies({ tokens, repeats }: Load) {
-  const turnstile = new Turnstile(systemClock);
+  const turnstile = new CountingTurnstile(systemClock);
   const common = { runtime: openRuntime(), provider: "cpu", turnstile } as const;
   const served = { ...common, sequencesMax: 64, queueSequencesMax: 64 };
   const { policy, engine } = await loadPolicy({ ...served, folder: join(MODELS, "tiny-chat") });
@@ -66,9 +76,12 @@ export async function measureStrategies({ tokens, repeats }: Load) {
   };
   const names = Object.keys(works) as (keyof typeof works)[]; // as written above
   const ms = new Map(names.map((name) => [name, [] as number[]]));
+  const runs = new Map<keyof typeof works, number>();
   for (let repeat = -1; repeat < repeats; repeat++) {
     for (const name of names) {
+      const before = turnstile.runs;
       const spent = await timed(works[name]);
+      runs.set(name, turnstile.runs - before);
       if (repeat >= 0) ms.get(name)!.push(spent); // the first round warms up
     }
   }
@@ -87,10 +100,15 @@ export async function measureStrategies({ tokens, repeats }: Load) {
     guided_over_encoded: tokensPerSecond.guided / tokensPerSecond.encoded,
     together_over_guided: tokensPerSecond.together / tokensPerSecond.guided,
   };
-  return { ratios, tokensPerSecond, tokens };
+  const runsPerToken = {
+    guided: runs.get("guided")! / tokens,
+    together: runs.get("together")! / tokens / TOGETHER,
+  };
+  return { ratios, tokensPerSecond, runsPerToken, tokens };
 }
 
-export function strategiesReport({ ratios, tokensPerSecond: of, tokens }: StrategiesMeasured) {
+export function strategiesReport(measured: StrategiesMeasured) {
+  const { ratios, tokensPerSecond: of, runsPerToken, tokens } = measured;
   const unit = "tokens/s";
   const each = `args, k = ${K}`;
   const rows: Row[] = [
@@ -107,6 +125,8 @@ export function strategiesReport({ ratios, tokensPerSecond: of, tokens }: Strate
       aim: "≥ 10",
     },
     { what: `${TOGETHER} requests over one`, value: ratios.together_over_guided, unit: "×" },
+    { what: "runs of the models a token, one request", value: runsPerToken.guided, unit: "" },
+    { what: `the same, ${TOGETHER} at once`, value: runsPerToken.together, unit: "" },
   ];
   return tableOf(rows);
 }

@@ -3,11 +3,16 @@
 import { Command, type OptionValues } from "commander";
 import { GatewayError } from "./base/errors.ts";
 import { addBatch } from "./commands/batch.ts";
+import { addConvert } from "./commands/data-convert.ts";
+import { addLogExport } from "./commands/data-export.ts";
+import { addInspect } from "./commands/data-inspect.ts";
+import { addSplit } from "./commands/data-split.ts";
 import { addEmbedded } from "./commands/eval-embedded.ts";
 import { addFormats } from "./commands/eval-formats.ts";
 import { addPrefix } from "./commands/eval-prefix.ts";
 import { addStrategies } from "./commands/eval-strategies.ts";
 import { addExport } from "./commands/models-export.ts";
+import { addMerge } from "./commands/models-merge.ts";
 import { configOf, withSettings } from "./commands/options.ts";
 import { addTrain } from "./commands/train.ts";
 import { serve } from "./main.ts";
@@ -32,7 +37,10 @@ const measures = program.command("eval").description("measure models, rewards an
 for (const add of [addEmbedded, addPrefix, addStrategies, addFormats]) add(measures);
 
 const checkpoints = program.command("models").description("work with checkpoints");
-addExport(checkpoints);
+for (const add of [addExport, addMerge]) add(checkpoints);
+
+const data = program.command("data").description("look at training data, convert it and split it");
+for (const add of [addInspect, addConvert, addSplit, addLogExport]) add(data);
 
 try {
   await program.parseAsync();

@@ -128,8 +128,6 @@ function counting(engine: Engine): Generator {
           get ids() {
             return growing.ids;
           },
-          branch: (ids) => step(growing.branch(ids)),
-          accept: (index) => growing.accept(index),
           append: (id) => step(growing.append(id)),
           close: () => growing.close(),
         },

@@ -25,6 +25,7 @@ const ONLY_IN: readonly [RegExp, RegExp][] = [
   [/from "@bufbuild\/protobuf/, /^onnx\/(encode\.ts$|generated\/)/],
   [/from "@huggingface\/tokenizers"/, /^text\/(classifier-)?tokenizer\.ts$/],
   [/from "fastify"/, /^http\//],
+  [/from "hyparquet/, /^datasets\/files\/(write-)?parquet\.ts$/],
   [/from "prom-client"/, /^base\/metrics\.ts$/],
   [/from "echarts/, /^jobs\/plots\.ts$/],
   [/process\.env/, /^base\/config\.ts$/],

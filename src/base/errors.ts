@@ -15,7 +15,8 @@ interface ErrorEntry<P> {
 
 const entry = <P>(value: ErrorEntry<P>): ErrorEntry<P> => value;
 const list = (names: readonly string[]) => names.join(", ") || "none";
-const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+const gib = (bytes: number) =>
+  bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 
 export const errorTable = {
   // requests
@@ -194,7 +195,7 @@ export const errorTable = {
     status: 400,
     param: (p) => p.field,
     text: (p) =>
-      `${p.file}, line ${p.line}${p.field === null ? "" : `, field '${p.field}'`}: ${p.problem}.`,
+      `${p.file}, line ${p.line}${p.field === null ? "" : `, field '${p.field}'`}: ${p.problem}${p.problem.endsWith("?") ? "" : "."}`,
   }),
   dataset_unusable: entry<{ file: string; problem: string; remedy: string }>({
     status: 400,
@@ -220,7 +221,7 @@ export const errorTable = {
   training_differs: entry<{ folder: string; differences: readonly string[] }>({
     status: 400,
     text: (p) =>
-      `${p.folder} holds a training of another command: ${p.differences.join("; ")}. Give the former values to go on with it, or name another --out.`,
+      `${p.folder} holds a training of another command: ${p.differences.join("; ")}. Give the former values to go on with it, name another --out, or remove the folder.`,
   }),
   batch_folder_taken: entry<{ folder: string; problem: string; remedy: string }>({
     status: 400,

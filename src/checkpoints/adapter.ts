@@ -9,10 +9,38 @@ import { type Static, Type } from "typebox";
 import { GatewayError } from "../base/errors.ts";
 import { readCheckpointJson } from "../base/json-file.ts";
 import { isSameShape } from "./checkpoint.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig, Task } from "./config.ts";
 import { nullable } from "./families.ts";
 import { readSafetensors, type StoredTensor, toFloat32 } from "./safetensors.ts";
 import { weightShapes } from "./weight-shapes.ts";
+
+/** The matrices of a layer that can be adapted: all of them. */
+export const loraModules = [
+  "q_proj",
+  "k_proj",
+  "v_proj",
+  "o_proj",
+  "gate_proj",
+  "up_proj",
+  "down_proj",
+] as const;
+
+/** What an adapter is made with, before it is trained. */
+export interface LoraSettings {
+  readonly rank: number;
+  readonly alpha: number;
+  /** α is divided by √rank instead of rank, so that large ranks learn as fast as small ones. */
+  readonly isRankStabilized: boolean;
+  readonly modules: readonly (typeof loraModules)[number][];
+}
+
+/** What B·A is multiplied by. */
+export function loraScale(
+  { alpha, isRankStabilized }: Pick<LoraSettings, "alpha" | "isRankStabilized">,
+  rank: number,
+): number {
+  return alpha / (isRankStabilized ? Math.sqrt(rank) : rank);
+}
 
 export interface LoraMatrix {
   readonly rank: number;
@@ -30,7 +58,12 @@ export interface LoraAdapter {
   readonly revision: string;
   /** By the module they add to, "model.layers.0.self_attn.q_proj". */
   readonly matrices: ReadonlyMap<string, LoraMatrix>;
+  /** Of a model of scores: the weights of its head, which take the place of the base's. */
+  readonly head?: ReadonlyMap<string, Float32Array>;
 }
+
+/** What PEFT puts in front of every name of the model. */
+export const WRAPPED = "base_model.model.";
 
 const patterns = nullable(Type.Record(Type.String(), Type.Number({ exclusiveMinimum: 0 })));
 
@@ -43,14 +76,19 @@ const AdapterConfig = Type.Object({
 });
 type AdapterConfig = Static<typeof AdapterConfig>;
 
+/** Modules that PEFT's adapters of sequence classifiers always hold whole; a model has one of them. */
+const HEADS: readonly unknown[] = ["classifier", "score"];
+
 /** Keys whose other values would change the numbers → the values implemented; an absent key is one of them. */
-const implemented: Readonly<Record<string, (value: unknown) => boolean>> = {
+const implemented: Readonly<Record<string, (value: unknown, base: ModelConfig) => boolean>> = {
   peft_type: (value) => value === "LORA",
   use_dora: (value) => value === false,
   fan_in_fan_out: (value) => value === false,
   lora_bias: (value) => value === false,
   bias: (value) => value === "none",
-  modules_to_save: (value) => Array.isArray(value) && value.length === 0,
+  modules_to_save: (value, { task }) =>
+    Array.isArray(value) &&
+    (value.length === 0 || (hasHead(task) && value.every((each) => HEADS.includes(each)))),
   trainable_token_indices: () => false,
   layer_replication: () => false,
   use_qalora: (value) => value === false,
@@ -66,7 +104,7 @@ export async function readAdapter(folder: string, base: ModelConfig): Promise<Lo
   const config = await readCheckpointJson(path, AdapterConfig);
   for (const [key, isImplemented] of Object.entries(implemented)) {
     const value: unknown = (config as Record<string, unknown>)[key]; // keys the schema does not name are kept
-    if (value === undefined || value === null || isImplemented(value)) continue;
+    if (value === undefined || value === null || isImplemented(value, base)) continue;
     const problem = `'${key}' is ${JSON.stringify(value)}, which is not implemented`;
     throw invalid(path, problem, "Merge the adapter into its model, or train it without.");
   }
@@ -74,9 +112,15 @@ export async function readAdapter(folder: string, base: ModelConfig): Promise<Lo
   const tensors = await readSafetensors(file);
   const shapes = weightShapes(base);
   const matrices = new Map<string, LoraMatrix>();
-  for (const name of tensors.keys()) {
+  const head = new Map<string, Float32Array>();
+  for (const [name, tensor] of tensors) {
     const module = moduleOf(name);
     if (module === null) {
+      const own = headName(name, tensor, shapes);
+      if (own && hasHead(base.task)) {
+        head.set(own, toFloat32(tensor));
+        continue;
+      }
       throw invalid(file, `'${name}' is not a part of LoRA`, "Merge the adapter into its model.");
     }
     if (matrices.has(module)) continue;
@@ -86,10 +130,22 @@ export async function readAdapter(folder: string, base: ModelConfig): Promise<Lo
   for (const [name, { data }] of [...tensors].sort(([a], [b]) => (a < b ? -1 : 1))) {
     hash.update(name).update(data);
   }
-  return { revision: hash.digest("hex").slice(0, 12), matrices };
+  const revision = hash.digest("hex").slice(0, 12);
+  return { revision, matrices, ...(head.size > 0 && { head }) };
 }
 
-const WRAPPED = "base_model.model.";
+const hasHead = (task: Task) => task !== "generation";
+
+/** "base_model.model.score.weight" → "score.weight", when the model has such a weight; else null. */
+function headName(
+  name: string,
+  { shape }: StoredTensor,
+  shapes: ReadonlyMap<string, readonly number[]>,
+): string | null {
+  const own = name.startsWith(WRAPPED) ? name.slice(WRAPPED.length) : "";
+  const wanted = own.startsWith("score.") ? shapes.get(own) : undefined;
+  return wanted && isSameShape(shape, wanted) ? own : null;
+}
 
 /** "base_model.model.<module>.lora_A.weight" → the module; null for any other name. */
 function moduleOf(name: string): string | null {
@@ -121,7 +177,7 @@ function matrixOf(
     throw invalid(file, problem, "Load it with the model it was trained on.");
   }
   const alpha = alphaOf(module, config);
-  const scale = alpha / (config.use_rslora ? Math.sqrt(rank) : rank);
+  const scale = loraScale({ alpha, isRankStabilized: config.use_rslora ?? false }, rank);
   return { rank, inputs, outputs, scale, a: toFloat32(a), b: toFloat32(b) };
 }
 

@@ -6,9 +6,15 @@
 import { join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
-import { type ConfigFiles, type ModelConfig, readModelConfig, writeModelConfig } from "./config.ts";
-import { toFloat16 } from "./float16.ts";
 import {
+  type ConfigFiles,
+  dtypeKey,
+  type ModelConfig,
+  readModelConfig,
+  writeModelConfig,
+} from "./config.ts";
+import {
+  fromFloat32,
   readSafetensorsFolder,
   type StoredTensor,
   toFloat32,
@@ -113,21 +119,14 @@ export async function writeCheckpoint(
       weight && isSameShape(weight.shape, shape),
       `'${name}' must have the shape [${shape.join()}]`,
     );
-    const data = dtype === "F16" ? toFloat16(weight.data) : weight.data;
-    tensors.set(name, { dtype, shape, data: bytesOf(data) });
+    tensors.set(name, { dtype, shape, data: fromFloat32(weight.data, dtype) });
   }
   await writeModelConfig(folder, withDtype(config.files, dtype === "F16" ? "float16" : "float32"));
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" });
 }
 
-/** Under the key that the file uses: transformers 5 calls it `dtype`. */
 function withDtype({ config, generation }: ConfigFiles, name: string): ConfigFiles {
-  const key = "dtype" in config ? "dtype" : "torch_dtype";
-  return { config: { ...config, [key]: name }, generation };
-}
-
-function bytesOf(data: Float32Array | Uint16Array): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return { config: { ...config, [dtypeKey(config)]: name }, generation };
 }
 
 /** What is wrong with the tensors, or null. */

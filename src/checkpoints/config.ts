@@ -112,6 +112,10 @@ export function withScalarHead(config: ModelConfig): ModelConfig | null {
   });
 }
 
+/** The key under which the file says how weights are stored: transformers 5 calls it `dtype`. */
+export const dtypeKey = (config: ConfigFiles["config"]) =>
+  "dtype" in config ? "dtype" : "torch_dtype";
+
 /** Writes the two files that `readModelConfig` reads; Python's transformers reads them too. */
 export async function writeModelConfig(
   folder: string,

@@ -53,3 +53,16 @@ export function float32FromBfloat16(halves: Uint16Array): Float32Array {
   for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
   return new Float32Array(bits.buffer);
 }
+
+/** @param floats [n] any float32 values. @returns [n] bfloat16 bit patterns, rounded to nearest, ties to even. */
+export function toBfloat16(floats: Float32Array): Uint16Array {
+  const halves = new Uint16Array(floats.length);
+  const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
+  for (let i = 0; i < floats.length; i++) {
+    const value = bits[i]!;
+    // The sum may carry into the exponent, as it should; a NaN must not be carried to infinity.
+    if ((value & 0x7fffffff) > 0x7f800000) halves[i] = (value >>> 16) | 0x40;
+    else halves[i] = (value + 0x7fff + ((value >>> 16) & 1)) >>> 16;
+  }
+  return halves;
+}

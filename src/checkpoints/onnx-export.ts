@@ -2,24 +2,23 @@
  * A checkpoint as the folder that transformers.js reads: configuration, tokenizer and `onnx/model.onnx`, in float32.
  * Source of the layout: github.com/huggingface/transformers.js, docs/source/custom_usage.md and src/utils/model-loader.js.
  */
-import { randomUUID } from "node:crypto";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { writeFileAtomically } from "../base/atomic-file.ts";
 import { GatewayError } from "../base/errors.ts";
-import { isMissing } from "../base/json-file.ts";
 import { encode, type WeightPlace } from "../onnx/encode.ts";
 import { exportGraph } from "../onnx/export-graph.ts";
 import { HEAD_MULTIPLE, isServableHead } from "../onnx/serving-graph.ts";
 import { Checkpoint } from "./checkpoint.ts";
-import { tasks, writeModelConfig } from "./config.ts";
+import { dtypeKey, tasks, writeModelConfig } from "./config.ts";
+import { writeNewFolder } from "./new-folder.ts";
 import { copyTokenizer } from "./tokenizer-copy.ts";
 
 /** Weights begin at whole pages, so that a reader can map them. */
 const PAGE_BYTES = 4096;
 
 /**
- * Writes the folder whole or not at all: it is made beside `out` and renamed.
+ * Writes the folder whole or not at all.
  * @param out must not exist, or be empty.
  * @throws GatewayError invalid_request for a folder that holds something; export_failed when it cannot be written;
  * checkpoint_invalid and architecture_unsupported for what cannot be exported.
@@ -31,32 +30,11 @@ export async function exportOnnx(
 ): Promise<void> {
   const checkpoint = await Checkpoint.open(folder);
   refuseUnexportable(checkpoint);
-  const target = resolve(out);
-  try {
-    if (await holdsSomething(target)) throw occupied(out);
-    await writeWhole(target, async (temporary) => {
-      await writeModel(checkpoint, temporary, limits);
-      await copyTokenizer(folder, temporary);
-    });
-  } catch (cause) {
-    if (cause instanceof GatewayError || !isFileError(cause)) throw cause;
-    if (cause.code === "ENOTEMPTY" || cause.code === "EEXIST") throw occupied(out);
-    const { message: problem } = cause;
-    throw new GatewayError("export_failed", { path: out, problem }, { cause });
-  }
-}
-
-/** A folder made beside its place and renamed when it is complete. */
-async function writeWhole(target: string, write: (temporary: string) => Promise<void>) {
-  const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
-  await mkdir(join(temporary, "onnx"), { recursive: true });
-  try {
-    await write(temporary);
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  await writeNewFolder(out, async (temporary) => {
+    await mkdir(join(temporary, "onnx"));
+    await writeModel(checkpoint, temporary, limits);
+    await copyTokenizer(folder, temporary);
+  });
 }
 
 export interface ExportLimits {
@@ -88,7 +66,7 @@ async function writeModel(
   await writeFileAtomically(join(to, "onnx", "model.onnx"), [encode(graph, placeOf)]);
   const { config: written, generation } = config.files;
   const changes = {
-    ["dtype" in written ? "dtype" : "torch_dtype"]: "float32",
+    [dtypeKey(written)]: "float32",
     ...(isLarge && { "transformers.js_config": { use_external_data_format: files.length } }),
   };
   await writeModelConfig(to, { config: { ...written, ...changes }, generation });
@@ -144,20 +122,3 @@ function refuseUnexportable({ folder, config }: Checkpoint): void {
     remedy: "Export a model with another head_dim.",
   });
 }
-
-function occupied(out: string): GatewayError {
-  const problem = `the folder ${out} holds files; name one that does not exist, or empty it`;
-  return new GatewayError("invalid_request", { param: "--out", problem });
-}
-
-async function holdsSomething(folder: string): Promise<boolean> {
-  try {
-    return (await readdir(folder)).length > 0;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
-}
-
-const isFileError = (error: unknown): error is NodeJS.ErrnoException =>
-  error instanceof Error && "code" in error && "syscall" in error;

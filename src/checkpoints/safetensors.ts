@@ -13,7 +13,7 @@ import { assert } from "../base/assert.ts";
 import { writeFileAtomically } from "../base/atomic-file.ts";
 import { GatewayError } from "../base/errors.ts";
 import { isMissing, readOptionalCheckpointJson } from "../base/json-file.ts";
-import { float32FromBfloat16, float32FromFloat16 } from "./float16.ts";
+import { float32FromBfloat16, float32FromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
 
 /** Bytes of one value; in the order in which the reference implementation stores the types. */
 const dtypeBytes = { I64: 8, F64: 8, F32: 4, I32: 4, BF16: 2, F16: 2, U8: 1, BOOL: 1 } as const;
@@ -78,24 +78,96 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  const made = [...tensors].map(([name, { dtype, shape, data }]) => {
+    return [name, { dtype, shape, bytes: () => data }] as const;
+  });
+  await writeTensors(path, new Map(made), metadata);
+}
+
+/** A tensor whose bytes are made when they are written. */
+export interface TensorSource extends Omit<StoredTensor, "data"> {
+  readonly bytes: () => Uint8Array;
+}
+
+/**
+ * Writes `model.safetensors`, or several files and the index of them where one would be too large, as
+ * transformers' `save_pretrained` does.
+ * @param fileBytesMax of tensors in one file; a single larger tensor has a file of its own. transformers 4 takes
+ * 5 GB; a Node.js buffer, and so `readSafetensors`, no more than 4 GiB.
+ */
+export async function writeSafetensorsFolder(
+  folder: string,
+  tensors: ReadonlyMap<string, TensorSource>,
+  fileBytesMax = 4e9,
+): Promise<void> {
+  const files = shards(tensors, fileBytesMax);
+  const nameOf = (i: number) => {
+    const [number, n] = [i + 1, files.length].map((each) => `${each}`.padStart(5, "0"));
+    return n === "00001" ? "model.safetensors" : `model-${number}-of-${n}.safetensors`;
+  };
+  for (const [i, shard] of files.entries()) {
+    await writeTensors(join(folder, nameOf(i)), shard, { format: "pt" });
+  }
+  if (files.length === 1) return;
+  const places = files.flatMap((shard, i) => [...shard.keys()].map((name) => [name, nameOf(i)]));
+  const index = {
+    metadata: { total_size: totalBytes(tensors) },
+    weight_map: Object.fromEntries(places),
+  };
+  const path = join(folder, "model.safetensors.index.json");
+  await writeFileAtomically(path, [`${JSON.stringify(index, null, 2)}\n`]);
+}
+
+function shards(
+  tensors: ReadonlyMap<string, TensorSource>,
+  bytesMax: number,
+): Map<string, TensorSource>[] {
+  const files = [new Map<string, TensorSource>()];
+  for (const [name, tensor] of tensors) {
+    const last = files.at(-1)!;
+    const isFull = totalBytes(last) + byteLength(tensor.dtype, tensor.shape) > bytesMax;
+    if (last.size === 0 || !isFull) last.set(name, tensor);
+    else files.push(new Map([[name, tensor]]));
+  }
+  return files;
+}
+
+function totalBytes(tensors: ReadonlyMap<string, TensorSource>): number {
+  let sum = 0;
+  for (const { dtype, shape } of tensors.values()) sum += byteLength(dtype, shape);
+  return sum;
+}
+
+async function writeTensors(
+  path: string,
+  tensors: ReadonlyMap<string, TensorSource>,
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> {
   const ordered = [...tensors].sort(([a, x], [b, y]) => {
     return dtypes.indexOf(x.dtype) - dtypes.indexOf(y.dtype) || (a < b ? -1 : 1);
   });
   const header: [string, unknown][] = [["__metadata__", metadata]];
   let offset = 0;
-  for (const [name, { dtype, shape, data }] of ordered) {
-    assert(
-      data.byteLength === byteLength(dtype, shape),
-      `'${name}' has not the bytes of its shape`,
-    );
-    header.push([name, { dtype, shape, data_offsets: [offset, offset + data.byteLength] }]);
-    offset += data.byteLength;
+  for (const [name, { dtype, shape }] of ordered) {
+    const end = offset + byteLength(dtype, shape);
+    header.push([name, { dtype, shape, data_offsets: [offset, end] }]);
+    offset = end;
   }
   const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
   const padded = Buffer.concat([json, Buffer.alloc(-json.length & 7, " ")]);
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.length));
-  await writeFileAtomically(path, [length, padded, ...ordered.map(([, { data }]) => data)]);
+  const parts = function* () {
+    yield* [length, padded];
+    for (const [name, tensor] of ordered) yield checkedBytes(name, tensor);
+  };
+  await writeFileAtomically(path, parts());
+}
+
+function checkedBytes(name: string, { dtype, shape, bytes }: TensorSource): Uint8Array {
+  const data = bytes();
+  assert(data.byteLength === byteLength(dtype, shape), `'${name}' has not the bytes of its shape`);
+  return data;
 }
 
 /**
@@ -113,6 +185,28 @@ export function toFloat32({ dtype, data }: StoredTensor): Float32Array {
   assert(dtype === "BF16", `A tensor of ${dtype} is not made of floating-point numbers`);
   return float32FromBfloat16(halves);
 }
+
+/**
+ * @returns the bytes of the values in a type of floating-point numbers, rounded to nearest, ties to even.
+ * @throws InvariantError for a type of integers.
+ */
+export function fromFloat32(values: Float32Array, dtype: Dtype): Uint8Array {
+  switch (dtype) {
+    case "F64":
+      return bytesOf(Float64Array.from(values));
+    case "F32":
+      return bytesOf(values);
+    case "F16":
+      return bytesOf(toFloat16(values));
+    case "BF16":
+      return bytesOf(toBfloat16(values));
+    default:
+      assert(false, `${dtype} is not a type of floating-point numbers`);
+  }
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength: bytes }: ArrayBufferView): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, bytes);
 
 function aligned(data: Uint8Array, bytes: number): Uint8Array {
   return data.byteOffset % bytes === 0 ? data : data.slice();

@@ -15,18 +15,8 @@ import { loadModels, policyFolder } from "../setup/models.ts";
 import { openRegistry } from "../setup/registry.ts";
 import { strategies } from "../strategies/index.ts";
 import { batchProgress } from "./batch-progress.ts";
-import {
-  configOf,
-  count,
-  finite,
-  natural,
-  nonNegative,
-  oneOf,
-  positive,
-  share,
-  shareOrAll,
-  withSettings,
-} from "./options.ts";
+import { configOf, count, natural, number, withSettings } from "./options.ts";
+import { nonNegative, oneOf, positive, share, shareOrAll } from "./readers.ts";
 import { plain } from "./report.ts";
 import { trainingProgress } from "./training-progress.ts";
 
@@ -69,7 +59,7 @@ const modes: readonly Mode[] = [
         .option(
           "--threshold <reward>",
           "to reach; without it, a quantile of the prompt's own",
-          finite,
+          number,
         )
         .option("--quantile <share>", "of the first answers' rewards, instead", share, 0.75),
     options: ({ k, threshold = null, quantile }) => ({
@@ -190,7 +180,8 @@ async function runRaft(options: OptionValues): Promise<void> {
   const runtime = openRuntime();
   let training = trainingProgress({ isQuiet });
   const listener = {
-    onProgress: progress.onProgress,
+    onProgress: (stage: string, done: number, total: number) =>
+      progress.onProgress(stage, done, total),
     training: {
       onStart: (plan: Parameters<typeof training.listener.onStart>[0]) => {
         training = trainingProgress({ isQuiet });
@@ -222,7 +213,11 @@ function sharedOf(given: OptionValues) {
   const { prompts, dataFormat = null, badRows, seed, out, temperature, topP, maxTokens } = given;
   return {
     prompts: { source: prompts, format: dataFormat, badRows, seed },
-    ...{ out, temperature, topP, maxTokens, seed },
+    out,
+    temperature,
+    topP,
+    maxTokens,
+    seed,
     takesUnfinished: given["unfinished"] === "take",
   };
 }
@@ -231,12 +226,22 @@ function raftOf(config: Config, given: OptionValues) {
   const { k, iterations, heldOut, evaluate, epochs, batch: examples, passTokens } = given;
   const { learningRate, schedule, warmup, floor, checkpointEvery, memoryBytesMax = null } = given;
   return {
-    ...{ k, iterations, heldOut, evaluate },
+    k,
+    iterations,
+    heldOut,
+    evaluate,
     policy: policyFolder(config),
     selection: filterOf(given),
     training: {
-      ...{ epochs, passTokens, learningRate, schedule, warmup, floor },
-      ...{ checkpointEvery, memoryBytesMax },
+      epochs,
+      passTokens,
+      learningRate,
+      schedule,
+      warmup,
+      floor,
+      checkpointEvery,
+      memoryBytesMax,
+      lora: null,
       batch: examples,
       steps: null,
       weightDecay: 0,
@@ -289,7 +294,7 @@ function servingOf(config: Config, { reward: asked }: OptionValues): Serve {
         policy: models.policy,
         reward: reward.id,
         rewardRevision: reward.revision,
-        dispose: models.dispose,
+        dispose: () => models.dispose(),
       };
     } catch (error) {
       await models.dispose();

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { GatewayError } from "../base/errors.ts";
 import { exportGguf, type GgufType, ggufTypes } from "../checkpoints/gguf.ts";
 import { exportOnnx } from "../checkpoints/onnx-export.ts";
+import { oneOf } from "./options.ts";
 
 const EXPORT_FORMATS = ["onnx", "gguf"] as const;
 
@@ -40,13 +41,6 @@ async function exportCheckpoint(
       break;
   }
   console.log(`${folder} → ${out}`);
-}
-
-function oneOf<T extends string>(param: string, given: string, known: readonly T[]): T {
-  const found = known.find((each) => each === given);
-  if (found !== undefined) return found;
-  const problem = `'${given}' is not known; there is ${known.join(", ")}`;
-  throw new GatewayError("invalid_request", { param, problem });
 }
 
 /** NOTE: ONNX Runtime computes float16 in float32 on a CPU, and gains nothing. */

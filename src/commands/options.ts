@@ -2,6 +2,7 @@
 import { SingleBar } from "cli-progress";
 import { type Command, InvalidArgumentError, type OptionValues } from "commander";
 import { type Config, loadConfig } from "../base/config.ts";
+import { GatewayError } from "../base/errors.ts";
 import { flagOf, settingNames, settingsSchema } from "../base/settings.ts";
 
 /** Every setting of the configuration as a flag. */
@@ -38,30 +39,26 @@ export function count(text: string): number {
   throw new InvalidArgumentError("It must be an integer from 0 on.");
 }
 
-function number(text: string, isFine: (value: number) => boolean, wanted: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && Number.isFinite(value) && isFine(value)) return value;
-  throw new InvalidArgumentError(`It must be ${wanted}.`);
+/** Any finite number. */
+export function number(text: string): number {
+  if (text.trim() !== "" && Number.isFinite(Number(text))) return Number(text);
+  throw new InvalidArgumentError("It must be a number.");
 }
 
-export const positive = (text: string) => number(text, (value) => value > 0, "a number above 0");
-export const nonNegative = (text: string) =>
-  number(text, (value) => value >= 0, "a number from 0 on");
-export const share = (text: string) =>
-  number(text, (value) => value >= 0 && value < 1, "a number from 0 to below 1");
+/** Part of a whole: more than 0, less than 1. */
+export function share(text: string): number {
+  const part = Number(text);
+  if (part > 0 && part < 1) return part;
+  throw new InvalidArgumentError("It must be a number between 0 and 1.");
+}
 
-/** A share of which there is some, or all. */
-export const shareOrAll = (text: string) =>
-  number(text, (value) => value > 0 && value <= 1, "a number above 0 to 1");
-export const finite = (text: string) => number(text, () => true, "a number");
-
-export const oneOf =
-  <T extends string>(known: readonly T[]) =>
-  (text: string): T => {
-    const found = known.find((each) => each === text);
-    if (found !== undefined) return found;
-    throw new InvalidArgumentError(`It must be one of ${known.join(", ")}.`);
-  };
+/** @throws GatewayError invalid_request */
+export function oneOf<T extends string>(param: string, given: string, known: readonly T[]): T {
+  const found = known.find((each) => each === given);
+  if (found !== undefined) return found;
+  const problem = `'${given}' is not known; there is ${known.join(", ")}`;
+  throw new GatewayError("invalid_request", { param, problem });
+}
 
 /** Appears with the first thing that is done. */
 export function progressBar() {

@@ -1,12 +1,15 @@
 /** `plumbline train <method>`: a command for each loss that learns from rows, with the loss's options as its flags. */
 import type { Command, OptionValues } from "commander";
 import type { TSchema } from "typebox";
+import { GatewayError } from "../base/errors.ts";
 import { compileOptions } from "../base/options.ts";
+import { type LoraSettings, loraModules } from "../checkpoints/adapter.ts";
 import { type Method, methods } from "../jobs/training/methods.ts";
 import { dtypes, schedules, type TrainingOptions } from "../jobs/training/options.ts";
 import { type TrainingSummary, train } from "../jobs/training/train.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
-import { count, natural, nonNegative, oneOf, positive, share } from "./options.ts";
+import { count, natural } from "./options.ts";
+import { nonNegative, oneOf, positive, share } from "./readers.ts";
 import { trainingProgress } from "./training-progress.ts";
 
 export function addTrain(program: Command): void {
@@ -39,8 +42,28 @@ function addMethod(group: Command, method: Method): void {
     .requiredOption("--out <folder>", "to be written; new, or of the same command cut short");
   for (const [name, schema] of Object.entries(loss.options.properties))
     addLossOption(command, name, schema);
+  addLora(command);
   addShared(command, learningRates[loss.family]!);
   command.action((options: OptionValues) => run(method, options));
+}
+
+/** What an adapter's learning rate is over that of all weights. Source: Schulman et al. 2025, "LoRA without regret". */
+const LORA_RATE = 10;
+/** TRL's. */
+const LORA_RANK = 16;
+const LORA_ALPHA = 32;
+
+function addLora(command: Command): void {
+  command
+    .option("--lora", "train low-rank matrices beside the base's, and write them as an adapter")
+    .option("--lora-rank <count>", `of the matrices; without it, ${LORA_RANK}`, natural)
+    .option(
+      "--lora-alpha <number>",
+      `their product is multiplied by this over the rank; without it, ${LORA_ALPHA}`,
+      positive,
+    )
+    .option("--lora-modules <name...>", `beside which; without it, all: ${loraModules.join(", ")}`)
+    .option("--lora-rank-stabilized", "alpha over the rank's square root: for large ranks");
 }
 
 function addShared(command: Command, learningRate: number): void {
@@ -54,7 +77,11 @@ function addShared(command: Command, learningRate: number): void {
       natural,
       2048,
     )
-    .option("--learning-rate <number>", "at its peak", positive, learningRate)
+    .option(
+      "--learning-rate <number>",
+      `at its peak; without it, ${learningRate}, and ${LORA_RATE} times that with --lora`,
+      positive,
+    )
     .option("--schedule <name>", schedules.join(", "), oneOf(schedules), "cosine")
     .option("--warmup <number>", "steps, or below 1 a share of them", nonNegative, 0.05)
     .option("--floor <share>", "of the learning rate, to which the schedule falls", share, 0.1)
@@ -131,9 +158,12 @@ function trainingOptions(method: Method, given: OptionValues): TrainingOptions {
     const value: unknown = given[camel(name)];
     return value === undefined ? [] : [[name, value] as const];
   });
+  const lora = loraOf(given);
+  const learningRate = learningRates[loss.family]! * (lora ? LORA_RATE : 1);
   return {
     method,
-    lossOptions: compileOptions(loss, "--")(Object.fromEntries(ofLoss)),
+    lora,
+    lossOptions: compileOptions(loss, loss.name)(Object.fromEntries(ofLoss)),
     data: {
       files: given["data"],
       heldOutFiles: given["heldOutData"] ?? [],
@@ -147,7 +177,7 @@ function trainingOptions(method: Method, given: OptionValues): TrainingOptions {
     epochs: given["epochs"],
     batch: given["batch"],
     passTokens: given["passTokens"],
-    learningRate: given["learningRate"],
+    learningRate: given["learningRate"] ?? learningRate,
     schedule: given["schedule"],
     warmup: given["warmup"],
     floor: given["floor"],
@@ -166,6 +196,31 @@ function trainingOptions(method: Method, given: OptionValues): TrainingOptions {
     memoryBytesMax: given["memoryBytesMax"] ?? null,
   };
 }
+
+/** @throws GatewayError invalid_request for options of an adapter that is not asked for, or an unknown module */
+function loraOf(given: OptionValues): LoraSettings | null {
+  const { loraRank, loraAlpha, loraModules: named, loraRankStabilized } = given;
+  if (given["lora"] !== true) {
+    const isAsked = [loraRank, loraAlpha, named, loraRankStabilized].some(Boolean);
+    if (isAsked) throw invalid("--lora", "it is not given, and its options are");
+    return null;
+  }
+  const names: readonly string[] = named ?? loraModules;
+  const unknown = names.find((name) => !loraModules.some((known) => known === name));
+  if (unknown !== undefined) {
+    const problem = `'${unknown}' is not a module; there is ${loraModules.join(", ")}`;
+    throw invalid("--lora-modules", problem);
+  }
+  return {
+    rank: loraRank ?? LORA_RANK,
+    alpha: loraAlpha ?? LORA_ALPHA,
+    isRankStabilized: loraRankStabilized === true,
+    modules: loraModules.filter((name) => names.includes(name)),
+  };
+}
+
+const invalid = (param: string, problem: string) =>
+  new GatewayError("invalid_request", { param, problem });
 
 const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 

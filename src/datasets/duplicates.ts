@@ -29,9 +29,12 @@ export class DistinctRows {
   }
 }
 
-/** Rewards and margins are not part of it: an answer that was judged twice is still the same. */
-export function rowKey(row: DatasetRow): string {
-  return hashOf([row.kind, promptKey(row.prompt), ...contentOf(row)]);
+/**
+ * Rewards and margins are not part of it: an answer that was judged twice is still the same.
+ * @param prompt `promptKey` of the row's prompt.
+ */
+export function rowKey(row: DatasetRow, prompt = promptKey(row.prompt)): string {
+  return hashOf([row.kind, prompt, ...contentOf(row)]);
 }
 
 function contentOf(row: DatasetRow): unknown[] {

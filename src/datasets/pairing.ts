@@ -1,7 +1,8 @@
 /** From answers with rewards to rows to train on: winners, preferences, rankings, labels. Ties go to the earlier answer. */
 import { assert } from "../base/assert.ts";
-import { createRandom, type Random } from "../base/random.ts";
+import { createRandom, type Random, splitSeed } from "../base/random.ts";
 import { quantileOfSorted } from "../base/statistics.ts";
+import { characters } from "./prompt.ts";
 import type { RewardedAnswer, RewardedPrompt } from "./rewarded.ts";
 import type { ListRow, PairRow, RatedRow, SupervisedRow } from "./types.ts";
 
@@ -69,7 +70,7 @@ export function pairsOf(prompts: readonly RewardedPrompt[], options: PairOptions
   return prompts.flatMap(({ prompt, key, place, answers }) => {
     const judged = answers.map(({ completion, reward }) => ({
       completion,
-      reward: reward - penalty * [...completion].length,
+      reward: reward - penalty * characters(completion),
     }));
     if (judged.length < 2) return [];
     return picked(judged, rule, drawsFor(key, seed)).flatMap(([one, other]): PairRow[] => {
@@ -100,7 +101,7 @@ export type LabelRule =
   /** Of all answers: the best of them, and the worst; those between get no label. Each in (0, 1), together at most 1. */
   | { readonly desirableShare: number; readonly undesirableShare: number };
 
-/** HALOs' "median" is both shares at a half. Source: ContextualAI/HALOs, train/label.py, `convert_to_binary_feedback`. */
+/** HALOs' "median" is both shares at a half, but that answers of the middle reward are not all desirable. Source: ContextualAI/HALOs, train/label.py, `convert_to_binary_feedback`. */
 export function labelled(prompts: readonly RewardedPrompt[], rule: LabelRule): RatedRow[] {
   const { high, low } = bounds(prompts, rule);
   return prompts.flatMap(({ prompt, place, answers }) =>
@@ -123,11 +124,18 @@ function bounds(
   const rewards = prompts.flatMap(({ answers }) => answers.map(({ reward }) => reward));
   assert(rewards.length > 0, "there is no answer to label");
   const sorted = Float64Array.from(rewards).sort();
-  return {
-    high: quantileOfSorted(sorted, 1 - desirableShare),
-    low: quantileOfSorted(sorted, undesirableShare),
-  };
+  const high = quantileOfSorted(sorted, 1 - desirableShare);
+  const low = quantileOfSorted(sorted, undesirableShare);
+  if (high > low) return { high, low };
+  // Many answers of one reward, as verifiers give: they go where there are fewer, and nowhere if all are alike.
+  const above = rewards.filter((reward) => reward > low).length;
+  const below = rewards.filter((reward) => reward < low).length;
+  if (above === 0 && below === 0) return { high: Infinity, low: -Infinity };
+  return { high: above > below ? nextAbove(sorted, low) : low, low };
 }
+
+const nextAbove = (sorted: Float64Array, reward: number): number =>
+  sorted.find((each) => each > reward)!;
 
 type Pick = readonly [RewardedAnswer, RewardedAnswer];
 
@@ -155,7 +163,7 @@ function picked(answers: readonly RewardedAnswer[], rule: PairRule, random: Rand
 
 /** A prompt's own draws: what other prompts there are, and where they stand, changes nothing. */
 const drawsFor = (key: string, seed: number): Random =>
-  createRandom(Number.parseInt(key.slice(0, 12), 16) ^ seed);
+  createRandom(splitSeed(seed, Number.parseInt(key.slice(0, 8), 16)));
 
 const best = (answers: readonly RewardedAnswer[]): RewardedAnswer =>
   answers.reduce((top, each) => (each.reward > top.reward ? each : top));

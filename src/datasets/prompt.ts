@@ -4,7 +4,15 @@ import type { DatasetPrompt } from "./types.ts";
 
 /** Runs of white space become one space, those at the ends nothing; composed and decomposed letters are the same. */
 export const normalText = (text: string): string =>
-  text.normalize("NFC").replace(/\s+/g, " ").trim();
+  isNormal(text) ? text : text.normalize("NFC").replace(/\s+/g, " ").trim();
+
+/** Of most texts a look tells: ASCII, with single spaces between words. */
+const isNormal = (text: string): boolean =>
+  !/[^ -~]| {2}/.test(text) && !text.startsWith(" ") && !text.endsWith(" ");
+
+/** Code points. */
+export const characters = (text: string): number =>
+  /[\uD800-\uDBFF]/.test(text) ? Array.from(text).length : text.length;
 
 export const sameText = (a: string, b: string): boolean =>
   a === b || normalText(a) === normalText(b);

@@ -88,8 +88,9 @@ export function formatNamed(name: string): DatasetFormat {
   if (found) return found;
   const known = formats.map((format) => format.name);
   const near = nearestName(name, known);
-  const problem = `'${name}' is not a format; ${near ? `did you mean '${near}'?` : "there are"} ${near ? "" : known.join(", ")}`;
-  throw new GatewayError("invalid_request", { param: "format", problem: problem.trim() });
+  const hint = near === null ? `there are ${known.join(", ")}` : `did you mean '${near}'?`;
+  const problem = `'${name}' is not a format; ${hint}`;
+  throw new GatewayError("invalid_request", { param: "format", problem });
 }
 
 async function* rowsOf(

@@ -1,7 +1,7 @@
 /** What a set of training rows is like: how many, how long, how balanced. Counts as the rows pass by. */
 import { quantileOfSorted } from "../base/statistics.ts";
 import { rowKey } from "./duplicates.ts";
-import { promptKey } from "./prompt.ts";
+import { characters, promptKey } from "./prompt.ts";
 import type { DatasetRow, PairRow } from "./types.ts";
 
 export interface Quantiles {
@@ -50,8 +50,6 @@ export interface ListStatistics {
 /** Of a text: its characters unless a tokenizer counts. */
 export type Measure = (text: string) => number;
 
-const characters: Measure = (text) => [...text].length;
-
 export class DatasetCounter {
   readonly #measure: Measure;
   readonly #kinds: Partial<Record<DatasetRow["kind"], number>> = {};
@@ -77,12 +75,13 @@ export class DatasetCounter {
   add(row: DatasetRow): void {
     this.#rows++;
     this.#kinds[row.kind] = (this.#kinds[row.kind] ?? 0) + 1;
-    this.#prompts.add(promptKey(row.prompt));
-    const key = rowKey(row);
+    const prompt = promptKey(row.prompt);
+    this.#prompts.add(prompt);
+    const key = rowKey(row, prompt);
     if (this.#seen.has(key)) this.#duplicates++;
     this.#seen.add(key);
     this.#promptLengths.push(this.#promptLength(row));
-    this.#addAnswers(row);
+    this.#addAnswers(row, prompt);
   }
 
   get statistics(): DatasetStatistics {
@@ -115,7 +114,7 @@ export class DatasetCounter {
     };
   }
 
-  #addAnswers(row: DatasetRow): void {
+  #addAnswers(row: DatasetRow, prompt: string): void {
     switch (row.kind) {
       case "supervised":
         this.#addAnswer(row.completion);
@@ -126,7 +125,7 @@ export class DatasetCounter {
         if (row.desirable) this.#desirable++;
         break;
       case "pair":
-        this.#addPair(row);
+        this.#addPair(row, prompt);
         break;
       case "list": {
         for (const completion of row.completions) this.#addAnswer(completion);
@@ -142,13 +141,13 @@ export class DatasetCounter {
     }
   }
 
-  #addPair(row: PairRow): void {
+  #addPair(row: PairRow, prompt: string): void {
     const chosen = this.#addAnswer(row.chosen);
     const rejected = this.#addAnswer(row.rejected);
     if (chosen > rejected) this.#chosenLonger++;
     if (row.margin !== undefined) this.#margins.push(row.margin);
     const reversed = { ...row, chosen: row.rejected, rejected: row.chosen };
-    if (this.#seen.has(rowKey(reversed))) this.#contradictory++;
+    if (this.#seen.has(rowKey(reversed, prompt))) this.#contradictory++;
   }
 
   #addAnswer(text: string): number {

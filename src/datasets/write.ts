@@ -10,12 +10,14 @@ import { MixedColumn, parquetBytes } from "./files/write-parquet.ts";
 import type { DatasetFormat } from "./formats/define.ts";
 import type { DatasetRow } from "./types.ts";
 
+const PIECE_LENGTH = 1 << 16;
+
 /**
  * Lines, a JSON array or a table, by the file's name. What a format has no field for, such as the margin of a pair, is left
  * out; what would make another row of it is refused.
  * @returns how many rows were written.
  * @throws GatewayError dataset_invalid for a row that the format cannot hold, dataset_unusable for a name of no known ending
- * or rows that no table holds.
+ * or rows that no table holds, export_failed when the disk takes no more.
  */
 export async function writeDataset(
   file: string,
@@ -24,18 +26,24 @@ export async function writeDataset(
 ): Promise<number> {
   const counted = { rows: 0 };
   const fields = fieldsOf(rows, format, counted);
-  switch (layoutOf(file)) {
-    case "jsonl":
-      await writeText(file, linesOf(fields));
-      break;
-    case "json":
-      await writeText(file, arrayOf(fields));
-      break;
-    case "parquet":
-      await writeFileAtomically(file, [tableOf(file, await all(fields))]);
-      break;
+  try {
+    await writeFields(file, fields);
+  } catch (cause) {
+    if (!(cause instanceof Error && "syscall" in cause)) throw cause;
+    throw new GatewayError("export_failed", { path: file, problem: cause.message }, { cause });
   }
   return counted.rows;
+}
+
+async function writeFields(file: string, fields: AsyncIterable<Fields>): Promise<void> {
+  switch (layoutOf(file)) {
+    case "jsonl":
+      return writeText(file, linesOf(fields));
+    case "json":
+      return writeText(file, arrayOf(fields));
+    case "parquet":
+      return writeFileAtomically(file, [tableOf(file, await all(fields))]);
+  }
 }
 
 async function* fieldsOf(
@@ -49,13 +57,14 @@ async function* fieldsOf(
   }
 }
 
-function written(row: DatasetRow, { name, write }: DatasetFormat): Fields {
-  if (!write) {
+function written(row: DatasetRow, format: DatasetFormat): Fields {
+  const { name } = format;
+  if (!format.write) {
     const problem = `'${name}' is a format to be read only`;
     throw new GatewayError("invalid_request", { param: "format", problem });
   }
   try {
-    return write(row);
+    return format.write(row);
   } catch (error) {
     if (!(error instanceof RowFault)) throw error;
     const problem = `${error.message}, and cannot be written as '${name}'`;
@@ -65,6 +74,18 @@ function written(row: DatasetRow, { name, write }: DatasetFormat): Fields {
 
 async function* linesOf(rows: AsyncIterable<Fields>): AsyncGenerator<string> {
   for await (const row of rows) yield `${jsonOf(row)}\n`;
+}
+
+/** A call to the disk for each row would take longer than all else. */
+async function* inPieces(parts: AsyncIterable<string>): AsyncGenerator<string> {
+  let piece = "";
+  for await (const part of parts) {
+    piece += part;
+    if (piece.length < PIECE_LENGTH) continue;
+    yield piece;
+    piece = "";
+  }
+  if (piece !== "") yield piece;
 }
 
 async function* arrayOf(rows: AsyncIterable<Fields>): AsyncGenerator<string> {
@@ -82,9 +103,10 @@ const jsonOf = (row: Fields): string =>
     typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
   );
 
-async function writeText(file: string, parts: AsyncGenerator<string>): Promise<void> {
-  if (!/\.gz$/i.test(file)) return writeFileAtomically(file, parts);
-  const source = Readable.from(parts);
+async function writeText(file: string, parts: AsyncIterable<string>): Promise<void> {
+  const pieces = inPieces(parts);
+  if (!/\.gz$/i.test(file)) return writeFileAtomically(file, pieces);
+  const source = Readable.from(pieces);
   const zip = createGzip();
   source.on("error", (error) => zip.destroy(error)).pipe(zip);
   await writeFileAtomically(file, zip);

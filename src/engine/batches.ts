@@ -8,8 +8,8 @@ import { DecodeBatch, type RowPlaces } from "./decode-batch.ts";
 import type { Drafter } from "./drafts.ts";
 import type { RunningBatches } from "./policy-model.ts";
 import { afterPrefix, wholeSlots, wholeSlotsOfSeveral } from "./row-places.ts";
-import type { Occupant } from "./scheduler.ts";
-import type { SampleRequest, Sequence } from "./sequence.ts";
+import type { Occupant, Request, Running } from "./running.ts";
+import { Sequence } from "./sequence.ts";
 import type { ServingModel } from "./serving-model.ts";
 
 export interface BatchesOptions {
@@ -26,7 +26,7 @@ export interface BatchesOptions {
 const POSITIONS_MAX = 16;
 
 interface SharedBatch {
-  readonly batch: DecodeBatch<Sequence>;
+  readonly batch: DecodeBatch<Running>;
   readonly prefixTokens: number;
 }
 
@@ -34,10 +34,8 @@ export class Batches implements RunningBatches {
   readonly #model: ServingModel;
   readonly #options: BatchesOptions;
   readonly #tokensMax: number;
-  readonly #apart: DecodeBatch<Sequence>;
-  readonly #shared = new Map<SampleRequest, SharedBatch>();
-  /** Tokens set aside for what runs beside the batches. */
-  #reserved = 0;
+  readonly #apart: DecodeBatch<Running>;
+  readonly #shared = new Map<Request, SharedBatch>();
 
   constructor(model: ServingModel, options: BatchesOptions) {
     this.#model = model;
@@ -59,25 +57,16 @@ export class Batches implements RunningBatches {
     return this.#tokens * this.#model.bytesPerToken;
   }
 
-  /** Sets tokens aside; to be given back once. */
-  reserve(tokens: number): () => void {
-    this.#reserved += tokens;
-    return () => {
-      this.#reserved -= tokens;
-    };
-  }
-
   /** Whether the budget holds it when nothing else runs. */
   couldHold(occupant: Occupant): boolean {
-    return this.fits([occupant], -this.#reserved);
+    return this.fits([occupant]);
   }
 
-  /** Whether the budget holds these at once, and some further tokens. */
-  fits(occupants: readonly Occupant[], further = 0): boolean {
+  /** Whether the budget holds these at once. */
+  fits(occupants: readonly Occupant[]): boolean {
     const apart = occupants.filter(({ request }) => !request.sharesPrompt);
     const tokens = Math.max(1, ...apart.map((each) => each.tokens));
-    const apartTokens = Math.max(apart.length, this.#model.rowsMin) * wholeBlocks(tokens);
-    let sum = this.#reserved + further + apartTokens;
+    let sum = Math.max(apart.length, this.#model.rowsMin) * wholeBlocks(tokens);
     for (const [request, rows] of byRequest(occupants.filter((each) => !apart.includes(each)))) {
       const prompt = request.prompt.tokens.length;
       const own = Math.max(...rows.map((row) => row.tokens)) - prompt;
@@ -86,7 +75,7 @@ export class Batches implements RunningBatches {
     return sum <= this.#tokensMax;
   }
 
-  async join(sequence: Sequence): Promise<void> {
+  async join(sequence: Running): Promise<void> {
     const { request } = sequence;
     const shared = request.sharesPrompt
       ? (this.#shared.get(request) ?? (await this.#share(request)))
@@ -94,8 +83,8 @@ export class Batches implements RunningBatches {
     await (shared?.batch ?? this.#apart).join(sequence);
   }
 
-  async leave(leaving: ReadonlySet<Sequence>): Promise<void> {
-    await this.#options.drafter?.leave(leaving);
+  async leave(leaving: ReadonlySet<Running>): Promise<void> {
+    await this.#options.drafter?.leave(new Set([...leaving].filter(isSampled)));
     await this.#apart.leave(leaving);
     for (const [request, { batch }] of this.#shared) {
       await batch.leave(leaving);
@@ -106,10 +95,10 @@ export class Batches implements RunningBatches {
   }
 
   /** A step of every batch, one after the other. One that fails harms no other. */
-  async step(onFailure: (sequences: readonly Sequence[], cause: unknown) => void): Promise<void> {
+  async step(onFailure: (sequences: readonly Running[], cause: unknown) => void): Promise<void> {
     await this.#draft();
     for (const batch of this.#all) {
-      const sequences = [...batch.rows];
+      const sequences = batch.rows.filter(({ sitsOut }) => !sitsOut);
       if (sequences.length === 0) continue;
       try {
         await batch.step();
@@ -124,14 +113,14 @@ export class Batches implements RunningBatches {
     this.#shared.clear();
   }
 
-  get #all(): DecodeBatch<Sequence>[] {
+  get #all(): DecodeBatch<Running>[] {
     return [this.#apart, ...[...this.#shared.values()].map(({ batch }) => batch)];
   }
 
   get #tokens(): number {
     const prefixes = [...this.#shared.values()].map(({ prefixTokens }) => prefixTokens);
     const slots = this.#all.map(({ cacheTokens }) => cacheTokens);
-    return [...prefixes, ...slots].reduce((sum, tokens) => sum + tokens, this.#reserved);
+    return [...prefixes, ...slots].reduce((sum, tokens) => sum + tokens, 0);
   }
 
   /** A matrix product of a single row would be summed in another order. */
@@ -139,7 +128,7 @@ export class Batches implements RunningBatches {
     return Math.max(2, this.#model.rowsMin);
   }
 
-  #batch(places: RowPlaces, rows: { rowsMin: number; rowsMax: number }): DecodeBatch<Sequence> {
+  #batch(places: RowPlaces, rows: { rowsMin: number; rowsMax: number }): DecodeBatch<Running> {
     const { drafter, draftTokens } = this.#options;
     return new DecodeBatch(this.#model, places, {
       ...rows,
@@ -154,12 +143,12 @@ export class Batches implements RunningBatches {
     const tokens = Math.max(0, ...drafting.map(({ tokensMax }) => tokensMax - 1));
     if (tokens > 0)
       await drafter?.propose(
-        drafting.flatMap(({ rows }) => rows),
+        drafting.flatMap(({ rows }) => rows.filter(isSampled)),
         tokens,
       );
   }
 
-  async #share(request: SampleRequest): Promise<SharedBatch> {
+  async #share(request: Request): Promise<SharedBatch> {
     const { runtime } = this.#model;
     const { blocks, tokens } = request.prompt;
     const prefixTokens = wholeBlocks(tokens.length);
@@ -177,21 +166,24 @@ export class Batches implements RunningBatches {
   }
 
   /** What the others leave; they give back what they do not need, should that be too little. */
-  readonly #allowance = async (batch: DecodeBatch, least: number): Promise<number> => {
+  readonly #allowance = async (batch: DecodeBatch<Running>, least: number): Promise<number> => {
     await this.#free(least - batch.cacheTokens, batch);
     const tokens = this.#tokensMax - (this.#tokens - batch.cacheTokens);
     assert(tokens >= least, `the cache has ${tokens} tokens left of the ${least} promised`);
     return tokens;
   };
 
-  async #free(tokens: number, asker: DecodeBatch | null = null): Promise<void> {
+  async #free(tokens: number, asker: DecodeBatch<Running> | null = null): Promise<void> {
     if (this.#tokens + tokens <= this.#tokensMax) return;
     for (const batch of this.#all) if (batch !== asker) await batch.trim();
   }
 }
 
-function byRequest(occupants: readonly Occupant[]): Map<SampleRequest, Occupant[]> {
-  const groups = new Map<SampleRequest, Occupant[]>();
+/** Nobody guesses what another chooses. */
+const isSampled = (row: Running) => row instanceof Sequence;
+
+function byRequest(occupants: readonly Occupant[]): Map<Request, Occupant[]> {
+  const groups = new Map<Request, Occupant[]>();
   for (const each of occupants)
     groups.set(each.request, [...(groups.get(each.request) ?? []), each]);
   return groups;

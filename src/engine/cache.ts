@@ -114,13 +114,13 @@ export class KvCache implements SlotCache {
     this.#capacity = capacity;
   }
 
-  /** Views of the first n slots, to be bound both as past and as present. */
-  firstSlots(n: number): CacheViews {
+  /** Views of n slots, the first ones unless said, to be bound both as past and as present. */
+  firstSlots(n: number, from = 0): CacheViews {
     const { kvHeads, headDim } = this.#sizes;
     const capacity = this.#capacity;
     const views = this.#tensors.map(({ name, tensor }) => ({
       name,
-      view: tensor.view([n, kvHeads, capacity, headDim], 0),
+      view: tensor.view([n, kvHeads, capacity, headDim], from * kvHeads * capacity * headDim),
     }));
     return {
       past: Object.fromEntries(views.map(({ name, view }) => [`past_${name}`, view])),
@@ -179,6 +179,17 @@ export class KvCache implements SlotCache {
       this.#heads(from, (start) =>
         tensor.data.copyWithin(start + shift, start, start + length * headDim),
       );
+    }
+  }
+
+  /** Copies a token of a slot to another place of it. */
+  move(slot: number, from: number, to: number): void {
+    const { headDim } = this.#sizes;
+    for (const { tensor } of this.#tensors) {
+      this.#heads(slot, (start) => {
+        const first = start + from * headDim;
+        tensor.data.copyWithin(start + to * headDim, first, first + headDim);
+      });
     }
   }
 

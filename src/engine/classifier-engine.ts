@@ -227,16 +227,11 @@ function growing(
       alternatives = next;
       return outputs;
     },
-    async accept(index) {
+    accept(index) {
       const id = alternatives[index];
       assert(id !== undefined, `there is no alternative ${index} of ${alternatives.length}`);
       ids.push(id);
       alternatives = [];
-    },
-    async append(id) {
-      ids.push(id);
-      alternatives = [];
-      return logits(ids.slice(prompt.length));
     },
     close: () => {},
   };

@@ -4,7 +4,8 @@
  */
 import type { Tensor } from "../onnx/runtime/index.ts";
 import type { AdapterBank } from "./adapter-bank.ts";
-import { BLOCK_TOKENS, type CacheBlock, type SlotCache, wholeBlocks } from "./cache.ts";
+import { type SlotCache, wholeBlocks } from "./cache.ts";
+import { DenseSlots, type SlotRow } from "./dense-slots.ts";
 import type { StepRow } from "./sampler.ts";
 import type { BoundRun, GraphKind, ServingModel } from "./serving-model.ts";
 import { disposeTensors, type HeadRow, type StepHead } from "./step-head.ts";
@@ -17,11 +18,11 @@ export interface DecodeRow extends HeadRow {
 }
 
 /** What has a slot. */
-export interface BatchRow {
-  /** The prompt's keys and values. */
-  readonly blocks: readonly CacheBlock[];
+export interface BatchRow extends SlotRow {
   /** Tokens whose keys and values are in the cache, the prompt's among them. */
   readonly cachedTokens: number;
+  /** Whether there is nothing to run until its next token comes from outside. */
+  readonly sitsOut: boolean;
   /** What is to be run, up to so many tokens. */
   next(tokensMax: number): DecodeRow;
   /**
@@ -30,6 +31,15 @@ export interface BatchRow {
    */
   accept(outputs: readonly StepRow[], ms: number): void;
 }
+
+/** In place of a row that sits out a step between others: what it writes, its next token overwrites. */
+const idle: DecodeRow = {
+  tokens: [],
+  temperature: 1,
+  uniform: 0,
+  wantsLogits: false,
+  adapter: null,
+};
 
 /** How a graph is told where each row's new tokens go. */
 export interface RowPlaces {
@@ -43,7 +53,7 @@ export interface RowPlaces {
   dispose(): void;
 }
 
-export interface DecodeBatchOptions {
+export interface DecodeBatchOptions<R extends BatchRow> {
   readonly rowsMin: number;
   readonly rowsMax: number;
   /** New tokens of a row in one step; 1 when nothing is said. */
@@ -51,19 +61,17 @@ export interface DecodeBatchOptions {
   /** New tokens of all rows in one step, where some have several. */
   readonly positionsMax?: number;
   /** How many tokens the batch's slots may hold room for, of which it needs `least`. */
-  readonly allowance: (batch: DecodeBatch, least: number) => Promise<number>;
+  readonly allowance: (batch: DecodeBatch<R>, least: number) => Promise<number>;
 }
 
-export class DecodeBatch<R extends BatchRow = BatchRow> {
-  /** By slot. */
-  readonly rows: R[] = [];
+export class DecodeBatch<R extends BatchRow> {
   readonly #cache: SlotCache;
+  readonly #slots: DenseSlots<R>;
   readonly #rowsMin: number;
-  readonly #rowsMax: number;
   readonly #positionsMax: number;
   readonly #model: ServingModel;
   readonly #places: RowPlaces;
-  readonly #options: DecodeBatchOptions;
+  readonly #options: DecodeBatchOptions<R>;
   /** By rows and tokens, for the model's adapters of now. */
   readonly #bound = new Map<string, BoundRun>();
   #bank: AdapterBank | null = null;
@@ -72,15 +80,23 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
   readonly #in;
   readonly #head: StepHead;
 
-  constructor(model: ServingModel, places: RowPlaces, options: DecodeBatchOptions) {
+  constructor(model: ServingModel, places: RowPlaces, options: DecodeBatchOptions<R>) {
     const { runtime } = model;
     this.#model = model;
     this.#places = places;
     this.#options = options;
     this.#rowsMin = options.rowsMin;
-    this.#rowsMax = Math.max(options.rowsMin, options.rowsMax);
+    const rowsMax = Math.max(options.rowsMin, options.rowsMax);
     this.#cache = model.createCache();
-    const positions = Math.max(this.#rowsMax, options.positionsMax ?? 0);
+    this.#slots = new DenseSlots<R>(this.#cache, {
+      rowsMin: options.rowsMin,
+      rowsMax,
+      contextTokens: model.config.contextTokens,
+      tokensOf: (row) => this.#ownTokens(row),
+      allowance: (least) => options.allowance(this, least),
+      onMove: () => this.#dropBound(),
+    });
+    const positions = Math.max(rowsMax, options.positionsMax ?? 0);
     this.#positionsMax = positions;
     const rows = BigInt64Array.from({ length: positions }, (_, i) => BigInt(i));
     this.#in = {
@@ -88,6 +104,11 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
       rows: runtime.tensor("int64", [positions], rows),
     };
     this.#head = model.createHead(positions);
+  }
+
+  /** By slot. */
+  get rows(): readonly R[] {
+    return this.#slots.rows;
   }
 
   /** Tokens that the slots hold room for. */
@@ -99,48 +120,40 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
   get tokensMax(): number {
     const { tokensMax = 1 } = this.#options;
     const rows = Math.max(this.rows.length, this.#rowsMin);
-    const room = wholeBlocks(this.#longest + 1) - this.#longest;
+    const { longest } = this.#slots;
+    const room = wholeBlocks(longest + 1) - longest;
     return Math.max(1, Math.min(tokensMax, Math.floor(this.#positionsMax / rows), room));
   }
 
   /** Gives the row a slot, in which its prompt lies unless it is shared. */
-  async join(row: R): Promise<void> {
-    const slot = this.rows.push(row) - 1;
-    await this.#makeRoom();
-    if (this.#places.sharedTokens === 0) await this.#cache.write(slot, row.blocks);
+  join(row: R): Promise<void> {
+    return this.#slots.join(row, { written: this.#places.sharedTokens === 0 });
   }
 
-  /** Frees slots; the last rows move into the holes. From the last slot down, so that whoever moves stays. */
-  async leave(leaving: ReadonlySet<R>): Promise<void> {
-    for (let slot = this.rows.length - 1; slot >= 0; slot--) {
-      if (!leaving.has(this.rows[slot]!)) continue;
-      const last = this.rows.length - 1;
-      const moved = this.rows.pop()!;
-      if (slot === last) continue;
-      this.rows[slot] = moved;
-      await this.#cache.copy(last, slot, this.#ownTokens(moved));
-    }
+  /** Frees slots. */
+  leave(leaving: ReadonlySet<R>): Promise<void> {
+    return this.#slots.leave(leaving);
   }
 
   /** Gives back the memory that no row needs now. */
-  async trim(): Promise<void> {
-    const [slots, capacity] = this.#least();
-    if (slots < this.#cache.slots || capacity < this.#cache.capacity)
-      await this.#resize(slots, capacity);
+  trim(): Promise<void> {
+    return this.#slots.trim();
   }
 
-  /** One step: every row's next tokens are run, and it is told what may come after each. */
+  /** One step: the next tokens of every row that does not sit out are run, and it is told what may come after each. */
   async step(): Promise<void> {
-    await this.#makeRoom();
-    const rows = [...this.rows];
+    const rows = this.rows.slice(0, this.rows.findLastIndex(({ sitsOut }) => !sitsOut) + 1);
+    if (rows.length === 0) return;
+    await this.#slots.makeRoom();
     const tokensMax = this.tokensMax;
-    const next = rows.map((row) => row.next(tokensMax));
+    const next = rows.map((row) => (row.sitsOut ? idle : row.next(tokensMax)));
     const before = this.#model.runMs;
-    const outputs = await this.#run(rows, next);
+    const outputs = await this.#run(next);
     const tokens = next.reduce((sum, each) => sum + each.tokens.length, 0);
     const msPerToken = (this.#model.runMs - before) / tokens;
     for (const [i, row] of rows.entries()) {
-      row.accept(outputs[i]!, msPerToken * next[i]!.tokens.length);
+      const count = next[i]!.tokens.length;
+      if (count > 0) row.accept(outputs[i]!, msPerToken * count);
     }
   }
 
@@ -153,20 +166,19 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
     this.#cache.dispose();
   }
 
-  /** Appends row i's tokens to slot i. @returns [rows][tokens], valid until the next call. */
-  async #run(rows: readonly R[], next: readonly DecodeRow[]): Promise<StepRow[][]> {
+  /** Appends tokens to the first slots. @returns [rows][tokens], valid until the next call. */
+  async #run(next: readonly DecodeRow[]): Promise<StepRow[][]> {
     const { input_ids: ids } = this.#in;
     this.#followAdapters();
     const tokens = Math.max(...next.map((each) => each.tokens.length));
-    // What lies beyond the rows writes to free slots.
-    const run = this.#cache.batchRows(Math.max(rows.length, this.#rowsMin));
+    // What lies beyond the rows that run writes to free slots, or behind what a row has that sits out.
+    const run = this.#cache.batchRows(Math.max(next.length, this.#rowsMin));
     for (let slot = 0; slot < run; slot++) {
-      const from = slot < rows.length ? slot : 0;
-      const row = next[from]!;
-      this.#places.write(slot, this.#ownTokens(rows[from]!));
+      const row = next[slot] ?? next[0]!;
+      this.#places.write(slot, this.#ownTokens(this.rows[slot] ?? this.rows[0]!));
       for (let t = 0; t < tokens; t++) {
         const at = slot * tokens + t;
-        ids.data[at] = BigInt(row.tokens[t] ?? row.tokens[0]!); // what lies beyond a row's is overwritten later
+        ids.data[at] = BigInt(row.tokens[t] ?? row.tokens[0] ?? 0); // what lies beyond a row's is overwritten later
         this.#head.fill(at, row);
         if (this.#columns) this.#bank!.writeColumns(this.#columns.data, at, row.adapter);
       }
@@ -180,44 +192,8 @@ export class DecodeBatch<R extends BatchRow = BatchRow> {
     return next.map((row, slot) => row.tokens.map((_, t) => found.get(slot * tokens + t)!));
   }
 
-  /** Makes the slots hold a further token of every row, and more, that the cache need not grow at every step. */
-  async #makeRoom(): Promise<void> {
-    const { slots, capacity } = this.#cache;
-    const [leastSlots, leastCapacity] = this.#least();
-    if (leastSlots <= slots && leastCapacity <= capacity) return;
-    const tokensMax = await this.#options.allowance(this, leastSlots * leastCapacity);
-    const roomySlots = Math.min(
-      this.#rowsMax,
-      Math.max(slots, 2 ** Math.ceil(Math.log2(leastSlots))),
-    );
-    const doubled = BLOCK_TOKENS * 2 ** Math.ceil(Math.log2(leastCapacity / BLOCK_TOKENS));
-    const context = wholeBlocks(this.#model.config.contextTokens);
-    const roomyCapacity = Math.max(capacity, Math.min(doubled, context));
-    const sizes = [
-      [roomySlots, roomyCapacity],
-      [leastSlots, roomyCapacity],
-      [roomySlots, leastCapacity],
-    ].find(([n, size]) => n! * size! <= tokensMax) ?? [leastSlots, leastCapacity];
-    await this.#resize(sizes[0]!, sizes[1]!);
-  }
-
   #ownTokens({ cachedTokens }: R): number {
     return cachedTokens - this.#places.sharedTokens;
-  }
-
-  /** Tokens in the fullest slot. */
-  get #longest(): number {
-    return Math.max(0, ...this.rows.map((row) => this.#ownTokens(row)));
-  }
-
-  /** Slots, and tokens of each, for a further token of every row. */
-  #least(): [slots: number, capacity: number] {
-    return [Math.max(this.rows.length, this.#rowsMin), wholeBlocks(this.#longest + 1)];
-  }
-
-  async #resize(slots: number, capacity: number): Promise<void> {
-    this.#dropBound();
-    await this.#cache.resize(slots, capacity);
   }
 
   /** After the model got other adapters nothing bound before fits its graph. */

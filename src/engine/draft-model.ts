@@ -85,6 +85,8 @@ export class DraftModel implements Drafter {
 }
 
 class DraftRow implements BatchRow {
+  readonly mayWait = false;
+  readonly sitsOut = false;
   readonly blocks: readonly CacheBlock[];
   readonly #sequence: Sequence;
   /** The sequence's tokens when it was last followed, and what is guessed after them. */

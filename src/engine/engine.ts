@@ -5,12 +5,13 @@
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { NamedAdapter } from "./adapter-bank.ts";
-import { BLOCK_TOKENS, wholeBlocks } from "./cache.ts";
 import type { Drafter } from "./drafts.ts";
+import { GuidedSequence } from "./guided-sequence.ts";
 import type { PolicyModel, RunningBatches } from "./policy-model.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
-import { PromptReader, ReadPrompt, STEP_PROMPT_TOKENS } from "./prompt-reader.ts";
-import { type Occupant, Scheduler } from "./scheduler.ts";
+import { PromptReader, STEP_PROMPT_TOKENS } from "./prompt-reader.ts";
+import type { Request, Running } from "./running.ts";
+import { Scheduler } from "./scheduler.ts";
 import { type DraftCounts, SampleRequest } from "./sequence.ts";
 import { Support } from "./support.ts";
 import type { Completion, Generator, Grown, SampleControl, Sampling } from "./types.ts";
@@ -48,8 +49,6 @@ export interface EngineStats {
 const SHARING_CANDIDATES = 4;
 const SHARING_TOKENS = 256;
 
-const neverAborted = new AbortController().signal;
-
 export class Engine implements Generator {
   readonly revision: string;
   readonly contextTokens: number;
@@ -64,10 +63,6 @@ export class Engine implements Generator {
   readonly #drafts: DraftCounts = { tried: 0, kept: 0 };
   /** Runs beside the batches, in order of arrival: those that wait when a step begins run in it. */
   readonly #tasks: (() => Promise<void>)[] = [];
-  /** Sequences that wait for the budget to hold them. */
-  readonly #reservations: Reservation[] = [];
-  /** Prompts of those that grow. */
-  readonly #growing = new Set<ReadPrompt>();
   readonly #support = new Support();
   #adapters: ReadonlyMap<string, NamedAdapter> = new Map();
   /** Ids of adapters that nothing new may ask for. */
@@ -104,7 +99,7 @@ export class Engine implements Generator {
     this.#scheduler = new Scheduler({
       slots: sequencesMax,
       waitingMax: queueSequencesMax,
-      fits: (occupants) => this.#fits(occupants),
+      fits: (occupants) => this.#batches.fits(occupants),
       leave: (sequences) => this.#batches.leave(sequences),
     });
     this.#prefixes = new PrefixCache(prefixBytesMax);
@@ -113,7 +108,7 @@ export class Engine implements Generator {
 
   get stats(): EngineStats {
     const { waiting, slots, preemptions } = this.#scheduler;
-    const running = this.#scheduler.running.filter((sequence) => !sequence.ended);
+    const running = this.#scheduler.running.filter((sequence) => !isOver(sequence));
     const prefixes = this.#prefixes.stats;
     const cacheBytes = this.#batches.bytes;
     const drafts = { ...this.#drafts };
@@ -140,54 +135,28 @@ export class Engine implements Generator {
       sharesPrompt:
         this.#model.sharesPrefixes && n >= SHARING_CANDIDATES && prompt.length >= SHARING_TOKENS,
     });
-    this.#refuseTooLarge(request, prompt.length + sampling.maxTokens);
-    this.#scheduler.enqueue(request);
-    this.#wake();
+    this.#enqueue(request, prompt.length + sampling.maxTokens);
     return request.completions;
   }
 
-  /**
-   * A prompt as a sequence that grows by choice, `tokensMax` tokens at most, and the distribution after its last token.
-   * Waits until the cache's budget has room for it.
-   * @throws GatewayError prompt_too_long, cache_too_small
-   */
+  /** @throws GatewayError queue_full, prompt_too_long, cache_too_small */
   async grow(
-    ids: readonly number[],
+    prompt: readonly number[],
     tokensMax: number,
-    { signal, adapter, work }: Pick<SampleControl, "signal" | "adapter" | "work">,
+    control: Pick<SampleControl, "signal" | "adapter" | "work">,
   ): Promise<Grown> {
-    this.#model.refuseGrowing();
-    this.#refuseTooLong(ids.length);
-    const named = this.#adapterNamed(adapter);
-    const release = await this.#reserve(
-      Math.min(ids.length + tokensMax, this.contextTokens),
-      signal,
-    );
-    const prompt = new ReadPrompt(ids, { adapter: named, ...(work && { work }) });
-    this.#growing.add(prompt);
-    const onClose = () => {
-      this.#growing.delete(prompt);
-      release();
-      this.#wake(); // somebody may have waited for its memory
-    };
-    const { reader, grow } = this.#model.createGrowth(this.#prefixes);
-    const turn = <T>(task: () => Promise<T>) => this.#inTurn(task, signal);
-    const charged = <T>(task: () => Promise<T>) =>
-      turn(async () => {
-        const before = this.#model.runMs;
-        const result = await task();
-        prompt.work.modelMs += this.#model.runMs - before;
-        return result;
-      });
-    const lastTurn = (task: () => Promise<void>) => this.#inTurn(task, neverAborted);
-    try {
-      while (!prompt.isDone) await turn(() => reader.advance(prompt));
-    } catch (error) {
-      reader.dispose();
-      onClose();
-      throw error;
-    }
-    return { growing: grow({ prompt, turn: charged, lastTurn, onClose }), next: prompt.row! };
+    control.signal.throwIfAborted();
+    this.#refuseTooLong(prompt.length);
+    const growing = new GuidedSequence({
+      prompt,
+      control,
+      adapter: this.#adapterNamed(control.adapter),
+      contextTokens: this.contextTokens,
+      vocabSize: this.vocabSize,
+      wake: () => this.#wake(),
+    });
+    this.#enqueue(growing, prompt.length + tokensMax);
+    return { growing, next: await growing.start() };
   }
 
   score(
@@ -220,6 +189,7 @@ export class Engine implements Generator {
   /** Rejects what is waiting and running, and frees the model's memory once the step in flight has ended. */
   async dispose(): Promise<void> {
     this.#scheduler.failAll(new GatewayError("shutting_down", {}));
+    this.#wake(); // who sits out leaves too
     await this.#loop;
     this.#prompts.dispose();
     this.#batches.dispose();
@@ -228,9 +198,7 @@ export class Engine implements Generator {
   }
 
   #isUsed(adapter: NamedAdapter): boolean {
-    const isIts = (prompt: ReadPrompt) => prompt.adapter?.revision === adapter.revision;
-    const isGrowing = [...this.#growing].some(isIts);
-    return isGrowing || this.#tasks.length > 0 || this.#scheduler.uses(adapter);
+    return this.#tasks.length > 0 || this.#scheduler.uses(adapter);
   }
 
   /** Runs the task in the next step. */
@@ -246,36 +214,6 @@ export class Engine implements Generator {
       });
       this.#wake();
     });
-  }
-
-  /** Sets aside cache for so many tokens, once it is there. @returns gives it back. */
-  #reserve(wanted: number, signal: AbortSignal): Promise<() => void> {
-    const tokens = wholeBlocks(wanted) + BLOCK_TOKENS; // and some alternatives
-    if (tokens + BLOCK_TOKENS > this.#batches.tokensMax) throw this.#tooLarge(wanted);
-    return new Promise((resolve, reject) => {
-      this.#reservations.push({ tokens, signal, resolve, reject });
-      this.#wake();
-    });
-  }
-
-  /** The first that waits, when the budget has room for it or nobody waits for it any more. */
-  get #grantable(): Reservation | null {
-    const [first] = this.#reservations;
-    if (!first) return null;
-    return first.signal.aborted || this.#fits(this.#scheduler.grown()) ? first : null;
-  }
-
-  #grantReservations(): void {
-    for (let first = this.#grantable; first; first = this.#grantable) {
-      this.#reservations.shift();
-      if (first.signal.aborted) first.reject(first.signal.reason);
-      else first.resolve(this.#batches.reserve(first.tokens));
-    }
-  }
-
-  /** Who waits for memory set aside comes before what would be sampled. */
-  #fits(occupants: readonly Occupant[]): boolean {
-    return this.#batches.fits(occupants, this.#reservations[0]?.tokens);
   }
 
   #adapterNamed(id: string | undefined): NamedAdapter | null {
@@ -313,15 +251,15 @@ export class Engine implements Generator {
     throw new GatewayError("prompt_too_long", { tokens, limit: this.contextTokens - 1 });
   }
 
-  /** A sequence must fit alone, or it could never end. */
-  #refuseTooLarge(request: SampleRequest, wanted: number): void {
+  /** @param wanted tokens of a sequence, which must fit alone, or it could never end. */
+  #enqueue(request: Request, wanted: number): void {
     const tokens = Math.min(wanted, this.contextTokens);
-    if (!this.#batches.couldHold({ request, tokens })) throw this.#tooLarge(tokens);
-  }
-
-  #tooLarge(tokens: number): GatewayError {
-    const { tokensMax: limit } = this.#batches;
-    return new GatewayError("cache_too_small", { tokens, limit, bytes: this.#cacheBytesMax });
+    if (!this.#batches.couldHold({ request, tokens })) {
+      const { tokensMax: limit } = this.#batches;
+      throw new GatewayError("cache_too_small", { tokens, limit, bytes: this.#cacheBytesMax });
+    }
+    this.#scheduler.enqueue(request);
+    this.#wake();
   }
 
   #wake(): void {
@@ -337,7 +275,7 @@ export class Engine implements Generator {
     try {
       do await this.#step();
       while (this.#hasWork);
-      if (this.#growing.size === 0) this.#scheduler.selfCheck(); // else some may wait for their memory
+      this.#scheduler.selfCheck();
     } catch (cause) {
       this.#scheduler.failAll(asFailure(cause));
       await this.#scheduler.release();
@@ -349,19 +287,21 @@ export class Engine implements Generator {
   get #hasWork(): boolean {
     const { running } = this.#scheduler;
     const isChangeReady = this.#change?.isReady() ?? false;
-    const isWaiting = this.#scheduler.next() !== null || this.#grantable !== null;
-    return running.length > 0 || isWaiting || this.#tasks.length > 0 || isChangeReady;
+    const isRunning = running.some((sequence) => !sequence.sitsOut || isOver(sequence));
+    const isWaiting = this.#scheduler.next() !== null;
+    return isRunning || isWaiting || this.#tasks.length > 0 || isChangeReady;
   }
 
   /** One iteration: some tokens of prompts, then one token for everything that runs. */
   async #step(): Promise<void> {
+    // What runs elsewhere may bring tokens for those that sit out: they then share this step.
+    if (this.#scheduler.running.some(({ mayWait }) => mayWait)) await this.#model.quiet();
     await this.#scheduler.release();
     if (this.#change?.isReady()) {
       const { apply } = this.#change;
       this.#change = null;
       await apply();
     }
-    this.#grantReservations();
     for (const task of this.#tasks.splice(0)) await task();
     await this.#admit();
     await this.#scheduler.shed();
@@ -388,7 +328,7 @@ export class Engine implements Generator {
   }
 
   /** Slots for the candidates of a request whose prompt is done, while it is the next. */
-  async #begin(request: SampleRequest): Promise<void> {
+  async #begin(request: Request): Promise<void> {
     for (;;) {
       const sequence = await this.#scheduler.admit(request);
       if (!sequence) return;
@@ -415,12 +355,8 @@ export class Engine implements Generator {
   }
 }
 
-interface Reservation {
-  readonly tokens: number;
-  readonly signal: AbortSignal;
-  readonly resolve: (release: () => void) => void;
-  readonly reject: (reason: unknown) => void;
-}
+/** Runs no more, and is about to leave its slot. */
+const isOver = ({ finished, request }: Running) => finished || request.ended !== null;
 
 function asFailure(cause: unknown): GatewayError {
   const problem = cause instanceof Error ? cause.message : String(cause);

@@ -3,12 +3,8 @@ import type { Head } from "../onnx/transformer.ts";
 import type { NamedAdapter } from "./adapter-bank.ts";
 import type { BatchesOptions } from "./batches.ts";
 import type { CacheBlock } from "./cache.ts";
-import type { PrefixCache } from "./prefix-cache.ts";
-import type { PromptReader, ReadPrompt } from "./prompt-reader.ts";
+import type { Occupant, Running } from "./running.ts";
 import type { LogitsRow } from "./sampler.ts";
-import type { Occupant } from "./scheduler.ts";
-import type { Sequence } from "./sequence.ts";
-import type { Distribution, Growing } from "./types.ts";
 
 export interface PolicyModel {
   readonly config: { readonly vocabSize: number; readonly contextTokens: number };
@@ -26,28 +22,9 @@ export interface PolicyModel {
   prepareAdapters(adapters: readonly NamedAdapter[]): Promise<() => Promise<void>>;
   createBatches(options: BatchesOptions): RunningBatches;
   createPromptRunner(): PromptRunning;
-  /** @throws GatewayError invalid_request where no sequence grows by choice. */
-  refuseGrowing(): void;
-  /** For a sequence that grows by choice, where that was not refused. */
-  createGrowth(prefixes: PrefixCache): Growth;
+  /** Resolves when no run of a model is in flight or in line that shares its cores, and whoever waited for one has gone on. */
+  quiet(): Promise<void>;
   dispose(): Promise<void>;
-}
-
-export interface Growth {
-  /** Computes its prompt. */
-  readonly reader: PromptReader;
-  /** The sequence, from its prompt, computed to its end. It disposes the reader. */
-  readonly grow: (parts: GrowthParts) => Growing<Distribution>;
-}
-
-export interface GrowthParts {
-  readonly prompt: ReadPrompt;
-  /** Lets runs of the model take turns with others. */
-  readonly turn: <T>(task: () => Promise<T>) => Promise<T>;
-  /** The same for giving memory back, also when nobody waits for the sequence any more. */
-  readonly lastTurn: (task: () => Promise<void>) => Promise<void>;
-  /** Gives back what was set aside for it. */
-  readonly onClose: () => void;
 }
 
 /** Where running sequences are, each with its keys and values. */
@@ -56,16 +33,14 @@ export interface RunningBatches {
   readonly tokensMax: number;
   /** Taken by keys and values. */
   readonly bytes: number;
-  /** Sets tokens aside; to be given back once. */
-  reserve(tokens: number): () => void;
   /** Whether the budget holds it when nothing else runs. */
   couldHold(occupant: Occupant): boolean;
-  /** Whether the budget holds these at once, and some further tokens. */
-  fits(occupants: readonly Occupant[], further?: number): boolean;
-  join(sequence: Sequence): Promise<void>;
-  leave(leaving: ReadonlySet<Sequence>): Promise<void>;
-  /** One new token for everything that runs. A run that fails harms no others than its own. */
-  step(onFailure: (sequences: readonly Sequence[], cause: unknown) => void): Promise<void>;
+  /** Whether the budget holds these at once. */
+  fits(occupants: readonly Occupant[]): boolean;
+  join(sequence: Running): Promise<void>;
+  leave(leaving: ReadonlySet<Running>): Promise<void>;
+  /** One new token for everything that runs and does not sit out. A run that fails harms no others than its own. */
+  step(onFailure: (sequences: readonly Running[], cause: unknown) => void): Promise<void>;
   dispose(): void;
 }
 

@@ -5,7 +5,6 @@
 import type { Tensor } from "../onnx/runtime/index.ts";
 import { type CacheBlock, type SlotCache, wholeBlocks } from "./cache.ts";
 import { distributions, type HeadOutputs, scores } from "./head-outputs.ts";
-import { type Kept, KeptRun } from "./kept-run.ts";
 import type { LogitsRow } from "./sampler.ts";
 import type { ServingModel } from "./serving-model.ts";
 import { disposeTensors } from "./step-head.ts";
@@ -23,22 +22,6 @@ export class PromptRunner {
   async write(blocks: readonly CacheBlock[]): Promise<void> {
     await this.#makeRoom(blocks.reduce((sum, { length }) => sum + length, 0));
     await this.#cache.write(0, blocks);
-  }
-
-  /** Tokens that its slot holds; another number means other memory. */
-  get capacity(): number {
-    return this.#cache.capacity;
-  }
-
-  /** Its slot, as a prefix for others. */
-  prefix(): Record<string, Tensor> {
-    return this.#cache.slot(0);
-  }
-
-  /** Puts keys and values behind the first `at` tokens. */
-  async append(block: CacheBlock, at: number): Promise<void> {
-    await this.#makeRoom(at + block.length);
-    await this.#cache.write(0, [block], at);
   }
 
   read(from: number, length: number): Promise<CacheBlock> {
@@ -69,25 +52,6 @@ export class PromptRunner {
     return this.#run({ tokens, past, rows, head: scores(this.#model, rows.length), adapter: null });
   }
 
-  /** One new token at a time, of a sequence in the slot. To be disposed. */
-  stepping<Output>(head: () => HeadOutputs<Output>, adapter: string | null): Stepping<Output> {
-    const kept = new KeptRun<StepInputs, Output>(this.#model);
-    return {
-      next: async (token, past) => {
-        await this.#makeRoom(past + 1);
-        const bind = () => this.#bindStep(head(), adapter);
-        const run = await kept.get(`${this.capacity}`, bind);
-        run.in.input_ids.data[0] = BigInt(token);
-        run.in.lengths.data[0] = past;
-        run.in.total.data[0] = past + 1;
-        await run.bound.run();
-        const [output] = await run.head.read(run.bound);
-        return output!;
-      },
-      dispose: () => kept.drop(),
-    };
-  }
-
   /** New tokens whose keys and values alone are wanted. */
   async extend(
     tokens: readonly number[],
@@ -109,27 +73,6 @@ export class PromptRunner {
     const columns = runtime.tensor("float32", [rows, bank.rank]);
     for (let row = 0; row < rows; row++) bank.writeColumns(columns.data, row, adapter);
     return { adapter_columns: columns };
-  }
-
-  async #bindStep<Output>(
-    head: HeadOutputs<Output>,
-    adapter: string | null,
-  ): Promise<Kept<StepInputs, Output>> {
-    const { runtime } = this.#model;
-    const changing = {
-      input_ids: runtime.tensor("int64", [1, 1]),
-      lengths: runtime.tensor("int32", [1]),
-      total: runtime.tensor("int32", []),
-    };
-    const rows = runtime.tensor("int64", [1]); // the only one
-    const own = { ...changing, rows, ...this.#columns(1, adapter) };
-    const { past, present } = await this.#cache.firstSlots(1);
-    const bound = await this.#model.bind({
-      inputs: { ...own, ...head.inputs, ...past },
-      outputs: { ...head.outputs, ...present },
-    });
-    const tensors = [own, past, present].flatMap((each) => Object.values<Tensor>(each));
-    return { in: changing, bound, head, tensors };
   }
 
   /** Makes the slot hold so many tokens at least; what it holds stays. */
@@ -162,18 +105,6 @@ export class PromptRunner {
       disposeTensors([...Object.values(inputs), ...Object.values(slot).flatMap(Object.values)]);
     }
   }
-}
-
-export interface Stepping<Output> {
-  /** What the head says after a token behind the first `past` ones; its arrays are written anew by the next call. */
-  next(token: number, past: number): Promise<Output>;
-  dispose(): void;
-}
-
-interface StepInputs {
-  readonly input_ids: Tensor<"int64">;
-  readonly lengths: Tensor<"int32">;
-  readonly total: Tensor<"int32">;
 }
 
 interface PromptRun<Output> {

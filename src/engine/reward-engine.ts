@@ -1,14 +1,14 @@
 /**
  * Scores completions with a reward model: the prompt is computed once per session, its keys and values
- * shared by every completion. One run at a time, completions of a prompt in order of arrival.
+ * shared by every completion. One run at a time, completions of a prompt in order of arrival; sequences that grow
+ * beside each other share runs (`scored-batch.ts`).
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
-import { GrowingSequence } from "./growing-sequence.ts";
-import { scores } from "./head-outputs.ts";
 import { PrefixCache, type PrefixStats } from "./prefix-cache.ts";
 import { PromptReader, ReadPrompt } from "./prompt-reader.ts";
 import type { PromptRunner } from "./prompt-runner.ts";
+import { ScoredBatch } from "./scored-batch.ts";
 import type { ServingModel } from "./serving-model.ts";
 import type { ScoredGrowing, Scorer, ScoringSession } from "./types.ts";
 
@@ -20,6 +20,8 @@ export class RewardEngine implements Scorer {
   readonly #model: ServingModel;
   readonly #prefixes: PrefixCache;
   readonly #reader: PromptReader<PromptRunner>;
+  readonly #grown: ScoredBatch;
+  #isJudging = false;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(model: ServingModel, { prefixBytesMax = 0 }: { prefixBytesMax?: number } = {}) {
@@ -30,6 +32,7 @@ export class RewardEngine implements Scorer {
     this.#model = model;
     this.#prefixes = new PrefixCache(prefixBytesMax);
     this.#reader = new PromptReader(model, this.#prefixes);
+    this.#grown = new ScoredBatch(model, () => void this.#judge());
   }
 
   get stats(): { readonly prefixes: PrefixStats } {
@@ -53,6 +56,7 @@ export class RewardEngine implements Scorer {
 
   async dispose(): Promise<void> {
     await this.#last;
+    this.#grown.dispose();
     this.#reader.dispose();
     await this.#model.dispose();
   }
@@ -87,13 +91,24 @@ export class RewardEngine implements Scorer {
       this.#model.refuseGrowing();
       signal.throwIfAborted();
       while (!prompt.isDone) await this.#reader.advance(prompt);
-      const reader = new PromptReader(this.#model, this.#prefixes);
-      const head = (positions: number) => scores(this.#model, positions);
-      const turn = <T>(task: () => Promise<T>) => this.#enqueue(task);
-      const copy = (row: Float32Array) => row.slice();
-      const parts = { model: this.#model, reader, prompt, head, copy, turn, lastTurn: turn };
-      return new GrowingSequence<Float32Array>(parts);
+      return this.#grown.join(prompt, signal, (row) => {
+        void this.#enqueue(() => this.#grown.leave(row));
+      });
     });
+  }
+
+  /** Runs while somebody asks. Who asks while other models run, or others' scores are computed, shares the next run. */
+  async #judge(): Promise<void> {
+    if (this.#isJudging) return;
+    this.#isJudging = true;
+    try {
+      while (this.#grown.isAsked) {
+        await this.#model.quiet();
+        await this.#enqueue(() => this.#grown.step());
+      }
+    } finally {
+      this.#isJudging = false; // nothing is awaited since the last look
+    }
   }
 
   #refuseTooLong(tokens: number): void {

@@ -3,18 +3,13 @@
  * priority, then of the earliest deadline, then with the fewest candidates running, then to the first that
  * came: so a request of one candidate is not kept waiting by one of 64. Where no slot is free, a candidate of
  * a lower priority gives way, or one of several of a request while another request has none; it goes on later
- * where it was. Knows nothing of models; where a sequence lies, `batches.ts` knows.
+ * where it was. Who sits out, waiting for a token from outside, wants no slot, and gives way when all that run do so:
+ * else sequences that wait for each other's tokens could hold every slot for ever. Knows nothing of models; where a sequence lies, `batches.ts` knows.
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
 import type { AdapterName } from "./prompt-reader.ts";
-import type { SampleRequest, Sequence } from "./sequence.ts";
-
-/** A sequence that has a slot, or is to get one, and the tokens it will have there, its prompt's among them. */
-export interface Occupant {
-  readonly request: SampleRequest;
-  readonly tokens: number;
-}
+import type { Occupant, Request, Running } from "./running.ts";
 
 export interface SchedulerOptions {
   readonly slots: number;
@@ -23,18 +18,18 @@ export interface SchedulerOptions {
   /** Whether the cache's budget holds them all. */
   readonly fits?: (occupants: readonly Occupant[]) => boolean;
   /** Frees the slots of sequences that run no more, or not now. */
-  readonly leave: (sequences: ReadonlySet<Sequence>) => Promise<void>;
+  readonly leave: (sequences: ReadonlySet<Running>) => Promise<void>;
 }
 
 export class Scheduler {
   readonly slots: number;
   /** In order of admission. */
-  readonly running: Sequence[] = [];
+  readonly running: Running[] = [];
   /** How often a sequence had to give way. */
   preemptions = 0;
   readonly #waitingMax: number;
   /** Requests with candidates that have no slot, in order of arrival. */
-  readonly #line: SampleRequest[] = [];
+  readonly #line: Request[] = [];
   readonly #fits: NonNullable<SchedulerOptions["fits"]>;
   readonly #leave: SchedulerOptions["leave"];
 
@@ -51,7 +46,7 @@ export class Scheduler {
   }
 
   /** @throws GatewayError queue_full, when the request would have to wait and the line has no room for it. */
-  enqueue(request: SampleRequest): void {
+  enqueue(request: Request): void {
     const waiting = this.waiting + request.waiting.length;
     const free = this.slots - this.running.length;
     if (waiting - free > this.#waitingMax) {
@@ -66,10 +61,10 @@ export class Scheduler {
   }
 
   /** The request whose candidate is next, when there is a slot for it or one that must give way. */
-  next(): SampleRequest | null {
+  next(): Request | null {
     const running = this.#runningByRequest();
-    let best: SampleRequest | undefined;
-    for (const request of this.#line) {
+    let best: Request | undefined;
+    for (const request of this.#line.filter(wantsSlot)) {
       if (!best || goesBefore(request, best, running)) best = request;
     }
     if (!best) return null;
@@ -77,7 +72,7 @@ export class Scheduler {
   }
 
   /** The next candidate of the request, if it is still the next; where no slot is free, one is made so. */
-  async admit(request: SampleRequest): Promise<Sequence | null> {
+  async admit(request: Request): Promise<Running | null> {
     if (this.next() !== request) return null;
     while (!this.#hasRoomFor(request)) {
       const victim = this.#victimFor(request, this.#runningByRequest());
@@ -123,33 +118,36 @@ export class Scheduler {
     return this.#requests().some(({ prompt }) => prompt.adapter?.revision === adapter.revision);
   }
 
-  /** When idle nothing may be left behind. @throws InvariantError */
+  /** When idle nothing may be left behind that could go on. @throws InvariantError */
   selfCheck(): void {
+    const isStuck = this.#line.some(wantsSlot) && this.running.length === 0;
     assert(
-      this.running.length === 0 && this.#line.length === 0,
+      !isStuck && this.running.every(({ sitsOut }) => sitsOut),
       "the engine is idle but holds sequences",
     );
   }
 
   #runningByRequest(): Counts {
-    const counts = new Map<SampleRequest, number>();
+    const counts = new Map<Request, number>();
     for (const { request } of this.running) counts.set(request, (counts.get(request) ?? 0) + 1);
     return counts;
   }
 
   /** Who must give way to a candidate of the request; of several, who loses least. */
-  #victimFor(request: SampleRequest, running: Counts): Sequence | null {
+  #victimFor(request: Request, running: Counts): Running | null {
     const isStarved = !running.has(request);
+    const allSitOut = this.running.every(({ sitsOut }) => sitsOut);
     const [victim] = this.running
       .filter(({ request: other }) => {
         if (other.priority < request.priority) return true;
-        return isStarved && other.priority === request.priority && running.get(other)! > 1;
+        const isSpare = running.get(other)! > 1 || allSitOut;
+        return isStarved && other.priority === request.priority && isSpare;
       })
       .sort((a, b) => compareLoss(a, b, running));
     return victim ?? null;
   }
 
-  #hasRoomFor(request: SampleRequest): boolean {
+  #hasRoomFor(request: Request): boolean {
     const next = { request, tokens: request.prompt.tokens.length + 1 };
     return this.running.length < this.slots && this.#fits([...this.grown(), next]);
   }
@@ -159,7 +157,7 @@ export class Scheduler {
     return this.running.map(({ request, cachedTokens }) => ({ request, tokens: cachedTokens + 1 }));
   }
 
-  async #preempt(victim: Sequence): Promise<void> {
+  async #preempt(victim: Running): Promise<void> {
     this.preemptions += 1;
     const { request } = victim;
     if (request.waiting.length === 0) this.#line.unshift(request);
@@ -169,11 +167,11 @@ export class Scheduler {
   }
 
   /** In line, running, or both. */
-  #requests(): SampleRequest[] {
+  #requests(): Request[] {
     return [...new Set([...this.#line, ...this.running.map((sequence) => sequence.request)])];
   }
 
-  async #vacate(leaves: (sequence: Sequence) => boolean): Promise<void> {
+  async #vacate(leaves: (sequence: Running) => boolean): Promise<void> {
     const leaving = new Set(this.running.filter(leaves));
     if (leaving.size === 0) return;
     this.running.splice(0, Infinity, ...this.running.filter((sequence) => !leaving.has(sequence)));
@@ -181,10 +179,12 @@ export class Scheduler {
   }
 }
 
-type Counts = ReadonlyMap<SampleRequest, number>;
+const wantsSlot = ({ waiting }: Request) => waiting.some(({ sitsOut }) => !sitsOut);
+
+type Counts = ReadonlyMap<Request, number>;
 
 /** First who should give way: a lower priority, one of many, who has least to run again. */
-function compareLoss(a: Sequence, b: Sequence, running: Counts): number {
+function compareLoss(a: Running, b: Running, running: Counts): number {
   return (
     a.request.priority - b.request.priority ||
     running.get(b.request)! - running.get(a.request)! ||
@@ -193,7 +193,7 @@ function compareLoss(a: Sequence, b: Sequence, running: Counts): number {
 }
 
 /** Of two requests in line the earlier one goes first when nothing else decides. */
-function goesBefore(later: SampleRequest, earlier: SampleRequest, running: Counts): boolean {
+function goesBefore(later: Request, earlier: Request, running: Counts): boolean {
   if (later.priority !== earlier.priority) return later.priority > earlier.priority;
   const [a, b] = [later.deadline ?? Infinity, earlier.deadline ?? Infinity];
   if (a !== b) return a < b;

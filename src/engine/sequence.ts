@@ -1,8 +1,9 @@
 /** One request for n completions, and the sequences that become them. */
 import { createRandom, splitSeed, type Uniforms } from "../base/random.ts";
 import type { CacheBlock } from "./cache.ts";
-import type { BatchRow, DecodeRow } from "./decode-batch.ts";
+import type { DecodeRow } from "./decode-batch.ts";
 import { type AdapterName, ReadPrompt } from "./prompt-reader.ts";
+import type { Request, Running } from "./running.ts";
 import { RowSampler, type StepRow } from "./sampler.ts";
 import type { Support } from "./support.ts";
 import type { Completion, FinishReason, SampleControl, SampledToken, Sampling } from "./types.ts";
@@ -28,7 +29,7 @@ interface RequestParts {
   readonly support: Support;
 }
 
-export class SampleRequest {
+export class SampleRequest implements Request {
   readonly prompt: ReadPrompt;
   readonly signal: AbortSignal;
   readonly priority: number;
@@ -102,7 +103,9 @@ interface SequenceParts {
   readonly drafts: DraftCounts;
 }
 
-export class Sequence implements BatchRow {
+export class Sequence implements Running {
+  readonly mayWait = false;
+  readonly sitsOut = false;
   readonly request: SampleRequest;
   readonly index: number;
   readonly #sampling: Sampling;

@@ -22,16 +22,11 @@ import { Batches, type BatchesOptions } from "./batches.ts";
 import { bytesPerToken, KvCache, type SlotCache } from "./cache.ts";
 import { Device } from "./device.ts";
 import { DeviceCache } from "./device-cache.ts";
-import { GrowingSequence } from "./growing-sequence.ts";
-import { distributions } from "./head-outputs.ts";
-import type { Growth, PolicyModel } from "./policy-model.ts";
-import type { PrefixCache } from "./prefix-cache.ts";
-import { PromptReader } from "./prompt-reader.ts";
+import type { PolicyModel } from "./policy-model.ts";
 import { PromptRunner } from "./prompt-runner.ts";
 import { servedWeights, type WeightFile } from "./served-weights.ts";
 import { DeviceHead, HostHead, type StepHead } from "./step-head.ts";
 import type { Turnstile } from "./turnstile.ts";
-import type { Distribution } from "./types.ts";
 
 export interface ModelSource extends WeightFile {
   readonly config: TransformerConfig;
@@ -141,14 +136,8 @@ export class ServingModel implements PolicyModel {
     return new PromptRunner(this);
   }
 
-  createGrowth(prefixes: PrefixCache): Growth {
-    const reader = new PromptReader(this, prefixes);
-    const head = (positions: number) => distributions(this, positions, 1);
-    return {
-      reader,
-      grow: (parts) =>
-        new GrowingSequence<Distribution>({ model: this, reader, head, copy: copied, ...parts }),
-    };
+  quiet(): Promise<void> {
+    return this.#options.turnstile.quiet();
   }
 
   createCache(): SlotCache {
@@ -156,10 +145,10 @@ export class ServingModel implements PolicyModel {
     return new KvCache(this.runtime, this.config);
   }
 
-  /** @throws GatewayError invalid_request where rows share no prefix: then no sequence grows by choice. */
+  /** @throws GatewayError invalid_request where no alternatives are judged side by side. */
   refuseGrowing(): void {
     if (this.sharesPrefixes) return;
-    const problem = `alternatives for a token are compared on the CPU only, and this model is on '${this.#options.provider}'; set PLUMBLINE_DEVICE to cpu, or ask for another strategy`;
+    const problem = `a reward model judges alternatives for a token on the CPU only, and this one is on '${this.#options.provider}'; set PLUMBLINE_DEVICE to cpu, or ask for another strategy`;
     throw new GatewayError("invalid_request", { param: "alignment.strategy", problem });
   }
 
@@ -232,7 +221,8 @@ export class ServingModel implements PolicyModel {
 
 /**
  * serving: a new token for each of several rows, or several for one row, by the runtime's cached attention; several:
- * several for each of several; shared-prefix: the same after a prefix that all rows share.
+ * several for each of several; shared-prefix: the same after a prefix that all rows share; alternatives: several for
+ * each of several, by alternatives that do not see each other.
  */
 const graphs = {
   serving: servingGraph,
@@ -240,6 +230,8 @@ const graphs = {
     severalTokensGraph(config, head, { ...options, hasPrefix: false }),
   "shared-prefix": (config: TransformerConfig, head: Head, options: ServingGraphOptions) =>
     severalTokensGraph(config, head, { ...options, hasPrefix: true }),
+  alternatives: (config: TransformerConfig, head: Head, options: ServingGraphOptions) =>
+    severalTokensGraph(config, head, { ...options, hasPrefix: false, hasAlternatives: true }),
 } as const;
 
 export type GraphKind = keyof typeof graphs;
@@ -251,11 +243,6 @@ export interface BoundRun {
   output(name: string): Tensor;
   dispose(): void;
 }
-
-const copied = ({ logits, logSumExp }: Distribution): Distribution => ({
-  logits: logits.slice(),
-  logSumExp,
-});
 
 const modulesKey = (modules: readonly string[]) => modules.join();
 

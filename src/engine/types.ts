@@ -82,30 +82,36 @@ export interface SampleControl {
   readonly onCompletion?: (completion: Completion) => void;
 }
 
-/** A sequence that grows by choice, at the head of guided decoding. To be closed. */
-export interface Growing<Output> {
+/** A sequence whose tokens come from outside, at the head of guided decoding. To be closed. */
+export interface Growing {
   /** The prompt's tokens, and those that were appended. */
   readonly ids: readonly number[];
-  /** The model's output after each of some alternatives for the next token, none of which sees another; nothing is appended. */
-  branch(ids: readonly number[]): Promise<readonly Output[]>;
-  /** Appends one of the alternatives of the last `branch`, by its index; it is not run again. */
-  accept(index: number): Promise<void>;
-  /** Appends a token that has no alternatives. @returns the output after it. */
-  append(id: number): Promise<Output>;
+  /**
+   * Appends a token, and sits out the steps of others until the next one is appended.
+   * @returns the distribution after it, in memory that the next call writes anew.
+   */
+  append(id: number): Promise<Distribution>;
   /** Gives its memory back. Idempotent. */
   close(): void;
 }
 
-/** A reward model's: alternatives may be judged by what follows them. */
-export interface ScoredGrowing extends Growing<Float32Array> {
+/** A sequence of a reward model that grows by choice. To be closed. */
+export interface ScoredGrowing {
+  /** The prompt's tokens, and those that were accepted. */
+  readonly ids: readonly number[];
   /**
-   * [labels] after each alternative, or after its tail where it has one: what is run behind the alternative for its
-   * score alone, and is never appended.
+   * Judges alternatives for the next token, none of which sees another; nothing is appended.
+   * @param tails what is run behind each, for its score alone.
+   * @returns [labels] after each alternative, or after its tail.
    */
   branch(
     ids: readonly number[],
     tails?: readonly (readonly number[])[],
   ): Promise<readonly Float32Array[]>;
+  /** Appends one of the alternatives of the last `branch`, by its index; it is not run again. */
+  accept(index: number): void;
+  /** Gives its memory back. Idempotent. */
+  close(): void;
 }
 
 /** Of the next token. */
@@ -141,8 +147,9 @@ export interface Generator {
     control: Pick<SampleControl, "signal" | "adapter" | "work">,
   ): Promise<Float32Array>;
   /**
-   * A prompt as a sequence that grows by choice, `tokensMax` tokens at most, and the distribution after its last token.
-   * @throws GatewayError prompt_too_long, cache_too_small; invalid_request where the model cannot
+   * A prompt as a sequence whose tokens come from outside, `tokensMax` tokens at most, and the distribution after its
+   * last token. It runs in the steps of all others.
+   * @throws GatewayError queue_full, prompt_too_long, cache_too_small
    */
   grow(
     prompt: readonly number[],
@@ -153,7 +160,7 @@ export interface Generator {
 
 /** A sequence at its beginning. */
 export interface Grown {
-  readonly growing: Growing<Distribution>;
+  readonly growing: Growing;
   readonly next: Distribution;
 }
 

@@ -47,11 +47,7 @@ export function svgOf({ title, x, y, series }: Plot): string {
   const chart = init(null, null, { renderer: "svg", ssr: true, ...SIZE });
   try {
     chart.setOption({
-      animation: false,
-      backgroundColor: "#ffffff",
-      color: COLOURS,
-      textStyle: { color: INK, fontFamily: "sans-serif" },
-      title: { text: title, left: 16, top: 12, textStyle: { color: INK, fontSize: 16 } },
+      ...looks(title),
       legend: { top: 40, left: 16, data: series.map(({ name }) => name) },
       grid: { left: 64, right: 140, top: 80, bottom: 56 },
       xAxis: { type: "log", name: x, ...axisText, nameGap: 32 },
@@ -63,6 +59,49 @@ export function svgOf({ title, x, y, series }: Plot): string {
     chart.dispose();
   }
 }
+
+/** Lines over a linear x, without marks: what changes from step to step. */
+export interface Curves {
+  readonly title: string;
+  readonly x: string;
+  readonly series: readonly {
+    readonly name: string;
+    readonly points: readonly (readonly [x: number, y: number])[];
+  }[];
+}
+
+const CURVES_SIZE = { width: 620, height: 300 };
+
+export function curvesSvg({ title, x, series }: Curves): string {
+  const chart = init(null, null, { renderer: "svg", ssr: true, ...CURVES_SIZE });
+  try {
+    chart.setOption({
+      ...looks(title),
+      legend: { top: 12, right: 16, data: series.map(({ name }) => name) },
+      grid: { left: 64, right: 24, top: 48, bottom: 48 },
+      xAxis: { type: "value", min: "dataMin", max: "dataMax", name: x, ...axisText, nameGap: 28 },
+      yAxis: { type: "value", scale: true, axisLabel: axisText.axisLabel },
+      series: series.map(({ name, points }) => ({
+        name,
+        type: "line" as const,
+        showSymbol: points.length < 3,
+        lineStyle: { width: 1.5 },
+        data: points.map((point) => [...point]),
+      })),
+    });
+    return chart.renderToSVGString();
+  } finally {
+    chart.dispose();
+  }
+}
+
+const looks = (title: string) => ({
+  animation: false,
+  backgroundColor: "#ffffff",
+  color: COLOURS,
+  textStyle: { color: INK, fontFamily: "sans-serif" },
+  title: { text: title, left: 16, top: 12, textStyle: { color: INK, fontSize: 16 } },
+});
 
 const axisText = {
   nameLocation: "middle",

@@ -33,7 +33,7 @@ export type WeightPlace =
   | { readonly file: string; readonly offset: number; readonly bytes: number };
 
 /**
- * The model's bytes.
+ * The model's bytes, without nodes that no output depends on: the runtime would compute them.
  * @param weights where each weight is, or "fed" for inputs of every run; without it they are declared as external
  * data that the session must be given by name.
  */
@@ -44,7 +44,7 @@ export function encode(g: Graph, weights?: ((name: string) => WeightPlace) | "fe
     .filter((each) => !fed.includes(each))
     .map((each) => encodeInitializer(each, placeOf));
   const renamed = outputNames(g);
-  const nodes = g.nodes
+  const nodes = neededNodes(g)
     .filter((node) => !isRenaming(node, renamed))
     .map((node, i) => encodeNode(node, i, { tensors, renamed }));
   const model = create(ModelProtoSchema, {
@@ -63,6 +63,16 @@ export function encode(g: Graph, weights?: ((name: string) => WeightPlace) | "fe
     }),
   });
   return toBinary(ModelProtoSchema, model);
+}
+
+function neededNodes({ nodes, outputs }: Graph): Node[] {
+  const needed = new Set(outputs.map(({ name }) => name));
+  const backwards = nodes.toReversed().filter((node) => {
+    if (!node.outputs.some(({ name }) => needed.has(name))) return false;
+    for (const { name } of node.inputs) needed.add(name);
+    return true;
+  });
+  return backwards.reverse();
 }
 
 /**

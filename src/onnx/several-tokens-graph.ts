@@ -1,7 +1,8 @@
 /**
  * Several new tokens for each of several rows, which may all go on from one prefix whose keys and values are held once
  * and read once for all of them. For candidates of one prompt, for drafts that are to be verified, and for alternative
- * next tokens of one sequence. A row's numbers depend neither on the other rows nor on how many tokens run at once.
+ * next tokens of sequences. A row's numbers depend neither on the other rows nor on how many tokens run at once, those of
+ * an alternative to rounding on how many others lie before it.
  */
 import { Graph, type Value } from "./graph.ts";
 import { softcap } from "./layers.ts";
@@ -18,6 +19,8 @@ import {
 export interface SeveralTokensOptions extends ServingGraphOptions {
   /** Whether all rows go on from one prefix. */
   readonly hasPrefix: boolean;
+  /** Whether a row's new tokens are alternatives, none of which sees another. */
+  readonly hasAlternatives?: boolean;
 }
 
 /**
@@ -32,6 +35,8 @@ export interface SeveralTokensOptions extends ServingGraphOptions {
  * reach the head; for logits temperature [selected, 1]; per layer past_key, past_value [batch, kvHeads, capacity,
  * headDim], updated in place when bound to the same memory as present. With a prefix: prefix_tokens [] int64, how many
  * of its places are filled; prefix_places [prefix] int64; per layer prefix_key, prefix_value [kvHeads, prefix, headDim].
+ * With alternatives: begins [batch, tokens] int64, at which of the new tokens the alternative of each one begins; an
+ * alternative's tokens lie one after the other, see each other and what the row had before, and are placed right after it.
  * Outputs: those of `servingGraph`.
  * Source of the split: Juravsky et al., arXiv:2402.05099 (Hydragen).
  */
@@ -44,7 +49,7 @@ export function severalTokensGraph(
   const { heads, kvHeads, headDim } = config;
   const ids = g.reshape(g.input("input_ids", "int64", ["batch", "tokens"]), ["rows_all"]);
   const selected = g.input("rows", "int64", ["selected"]);
-  const places = inputPlaces(g, config, options.hasPrefix);
+  const places = inputPlaces(g, config, options);
   const weights = servedWeights(g, options);
   const tables = rotaryConstants(g, config);
   const hidden = decoder(g, config, weights, ids, (layer, kind, q, k, v) => {
@@ -86,15 +91,22 @@ interface Visible {
 }
 
 /** Where each new token is, and what it sees from there. */
-function inputPlaces(g: Graph, config: TransformerConfig, hasPrefix: boolean) {
+function inputPlaces(
+  g: Graph,
+  config: TransformerConfig,
+  { hasPrefix, hasAlternatives = false }: SeveralTokensOptions,
+) {
   const group = config.heads / config.kvHeads;
   const own = g.input("own_tokens", "int64", ["batch"]);
   const ownPlaces = g.input("own_places", "int64", ["capacity"]);
   const newPlaces = g.input("new_places", "int64", ["tokens"]);
   const prefixTokens = hasPrefix ? g.input("prefix_tokens", "int64", []) : null;
   const prefixPlaces = hasPrefix ? g.input("prefix_places", "int64", ["prefix"]) : null;
-  const place = g.add(g.reshape(own, ["batch", 1]), newPlaces); // [batch, tokens], among the row's own
-  const position = prefixTokens ? g.add(place, prefixTokens) : place;
+  const before = g.reshape(own, ["batch", 1]);
+  const place = g.add(before, newPlaces); // [batch, tokens], among the row's own
+  const begins = hasAlternatives ? g.input("begins", "int64", ["batch", "tokens"]) : null;
+  const depth = begins ? g.sub(place, begins) : place; // the same without other alternatives
+  const position = prefixTokens ? g.add(depth, prefixTokens) : depth;
   const last = g.scalar(config.contextTokens - 1, "int64");
   /** [batch, tokens] → [batch, tokens, 1], beside places */
   const column = (x: Value) => g.reshape(x, ["batch", "tokens", 1]);
@@ -106,10 +118,16 @@ function inputPlaces(g: Graph, config: TransformerConfig, hasPrefix: boolean) {
     return g.add(g.reshape(x, ["batch", 1, "tokens", n]), zeros);
   };
   const isOwn = g.lessOrEqual(ownPlaces, column(place));
+  const isPast = g.less(ownPlaces, g.reshape(own, ["batch", 1, 1]));
   const visible = memoized((window: number | null): Visible => {
     const near = (at: Value, places: Value) => within(g.sub(column(at), places), window!);
-    const ownSeen = window === null ? isOwn : g.and(isOwn, near(place, ownPlaces));
-    const onOwn = perQuery(mask(ownSeen), "capacity");
+    const seen = (isThere: Value, at: Value) =>
+      window === null ? isThere : g.and(isThere, near(at, ownPlaces));
+    const onNew = begins
+      ? mask(seen(g.and(isOwn, g.lessOrEqual(column(g.add(before, begins)), ownPlaces)), place))
+      : mask(seen(isOwn, place));
+    const own = begins ? g.where(seen(isPast, depth), g.scalar(0), onNew) : onNew;
+    const onOwn = perQuery(own, "capacity");
     const visibleOwn = g.reshape(onOwn, ["batch", 1, "queries", "capacity"]);
     if (!prefixPlaces || !prefixTokens) return { prefix: null, own: visibleOwn };
     const isPrefix = g.less(prefixPlaces, prefixTokens);

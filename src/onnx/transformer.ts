@@ -242,7 +242,7 @@ export function packedInputs(g: Graph): PackedTokens {
 export function packedForward(
   g: Graph,
   config: TransformerConfig,
-  weight: WeightSource,
+  weights: Weights,
   packed: PackedTokens,
 ): Value {
   const [batch, tokens] = [packed.ids.shape[0]!, packed.ids.shape[1]!];
@@ -260,9 +260,8 @@ export function packedForward(
       [0, 2, 1, 3],
     );
   };
-  const whole = wholeWeights(g, weight);
   const ids = g.reshape(packed.ids, ["rows"]);
-  return decoder(g, config, whole, ids, (_, { window, rotary }, q, k, v) => {
+  return decoder(g, config, weights, ids, (_, { window, rotary }, q, k, v) => {
     const mixed = groupedAttention(
       g,
       rotate(q, heads, rotary),

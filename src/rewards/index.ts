@@ -1,5 +1,6 @@
 /** Every kind of reward that is made by options. Configuration, requests, documentation and the shared tests read this list. */
 import { GatewayError } from "../base/errors.ts";
+import { calculation } from "./calculation.ts";
 import { calibrated } from "./calibrated.ts";
 import { code } from "./code.ts";
 import type { RewardKind } from "./define.ts";
@@ -39,6 +40,7 @@ export const rewardKinds: readonly RewardKind[] = [
   regex,
   exactMatch,
   numericMatch,
+  calculation,
   jsonSchema,
   formatTags,
   script,

@@ -8,7 +8,8 @@ export interface Exact {
 
 const DIGITS_MAX = 400;
 const THOUSANDS = "[,\\u00a0\\u2009\\u202f]"; // comma; no-break, thin and narrow spaces
-const DECIMAL = `(?:[1-9]\\d{0,2}(?:${THOUSANDS}\\d{3})+(?!\\d)|\\d+)(?:\\.\\d+)?|\\.\\d+`;
+/** Digits with separators and point: "1,234.50", ".5". */
+export const DECIMAL = `(?:[1-9]\\d{0,2}(?:${THOUSANDS}\\d{3})+(?!\\d)|\\d+)(?:\\.\\d+)?|\\.\\d+`;
 const SCIENTIFIC = `(?:${DECIMAL})(?:[eE][-+]?\\d+| ?[×x*] ?10\\^\\{?[-+]?\\d+\\}?)?`;
 const MAGNITUDE = `\\d{1,3} \\d{1,3}/\\d{1,3}(?![\\d/])|(?:${SCIENTIFIC})(?:/(?:${SCIENTIFIC}))?`;
 const CURRENCY = "[$€£¥]";
@@ -21,9 +22,11 @@ const numberSource =
   `(?<![\\p{L}\\p{N}_]|\\d[./])(?:(?<![)\\]}])[-+])?(?:${CURRENCY}[-+]?)?(?:${MAGNITUDE})` +
   "(?![./]?\\d)(?: ?%)?";
 
+const numberPattern = new RegExp(numberSource, "gu");
+
 /** Numbers of a text that `plain` has read, as they are written there, with where they end. */
 export function findNumbers(text: string): readonly { text: string; end: number }[] {
-  return [...text.matchAll(new RegExp(numberSource, "gu"))].map((match) => ({
+  return [...text.matchAll(numberPattern)].map((match) => ({
     text: match[0],
     end: match.index + match[0].length,
   }));
@@ -67,6 +70,23 @@ function readDecimal(text: string): Exact | null {
 
 const quotient = (a: Exact | null, b: Exact | null): Exact | null =>
   a && b ? fraction(a.numerator * b.denominator, a.denominator * b.numerator) : null;
+
+/** a + b, a − b, a · b or a / b; null for a division by zero. */
+export function calculated(a: Exact, operation: "+" | "-" | "*" | "/", b: Exact): Exact | null {
+  switch (operation) {
+    case "+":
+      return fraction(
+        a.numerator * b.denominator + b.numerator * a.denominator,
+        a.denominator * b.denominator,
+      );
+    case "-":
+      return calculated(a, "+", negated(b));
+    case "*":
+      return fraction(a.numerator * b.numerator, a.denominator * b.denominator);
+    case "/":
+      return b.numerator < 0n ? quotient(negated(a), negated(b)) : quotient(a, b);
+  }
+}
 
 export const negated = ({ numerator, denominator }: Exact): Exact => ({
   numerator: -numerator,

@@ -2,8 +2,8 @@
  * A reward model beside a policy that grows an answer token by token: both read the same tokens, so the model's keys
  * and values live as long as the answer and each alternative costs one new token. It judges the tokens as they were
  * drawn: where a text could be cut into tokens otherwise, `score` of that text differs.
- * Cost: one run a step, of as many rows as there are alternatives (`RUN_ROWS_MAX` at most), each of one token and the
- * end of the turn where that is asked for. Unit: the model's own, unsquashed.
+ * Cost: one run a step, shared with whoever is judged then, of one token for each alternative (`RUN_ROWS_MAX` of them
+ * at most) and the end of the turn where that is asked for. Unit: the model's own, unsquashed.
  */
 import { assert } from "../base/assert.ts";
 import { GatewayError } from "../base/errors.ts";
@@ -73,7 +73,7 @@ export async function createRewardGuide(
       assert(token !== undefined, `there is no alternative ${index} of ${asked.length}`);
       if (endTokens.has(token)) return;
       if (!run.includes(token)) await scores([token]); // it was in an earlier run of the same step
-      await growing.accept(run.indexOf(token));
+      growing.accept(run.indexOf(token));
     },
     close: () => growing.close(),
   };

@@ -25,6 +25,17 @@ export const aggregates = {
 } as const satisfies Record<string, Aggregate>;
 export type AggregateName = keyof typeof aggregates;
 
+/** In the order of documentation. */
+export const aggregateNames = [
+  "last",
+  "min",
+  "product",
+  "mean",
+  "log-sum",
+  "mean-log",
+  "count",
+] as const satisfies readonly AggregateName[];
+
 export function createStepRule({
   separator,
   trims,

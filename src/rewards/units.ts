@@ -189,11 +189,15 @@ export function unitAtStart(text: string): Unit | null {
   for (let length = Math.min(nameLengthMax, text.length); length > 0; length--) {
     if (/^[\p{L}\p{N}²³^/]/u.test(text.slice(length))) continue;
     const name = text.slice(0, length);
-    const unit = bySymbol.get(name) ?? byWord.get(name.toLowerCase());
+    const unit = unitNamed(name);
     if (unit) return unit;
   }
   return null;
 }
+
+/** The unit of exactly that name. */
+export const unitNamed = (name: string): Unit | null =>
+  bySymbol.get(name) ?? byWord.get(name.toLowerCase()) ?? null;
 
 /** The same quantity in another unit of its dimension. */
 export const converted = (value: number, from: Unit, to: Unit): number =>

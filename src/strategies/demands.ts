@@ -27,7 +27,7 @@ export function demandSteps(strategy: string, reward: Reward | null): ProcessRew
   if (isProcessReward(reward)) return reward;
   throw refusal(
     "reward",
-    `${strategy} judges steps and '${reward.id}' does not; name a process reward (docs/rewards.md), or use blockwise`,
+    `${strategy} judges steps and '${reward.id}' does not; name a process reward ({"kind": "calculation"} is one; docs/rewards.md), or use blockwise`,
   );
 }
 

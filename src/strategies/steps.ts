@@ -1,7 +1,7 @@
 /** How searches over steps judge branches: a process reward's scores of the steps, in one number. */
 import { Type } from "typebox";
 import type { ProcessReward, ProcessRewardSession } from "../rewards/define.ts";
-import { type AggregateName, aggregates } from "../rewards/step-rule.ts";
+import { type AggregateName, aggregateNames, aggregates } from "../rewards/step-rule.ts";
 import type { StrategyInput } from "./define.ts";
 import { demandSteps } from "./demands.ts";
 import {
@@ -11,8 +11,6 @@ import {
   searchSegments,
   wholeSteps,
 } from "./segments.ts";
-
-const aggregateNames = ["last", "min", "product", "mean", "log-sum", "mean-log", "count"] as const;
 
 /** Options of every search over steps. */
 export const stepOptions = {

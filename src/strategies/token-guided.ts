@@ -10,7 +10,7 @@ import { eventStream } from "../base/event-stream.ts";
 import { createRandom, splitSeed } from "../base/random.ts";
 import { RowSampler } from "../engine/sampler.ts";
 import { Support } from "../engine/support.ts";
-import type { FinishReason } from "../engine/types.ts";
+import type { FinishReason, Grown } from "../engine/types.ts";
 import type { RewardSession } from "../rewards/define.ts";
 import type { BudgetPart } from "./budget.ts";
 import type { CutReason, ScoredCandidate, StrategyEvent, StrategyInput } from "./define.ts";
@@ -106,25 +106,40 @@ async function answerOne(
   steering: Steering,
   run: AnswerRun,
 ): Promise<Answer> {
+  const { policy, prompt, sampling } = input;
   const { emit, signal, session, choice } = run;
-  const guidance = await steering.open(session, signal);
+  const wanted = Math.min(sampling.maxTokens, policy.contextTokens - prompt.length);
+  // Its place first: whoever waits for one takes no memory of what guides.
+  const grown = await policy.grow(prompt, wanted, { signal });
+  let guidance: Guidance | null = null;
   try {
-    const { finish, stopped, kl, warnings } = await grow(input, steering, { ...run, guidance });
+    guidance = await steering.open(session, signal);
+    const growth = { ...run, guidance, grown, wanted };
+    const { finish, stopped, kl, warnings } = await grow(input, steering, growth);
+    grown.growing.close();
     const cut: CutReason | null = stopped === null ? null : "budget";
     if (cut !== null) emit({ type: "candidate-cut", index: choice, reason: cut });
     const candidate = await judge({ ...finish(), cut }, session, signal);
     emit({ type: "candidate-scored", index: choice, reward: candidate.reward, candidate });
     return { candidate, kl, stopped, warnings: [...guidance.warnings, ...warnings] };
   } finally {
-    guidance.close();
+    grown.growing.close();
+    guidance?.close();
   }
+}
+
+interface GrowthRun extends AnswerRun {
+  readonly guidance: Guidance;
+  readonly grown: Grown;
+  /** Tokens, where the guidance can follow. */
+  readonly wanted: number;
 }
 
 /** Token by token until the answer ends, or is ended. */
 async function grow(
-  { policy, prompt, sampling, budget }: StrategyInput,
+  { policy, sampling, budget }: StrategyInput,
   { isGreedy = false }: Steering,
-  { emit, signal, support, choice, guidance }: AnswerRun & { readonly guidance: Guidance },
+  { emit, signal, support, choice, guidance, grown, wanted }: GrowthRun,
 ) {
   const law = isGreedy ? { ...sampling, temperature: 0 } : sampling;
   const isKlKnown = drawsFromModel(isGreedy ? { ...sampling, temperature: 1 } : sampling);
@@ -133,34 +148,27 @@ async function grow(
   const transcriber = policy.transcribe(sampling.stop, (text, tokens) =>
     emit({ type: "text-delta", choice, text, tokens, candidate: choice }),
   );
-  const room = policy.contextTokens - prompt.length;
-  const wanted = Math.min(sampling.maxTokens, room);
   const tokensMax = Math.min(wanted, guidance.tokensMax);
   let reason: FinishReason = "length";
   let stopped: BudgetPart | null = null;
   let kl = 0;
-  const { growing, next } = await policy.grow(prompt, tokensMax, { signal });
-  try {
-    for (let row = next; ; ) {
-      const logits = sampler.adjusted(row.logits);
-      stopped = await guidance.guide(logits, row.logits);
-      signal.throwIfAborted();
-      if (stopped !== null) break;
-      const token = sampler.sampleGuided(row, logits);
-      budget.drew();
-      if (isKlKnown) kl += isGreedy ? -token.logprob : tokenKl(logits, row);
-      if (transcriber.push(token)) {
-        reason = "stop";
-        break;
-      }
-      if (transcriber.tokens.length >= tokensMax) break;
-      stopped = budget.spent;
-      if (stopped !== null) break;
-      [row] = await Promise.all([growing.append(token.id), guidance.accept(token.id)]);
-      signal.throwIfAborted();
+  for (let row = grown.next; ; ) {
+    const logits = sampler.adjusted(row.logits);
+    stopped = await guidance.guide(logits, row.logits);
+    signal.throwIfAborted();
+    if (stopped !== null) break;
+    const token = sampler.sampleGuided(row, logits);
+    budget.drew();
+    if (isKlKnown) kl += isGreedy ? -token.logprob : tokenKl(logits, row);
+    if (transcriber.push(token)) {
+      reason = "stop";
+      break;
     }
-  } finally {
-    growing.close();
+    if (transcriber.tokens.length >= tokensMax) break;
+    stopped = budget.spent;
+    if (stopped !== null) break;
+    [row] = await Promise.all([grown.growing.append(token.id), guidance.accept(token.id)]);
+    signal.throwIfAborted();
   }
   if (stopped !== null && transcriber.tokens.length === 0) throw budget.refusal(stopped);
   const isOutrun = reason === "length" && transcriber.tokens.length === tokensMax;

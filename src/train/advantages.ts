@@ -40,7 +40,7 @@ type GroupEstimatorName =
 export type AdvantageEstimator = GroupEstimatorName | "generalised";
 
 export interface GroupNormalisation {
-  /** Divisor of the variance: n − 1 as in TRL, or n as in the survey's examples. */
+  /** Divisor of the variance: n − 1 as in TRL, or n as in Li et al.'s examples. */
   readonly deviation?: "sample" | "population";
   /** Added to the deviation. */
   readonly epsilon?: number;

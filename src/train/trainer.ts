@@ -1,6 +1,7 @@
 /**
  * A model that learns: weights and moments in the runtime's memory, and the graphs of a step over them. A step takes one
- * pass or several, whose gradients it sums; only then the weights change, in place.
+ * pass or several, whose gradients it sums; only then the weights change, in place. Weights that are not trained
+ * are there once, in the memory they were given in.
  */
 import type { Static, TObject } from "typebox";
 import { assert } from "../base/assert.ts";
@@ -18,11 +19,13 @@ import {
   nextName,
   normGraph,
   sumName,
+  type Trained,
   type TrainedWeight,
+  type TrainingGraph,
   updateGraph,
 } from "./training-graph.ts";
 
-export interface TrainerOptions {
+export interface TrainerOptions extends Trained {
   readonly config: TransformerConfig;
   readonly loss: Loss;
   readonly lossOptions?: Static<TObject>;
@@ -61,12 +64,15 @@ export class NotFinite extends Error {
 export class Trainer {
   /** Steps taken. */
   step: number;
+  /** Those that are trained. */
   readonly weights: readonly TrainedWeight[];
   readonly #runtime: Runtime;
   readonly #options: TrainerOptions;
   readonly #metrics: readonly string[];
-  /** Weights and moments by name. */
+  /** Weights that are trained and their moments, by name. */
   readonly #state: ReadonlyMap<string, Tensor>;
+  /** The other weights. */
+  readonly #frozen: ReadonlyMap<string, Tensor>;
   /** Of gradients, by `sumName`. */
   readonly #sums: ReadonlyMap<string, Tensor>;
   readonly #graphs: Graphs;
@@ -77,16 +83,16 @@ export class Trainer {
     runtime: Runtime;
     options: TrainerOptions;
     graphs: Graphs;
-    weights: readonly TrainedWeight[];
-    metrics: readonly string[];
+    graph: TrainingGraph;
     state: TrainingState;
     step: number;
   }) {
     this.#runtime = parts.runtime;
     this.#options = parts.options;
     this.#graphs = parts.graphs;
-    this.weights = parts.weights;
-    this.#metrics = parts.metrics;
+    const { weights, frozen, metrics } = parts.graph;
+    this.weights = weights;
+    this.#metrics = metrics;
     this.step = parts.step;
     const tensor = (shape: readonly number[], value?: Float32Array) => {
       const made = this.#runtime.tensor("float32", shape);
@@ -94,16 +100,20 @@ export class Trainer {
       return made;
     };
     this.#state = new Map(
-      withMoments(parts.weights).map(({ name, shape }) => [
+      withMoments(weights).map(({ name, shape }) => [name, tensor(shape, parts.state.get(name))]),
+    );
+    this.#frozen = new Map(
+      frozen.map(({ name, shape }) => [
         name,
-        tensor(shape, parts.state.get(name)),
+        this.#runtime.tensor("float32", shape, parts.state.get(name)!),
       ]),
     );
-    this.#sums = new Map(parts.weights.map(({ name, shape }) => [sumName(name), tensor(shape)]));
+    this.#sums = new Map(weights.map(({ name, shape }) => [sumName(name), tensor(shape)]));
   }
 
   /**
-   * @param state weights by name, copied; moments too when training goes on from a checkpoint (else zero).
+   * @param state weights by name; moments too when training goes on from a checkpoint (else zero). They are copied,
+   * but for weights that are not trained, which must not change while the trainer lives.
    * @throws InvariantError when a weight is missing, or a weight or moment has another size.
    */
   static async create(
@@ -113,15 +123,16 @@ export class Trainer {
     step = 0,
   ): Promise<Trainer> {
     const { config, loss, lossOptions = {}, optimizer, threads } = options;
-    const { graph, weights, metrics } = gradientGraph(config, loss, lossOptions);
-    checkState(weights, state);
+    const graph = gradientGraph(config, loss, lossOptions, options);
+    const { weights } = graph;
+    checkState(graph, state);
     const settings = threads ? { threads } : {};
     const graphs: Graphs = {
-      gradients: await runtime.session(encode(graph), settings),
+      gradients: await runtime.session(encode(graph.graph), settings),
       norm: await runtime.session(encode(normGraph(weights)), settings),
       update: await runtime.session(encode(updateGraph(weights, optimizer)), settings),
     };
-    return new Trainer({ runtime, options, graphs, weights, metrics, state, step });
+    return new Trainer({ runtime, options, graphs, graph, state, step });
   }
 
   /** One update from one pass. */
@@ -156,20 +167,20 @@ export class Trainer {
   async evaluate(passes: readonly Pass[]): Promise<Record<string, number>> {
     const { config, loss, lossOptions = {}, threads } = this.#options;
     this.#forward ??= await this.#runtime.session(
-      encode(lossGraph(config, loss, lossOptions).graph),
+      encode(lossGraph(config, loss, lossOptions, this.#options).graph),
       threads ? { threads } : {},
     );
     const found: Record<string, number>[] = [];
     for (const { data } of passes) {
       const feeds = feedsOf(this.#runtime, data);
-      const inputs = new Map([...feeds, ...this.#trained()]);
+      const inputs = new Map([...feeds, ...this.#weights()]);
       found.push(await this.#scalars(this.#forward, this.#metrics, inputs));
       for (const tensor of feeds.values()) tensor.dispose();
     }
     return weightedMeans(found, passes);
   }
 
-  /** Weights and moments: what a checkpoint keeps. Views, which the next step changes. */
+  /** Trained weights and their moments: what a checkpoint keeps. Views, which the next step changes. */
   values(): Map<string, Float32Array> {
     return new Map([...this.#state].map(([name, tensor]) => [name, floats(tensor)]));
   }
@@ -180,19 +191,25 @@ export class Trainer {
   }
 
   dispose(): void {
-    for (const tensor of [...this.#state.values(), ...this.#sums.values()]) tensor.dispose();
+    for (const tensors of [this.#state, this.#frozen, this.#sums])
+      for (const tensor of tensors.values()) tensor.dispose();
     for (const session of Object.values(this.#graphs)) session.dispose();
     this.#forward?.dispose();
   }
 
-  #trained(): [string, Tensor][] {
-    return this.weights.map(({ name }) => [name, this.#state.get(name)!]);
+  /** All that the model reads. */
+  #weights(): [string, Tensor][] {
+    const trained = this.weights.map(({ name }): [string, Tensor] => [
+      name,
+      this.#state.get(name)!,
+    ]);
+    return [...trained, ...this.#frozen];
   }
 
   async #addGradients(data: StepData, share: number): Promise<Record<string, number>> {
     const feeds = feedsOf(this.#runtime, data);
     feeds.set("share", this.#runtime.tensor("float32", [], Float32Array.of(share)));
-    const inputs = new Map([...feeds, ...this.#trained(), ...this.#sums]);
+    const inputs = new Map([...feeds, ...this.#weights(), ...this.#sums]);
     try {
       return await this.#scalars(this.#graphs.gradients, this.#metrics, inputs, this.#sums);
     } finally {
@@ -272,10 +289,10 @@ export function withMoments(weights: readonly TrainedWeight[]): TrainedWeight[] 
   });
 }
 
-function checkState(weights: readonly TrainedWeight[], state: TrainingState): void {
-  for (const { name } of weights)
+function checkState({ weights, frozen }: TrainingGraph, state: TrainingState): void {
+  for (const { name } of [...weights, ...frozen])
     assert(state.has(name), `the weight ${name} has no initial value`);
-  for (const { name, shape } of withMoments(weights)) {
+  for (const { name, shape } of [...withMoments(weights), ...frozen]) {
     const size = state.get(name)?.length ?? elementCount(shape);
     assert(size === elementCount(shape), `${name} has ${size} values, not [${shape.join(", ")}]`);
   }

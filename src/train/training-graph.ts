@@ -16,11 +16,13 @@ import {
   packedInputs,
   type TransformerConfig,
   type WeightSource,
+  wholeWeights,
 } from "../onnx/transformer.ts";
 import { answerTerms, listTerms, pairTerms, unpairedTerms } from "./families/answers.ts";
 import { actorCriticTerms, policyTerms } from "./families/policy.ts";
 import { rewardListTerms, rewardPairTerms, rewardPointTerms } from "./families/rewards.ts";
 import { distillationTerms } from "./families/supervised.ts";
+import { type LoraSettings, withLora } from "./lora.ts";
 import type { Loss, LossTerms, SupervisedTerms } from "./losses/define.ts";
 
 export interface TrainedWeight {
@@ -28,10 +30,20 @@ export interface TrainedWeight {
   readonly shape: readonly number[];
 }
 
+/** What of a model is trained: all its weights, where nothing is said. */
+export interface Trained {
+  /** Matrices to be trained beside those of the model, which then are not. */
+  readonly lora?: LoraSettings | undefined;
+  /** Which of the model's own weights, by name. Beside LoRA: the score head, unless this says otherwise. */
+  readonly isTrained?: ((name: string) => boolean) | undefined;
+}
+
 export interface TrainingGraph {
   readonly graph: Graph;
-  /** In the order the model first uses them. */
+  /** Those that are trained, in the order the model first uses them. */
   readonly weights: readonly TrainedWeight[];
+  /** The others. */
+  readonly frozen: readonly TrainedWeight[];
   /** Names of the scalar outputs: `loss` and the loss's own. */
   readonly metrics: readonly string[];
 }
@@ -50,9 +62,10 @@ export function lossGraph(
   config: TransformerConfig,
   loss: Loss,
   options: Static<TObject>,
+  trained: Trained = {},
 ): TrainingGraph {
-  const { graph, weights, scalars } = forward(config, loss, options);
-  return finished(graph, weights, scalars);
+  const { graph, held, scalars } = forward(config, loss, options, trained);
+  return finished(graph, held, scalars);
 }
 
 /**
@@ -63,14 +76,16 @@ export function gradientGraph(
   config: TransformerConfig,
   loss: Loss,
   options: Static<TObject>,
+  trained: Trained = {},
 ): TrainingGraph {
-  const { graph: g, weights, scalars } = forward(config, loss, options);
+  const { graph: g, held, scalars } = forward(config, loss, options, trained);
+  const weights = [...held.weights.values()];
   const gradients = backward(g, g.mul(scalars["loss"]!, g.input("share", "float32", [])), weights);
   weights.forEach(({ name, shape }, i) => {
     const sum = g.input(sumName(name), "float32", shape);
     g.output(nextName(sumName(name)), g.add(sum, gradients[i]!));
   });
-  return finished(g, weights, scalars);
+  return finished(g, held, scalars);
 }
 
 /** The norm of all sums together. */
@@ -111,42 +126,60 @@ export function updateGraph(weights: readonly TrainedWeight[], options: AdamOpti
 
 /** log π of answers, summed over their tokens, as the losses over answers are given it: `logps` [answers]. */
 export function answerGraph(config: TransformerConfig): TrainingGraph {
-  const { g, weights, model } = begun(config);
+  const { g, held, model } = begun(config, {});
   const { logps } = answerTerms(g, model.labelled(g.input("rows", "int64", ["scored"])));
   g.output("logps", logps);
-  return finished(g, [...weights.values()], {});
+  return finished(g, held, {});
+}
+
+/** The model's weights by name. */
+interface Held {
+  readonly weights: ReadonlyMap<string, Value>;
+  readonly frozen: ReadonlyMap<string, Value>;
 }
 
 function finished(
   graph: Graph,
-  weights: readonly Value[],
+  { weights, frozen }: Held,
   scalars: Readonly<Record<string, Value>>,
 ): TrainingGraph {
   for (const [name, value] of Object.entries(scalars)) graph.output(name, value);
-  return {
-    graph,
-    weights: weights.map(({ name, shape }) => ({ name, shape: shape.map(Number) })),
-    metrics: Object.keys(scalars),
-  };
+  const described = (values: ReadonlyMap<string, Value>) =>
+    [...values.values()].map(({ name, shape }) => ({ name, shape: shape.map(Number) }));
+  const metrics = Object.keys(scalars);
+  return { graph, weights: described(weights), frozen: described(frozen), metrics };
 }
 
-function forward(config: TransformerConfig, loss: Loss, options: Static<TObject>) {
-  const { g, weights, model } = begun(config);
+function forward(
+  config: TransformerConfig,
+  loss: Loss,
+  options: Static<TObject>,
+  trained: Trained,
+) {
+  const { g, held, model } = begun(config, trained);
   const terms = familyTerms(g, model, loss, complete(loss, options));
   const scalars: Record<string, Value> = { loss: terms.loss, ...terms.metrics };
-  return { graph: g, weights: [...weights.values()], scalars };
+  return { graph: g, held, scalars };
 }
 
 /** The model over packed tokens, and what families ask of it. */
-function begun(config: TransformerConfig) {
+function begun(config: TransformerConfig, trained: Trained) {
+  const { lora, isTrained = trainedByDefault(lora) } = trained;
   const g = new Graph();
-  const weights = new Map<string, Value>();
-  const weight: WeightSource = (name, shape) => {
-    const value = weights.get(name) ?? g.input(name, "float32", shape);
-    weights.set(name, value);
-    return value;
-  };
-  const hidden = packedForward(g, config, weight, packedInputs(g));
+  const held = { weights: new Map<string, Value>(), frozen: new Map<string, Value>() };
+  const input =
+    (known: Map<string, Value>): WeightSource =>
+    (name, shape) => {
+      const value = known.get(name) ?? g.input(name, "float32", shape);
+      known.set(name, value);
+      return value;
+    };
+  const [trainedWeight, frozenWeight] = [input(held.weights), input(held.frozen)];
+  const weight: WeightSource = (name, shape) =>
+    (isTrained(name) ? trainedWeight : frozenWeight)(name, shape);
+  const whole = wholeWeights(g, weight);
+  const products = lora ? withLora(g, whole, trainedWeight, lora) : whole;
+  const hidden = packedForward(g, config, products, packedInputs(g));
   const head = (kind: Head, rows: Value) =>
     applyHead(g, config, weight, kind, g.gather(hidden, rows));
   const logProbabilities = (rows: Value) => g.logSoftmax(head("logits", rows));
@@ -160,8 +193,11 @@ function begun(config: TransformerConfig) {
       return { logps: g.reshape(picked, ["scored"]), weights };
     },
   };
-  return { g, weights, model };
+  return { g, held, model };
 }
+
+const trainedByDefault = (lora: LoraSettings | undefined) => (name: string) =>
+  lora === undefined || name.startsWith("score.");
 
 interface AskedModel {
   /** Of rows of the packed tokens: a score each, or [rows, vocabulary] log-probabilities of the next token. */

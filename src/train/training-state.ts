@@ -9,8 +9,8 @@ import { type Trainer, type TrainingState, withMoments } from "./trainer.ts";
 import { momentNames, type TrainedWeight } from "./training-graph.ts";
 
 /** Numbers kept among the tensors, in double precision. */
+const STEP = "step";
 const note = (name: string) => `note.${name}`;
-const STEP = note("step");
 
 export interface SavedState {
   readonly step: number;

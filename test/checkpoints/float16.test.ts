@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import {
   float32FromBfloat16,
   float32FromFloat16,
+  toBfloat16,
   toFloat16,
 } from "../../src/checkpoints/float16.ts";
 
@@ -81,3 +82,24 @@ const bitsOf = (value: number) => new Uint32Array(Float32Array.of(value).buffer)
 const fromBits = (bits: number) => new Float32Array(Uint32Array.of(bits).buffer)[0]!;
 const up = (value: number) => fromBits(bitsOf(value) + 1);
 const down = (value: number) => fromBits(bitsOf(value) - 1);
+
+test("gives every bfloat16 back, NaNs as NaNs", () => {
+  const floats = float32FromBfloat16(patterns);
+  const back = toBfloat16(floats);
+  const again = float32FromBfloat16(back);
+  const differs = patterns.findIndex((pattern, i) =>
+    Number.isNaN(floats[i]) ? !Number.isNaN(again[i]) : back[i] !== pattern,
+  );
+  expect(differs).toBe(-1);
+  const sparse = new Float32Array(Uint32Array.of(0x7f800001).buffer); // a NaN of the lower half's bits alone
+  expect(float32FromBfloat16(toBfloat16(sparse))[0]).toBeNaN();
+});
+
+test("rounds what lies between two bfloat16s to the nearer, and the middle to the even one", () => {
+  const values = [1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20, -(1 + 2 ** -9)];
+  const rounded = float32FromBfloat16(toBfloat16(Float32Array.from(values)));
+  expect([...rounded]).toEqual([1, 1 + 2 ** -6, 1 + 2 ** -7, -1]); // 7 bits of fraction
+  const largest = 2 ** 128 - 2 ** 120;
+  const edges = Float32Array.of(largest, 2 ** 128 - 2 ** 119);
+  expect([...float32FromBfloat16(toBfloat16(edges))]).toEqual([largest, Infinity]);
+});

@@ -1,6 +1,10 @@
 /** One row of each format, as its own documentation shows it. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
+import { formats } from "../../src/datasets/formats/index.ts";
 import { loadDataset } from "../../src/datasets/read.ts";
+import type { DatasetRow } from "../../src/datasets/types.ts";
 import { requestToJson } from "../../src/store/record-json.ts";
 import { datasetFiles, linesOf } from "../support/dataset-files.ts";
 import { candidateRecord, requestRecord } from "../support/request-record.ts";
@@ -9,11 +13,13 @@ const { fileOf } = datasetFiles();
 const sky = [{ role: "user", content: "What color is the sky?" }];
 const says = (content: string) => ({ role: "assistant", content });
 
+const withoutPlace = (row: DatasetRow) =>
+  Object.fromEntries(Object.entries(row).filter(([name]) => name !== "place"));
+
 async function read(...rows: readonly unknown[]) {
   const file = await fileOf(linesOf(...rows));
   const dataset = await loadDataset(file);
-  const bare = dataset.rows.map(({ place: _, ...row }) => row);
-  return { format: dataset.format.name, rows: bare };
+  return { format: dataset.format.name, rows: dataset.rows.map(withoutPlace) };
 }
 
 test("TRL, language modelling", async () => {
@@ -260,4 +266,27 @@ test("the log of requests: candidates with their rewards, those cut short withou
   ]);
   const held = await loadDataset(file, { reward: "holdout:b" });
   expect(held.rows).toMatchObject([{ rewards: [3, Number.NaN, Number.NaN] }]);
+});
+
+const documentation = readFileSync(join(import.meta.dirname, "../../docs/data.md"), "utf8");
+/** Each format's name, and the rows that stand below it. */
+const documented = [
+  ...documentation.matchAll(/^\*\*`([a-z-]+)`\*\*[^`]*(?:`[^`]*`[^`]*)*?```json\n(.*?)```/gms),
+].flatMap(([, name, rows]) =>
+  rows!
+    .trim()
+    .split("\n")
+    .map((row) => [name!, row] as const),
+);
+
+test("the documentation shows every format that is written", () => {
+  const shown = new Set(documented.map(([name]) => name));
+  const written = formats.filter((format) => "write" in format).map(({ name }) => name);
+  expect([...shown].sort()).toEqual(written.sort());
+});
+
+test.each(documented)("the documentation's row of %s is read as such", async (name, row) => {
+  const { format, rows } = await read(JSON.parse(row));
+  expect(format).toBe(name);
+  expect(rows).toHaveLength(1);
 });

@@ -147,7 +147,7 @@ test.each(rows)(
           expect(read.map((each) => ({ ...each, place }))).toEqual(written);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   },
 );

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { bytesPerToken } from "../../src/engine/cache.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
+import { RewardEngine } from "../../src/engine/reward-engine.ts";
 import { Turnstile } from "../../src/engine/turnstile.ts";
 import type { Completion } from "../../src/engine/types.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
@@ -101,16 +102,33 @@ describe("a run that fails", () => {
     await expectHealthy(world, expected);
   });
 
-  test.runIf(onCpu)("while a sequence grows by choice leaves it as it was", async () => {
+  test("of sequences whose tokens come from outside fails those that ran, not who sat out", async () => {
     const world = await open();
     const expected = await world.ask(20, 2);
-    const { growing } = await world.engine.grow(promptOf(10), 20, { signal });
-    const good = await growing.branch([1, 2]);
+    const grow = () => world.engine.grow(promptOf(10), 20, { signal });
+    const [{ growing: idle }, { growing: ran }] = [await grow(), await grow()];
     world.failAfter(0);
+    await expect(ran.append(1)).rejects.toMatchObject(lost);
+    await expect(ran.append(1)).rejects.toMatchObject(lost);
+    const after = await idle.append(1);
+    const { growing: again } = await grow();
+    expect(await again.append(1)).toEqual(after);
+    for (const each of [idle, ran, again]) each.close();
+    await expectHealthy(world, expected);
+  });
+
+  test.runIf(onCpu)("of alternatives is told to who asked, and may be asked again", async () => {
+    const turnstile = new FaultyTurnstile(systemClock);
+    const model = await loadModel(runtime, tinySource(2, config), "scores", { turnstile });
+    const reward = new RewardEngine(model);
+    const growing = await reward.open(promptOf(10), signal).grow();
+    const good = await growing.branch([1, 2]);
+    turnstile.failing.add(turnstile.runs);
     await expect(growing.branch([1, 2])).rejects.toThrow("the device was lost");
+    expect(() => growing.accept(0)).toThrow("there is no alternative 0 of 0");
     expect(await growing.branch([1, 2])).toEqual(good);
     growing.close();
-    await expectHealthy(world, expected);
+    await reward.dispose();
   });
 
   test("gives back the memory of those it failed", async () => {

@@ -132,22 +132,23 @@ describe.each(companies)("bit for bit, %s", (_name, edit) => {
     });
   });
 
-  test("alternatives side by side give what they give alone, and the chosen one goes on", async () => {
+  test("sequences whose tokens come from outside go on side by side as they do alone", async () => {
     await withEngine(await load(edit), async (engine) => {
       const open = () => engine.grow(promptOf(2, 70), 8, { signal });
-      const { growing } = await open();
-      const together = await growing.branch([5, 9, 30]);
-      const { growing: other } = await open();
-      const [alone] = await other.branch([9]);
-      expect(together[1]).toEqual(alone);
-      await growing.accept(1);
-      await other.accept(0);
-      expect(growing.ids).toEqual([...promptOf(2, 70), 9]);
-      const [next] = await growing.branch([4]);
-      const [, same] = await other.branch([11, 4]);
-      expect(next).toEqual(same);
-      growing.close();
-      other.close();
+      const { growing: one } = await open();
+      const { logits, logSumExp } = await one.append(9);
+      const alone = [{ logits: logits.slice(), logSumExp }, await one.append(4)];
+      const [{ growing: two }, { growing: three }] = [await open(), await open()];
+      const [first] = await Promise.all([two.append(9), three.append(30)]);
+      expect(first).toEqual(alone[0]);
+      const [next] = await Promise.all([
+        two.append(4),
+        three.append(11),
+        engine.sample(promptOf(5), 1, sampling({ seed: 1 }), { signal }),
+      ]);
+      expect(next).toEqual(alone[1]);
+      expect(two.ids).toEqual([...promptOf(2, 70), 9, 4]);
+      for (const growing of [one, two, three]) growing.close();
       if (edit === withMixedRows) return; // what is scored is a block of rows
       const scored = await engine.score(promptOf(2, 70), [9, 4, 6], { signal });
       const digits = edit === withHalfCache ? 1 : 4;

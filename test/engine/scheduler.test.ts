@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import type { Running } from "../../src/engine/running.ts";
 import { Scheduler, type SchedulerOptions } from "../../src/engine/scheduler.ts";
-import { SampleRequest, type Sequence } from "../../src/engine/sequence.ts";
+import { SampleRequest } from "../../src/engine/sequence.ts";
 import { Support } from "../../src/engine/support.ts";
 import type { SampleControl } from "../../src/engine/types.ts";
 import { plainSampling } from "../support/reference-sampling.ts";
@@ -29,8 +30,8 @@ const schedulerOf = (options: Partial<SchedulerOptions>) =>
   new Scheduler({ slots: 2, waitingMax: 100, leave: () => Promise.resolve(), ...options });
 
 /** As the engine does, for prompts that need no computing. */
-async function admitAll(scheduler: Scheduler): Promise<Sequence[]> {
-  const all: Sequence[] = [];
+async function admitAll(scheduler: Scheduler): Promise<Running[]> {
+  const all: Running[] = [];
   for (let next = scheduler.next(); next; next = scheduler.next()) {
     for (let one = await scheduler.admit(next); one; one = await scheduler.admit(next)) {
       all.push(one);
@@ -40,7 +41,7 @@ async function admitAll(scheduler: Scheduler): Promise<Sequence[]> {
 }
 
 /** A step, as a batch takes it. */
-function runOne(sequence: Sequence): void {
+function runOne(sequence: Running): void {
   sequence.next(1);
   sequence.accept([row], 1);
 }

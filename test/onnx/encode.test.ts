@@ -99,6 +99,15 @@ describe("the model", () => {
     }
   });
 
+  test("leaves out nodes that no output depends on, however they end", () => {
+    const g = new Graph();
+    const x = g.input("x", "float32", ["n"]);
+    g.exp(g.neg(x));
+    g.output("y", g.sqrt(g.abs(x)));
+    g.log(x);
+    expect(decode(g).graph.node.map(({ opType }) => opType)).toEqual(["Abs", "Sqrt"]);
+  });
+
   test("is the same bytes for the same graph", () => {
     expect(encode(example())).toEqual(encode(example()));
   });

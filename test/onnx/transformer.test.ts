@@ -10,7 +10,12 @@ import { cdfBlock } from "../../src/onnx/draw.ts";
 import { Graph } from "../../src/onnx/graph.ts";
 import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import { servingGraph } from "../../src/onnx/serving-graph.ts";
-import { applyHead, packedForward, packedInputs } from "../../src/onnx/transformer.ts";
+import {
+  applyHead,
+  packedForward,
+  packedInputs,
+  wholeWeights,
+} from "../../src/onnx/transformer.ts";
 import { count, nd } from "../support/arrays.ts";
 import { modelOf, type Published, tinyLlama } from "../support/configs.ts";
 import { formulaWeights } from "../support/formula-weights.ts";
@@ -174,7 +179,7 @@ describe("the gradient of the whole model", () => {
       weights[name] = feed("float32", nd(shape, data));
       return g.input(name, "float32", shape);
     };
-    const hidden = packedForward(g, config, weight, packedInputs(g));
+    const hidden = packedForward(g, config, wholeWeights(g, weight), packedInputs(g));
     const y = g.logSoftmax(applyHead(g, config, weight, "logits", hidden));
     const wanted = Object.keys(weights);
     const feeds = { ...weights, ...packedFeeds() };

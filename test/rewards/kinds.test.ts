@@ -30,6 +30,7 @@ const examples: Readonly<Record<string, Example>> = {
   "exact-match": { options: { expected: "4" }, others: { expected: "5" }, answer: "It is 4." },
   "numeric-match": { options: { expected: 4 }, others: { expected: 5 }, answer: "It is 4." },
   "json-schema": { options: {}, others: { partial: true }, answer: "4" },
+  calculation: { options: {}, others: { grounded: false }, answer: "2 + 2 = 4" },
   "format-tags": { options: {}, others: { tags: ["answer"] }, answer: "<answer>4</answer>" },
   script: { options: { scripts: ["Latin"] }, others: { scripts: ["Greek"] }, answer: "four" },
   code: {

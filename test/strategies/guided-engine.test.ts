@@ -11,6 +11,7 @@ import { args } from "../../src/strategies/args.ts";
 import { dera } from "../../src/strategies/dera.ts";
 import { sample } from "../../src/strategies/sample.ts";
 import { tinyLlama } from "../support/configs.ts";
+import { CountingTurnstile } from "../support/counting-turnstile.ts";
 import { template, tokenizer } from "../support/tabular-policy.ts";
 import { loadModel, tinySource } from "../support/tiny-model.ts";
 import { best, finish } from "./support.ts";
@@ -22,6 +23,7 @@ const config = tinyLlama({
   max_position_embeddings: 256,
 });
 let runtime: Runtime;
+const turnstile = new CountingTurnstile();
 let policy: Policy;
 let aligned: Policy;
 let reward: Reward;
@@ -30,7 +32,9 @@ const engines: { dispose(): Promise<void> }[] = [];
 beforeAll(async () => {
   runtime = openRuntime();
   [policy, aligned] = [await openPolicy("policy", 1), await openPolicy("aligned", 3)];
-  const scorer = new RewardEngine(await loadModel(runtime, tinySource(2, config), "scores"));
+  const scorer = new RewardEngine(
+    await loadModel(runtime, tinySource(2, config), "scores", { turnstile }),
+  );
   engines.push(scorer);
   reward = createRewardModel({ id: "judge", scorer, tokenizer, template });
 });
@@ -40,7 +44,7 @@ afterAll(async () => {
 });
 
 async function openPolicy(id: string, seed: number): Promise<Policy> {
-  const model = await loadModel(runtime, tinySource(seed, config), "logits");
+  const model = await loadModel(runtime, tinySource(seed, config), "logits", { turnstile });
   const generator = new Engine(model, { sequencesMax: 8, queueSequencesMax: 64 });
   engines.push(generator);
   return createPolicy({ id, created: 0, generator, tokenizer, template });
@@ -89,14 +93,32 @@ describe("on a real engine", () => {
     }
   });
 
-  test("requests beside each other answer as they do alone", async () => {
+  test("requests beside each other answer as they do alone, in the runs of one", async () => {
     const seeds = [1, 2, 3, 4];
     const answer = async (seed: number) =>
       best(await finish(args, { policy, reward, sampling: { ...letters, seed } })).text;
+    const plain = async () =>
+      best(await finish(sample, { policy, sampling: { ...letters, seed: 9 } })).text;
+    const runsOf = async <T>(task: () => Promise<T>): Promise<[T, number]> => {
+      const before = turnstile.runs;
+      return [await task(), turnstile.runs - before];
+    };
     const alone: string[] = [];
-    for (const seed of seeds) alone.push(await answer(seed));
-    expect(await Promise.all(seeds.map(answer))).toEqual(alone);
+    const runs: number[] = [];
+    for (const seed of seeds) {
+      const [text, count] = await runsOf(() => answer(seed));
+      alone.push(text);
+      runs.push(count);
+    }
+    expect(runs).toEqual([50, 50, 50, 50]); // 2 prompts, 23 tokens of the policy, 24 of the reward, the whole answer
     expect(new Set(alone).size).toBe(seeds.length);
+    const [together, shared] = await runsOf(() => Promise.all(seeds.map(answer)));
+    expect(together).toEqual(alone);
+    // prompts and whole answers are each one's own, and the first tokens until all are in step
+    expect(shared).toBeLessThanOrEqual(4 * 3 + 23 + 24 + 12);
+    const drawn = await plain();
+    const mixed = await Promise.all([...seeds.map(answer), plain()]);
+    expect(mixed).toEqual([...alone, drawn]);
   });
 
   test("dera with λ = 1 is the aligned policy", async () => {

@@ -54,12 +54,8 @@ export function cannedScorer(
               branches.push(next.map((id, i) => [...ids, id, ...(tails[i] ?? [])]));
               return branches.at(-1)!.map((whole) => Float32Array.of(score(whole)));
             },
-            async accept(index) {
+            accept(index) {
               ids.push(alternatives[index]!);
-            },
-            async append(id) {
-              ids.push(id);
-              return Float32Array.of(score(ids));
             },
             close: () => undefined,
           };

@@ -71,24 +71,14 @@ export function tabularGenerator(options: TabularOptions): Generator {
     },
     async grow(prompt, _tokensMax, { signal }) {
       const drawn: number[] = [];
-      let alternatives: readonly number[] = [];
       const after = (history: readonly number[]): Distribution => {
         const logits = new Float32Array(vocabSize).fill(Number.NEGATIVE_INFINITY);
         for (const [id, p] of law(history)) logits[id] = Math.log(p);
         return { logits, logSumExp: 0 };
       };
-      const growing: Growing<Distribution> = {
+      const growing: Growing = {
         get ids() {
           return [...prompt, ...drawn];
-        },
-        async branch(ids) {
-          await nextTick();
-          signal.throwIfAborted();
-          alternatives = ids;
-          return ids.map((id) => after([...drawn, id]));
-        },
-        async accept(index) {
-          drawn.push(alternatives[index]!);
         },
         async append(id) {
           await nextTick();

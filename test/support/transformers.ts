@@ -12,6 +12,7 @@ import {
   sharedWeights,
   type TransformerConfig,
   transformerWeights,
+  wholeWeights,
 } from "../../src/onnx/transformer.ts";
 import { pack } from "../../src/train/batches.ts";
 
@@ -30,7 +31,7 @@ type Sequence = readonly number[];
 export function packedGraph({ config, head }: Model): Graph {
   const g = new Graph();
   const weight = sharedWeights(g);
-  const hidden = packedForward(g, config, weight, packedInputs(g));
+  const hidden = packedForward(g, config, wholeWeights(g, weight), packedInputs(g));
   g.output("result", applyHead(g, config, weight, head, hidden));
   return g;
 }

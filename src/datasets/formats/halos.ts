@@ -25,8 +25,19 @@ export const halos: DatasetFormat = {
   source: "HALOs' feedback files",
   kinds: ["pair", "rated", "supervised"],
   fields: [
-    ...["type", "prompt_id", "prompt", "instruction", "split", "label"],
-    ...["output", "reward", "output_A", "output_B", "reward_A", "reward_B", "reward_difference"],
+    "type",
+    "prompt",
+    "prompt_id",
+    "instruction",
+    "split",
+    "label",
+    "output",
+    "reward",
+    "output_A",
+    "output_B",
+    "reward_A",
+    "reward_B",
+    "reward_difference",
   ],
   recognises: (fields) => TYPES.some((type) => type === fields["type"]),
   read(fields, { place }) {
@@ -68,30 +79,26 @@ function pairOf(fields: Fields, asked: DatasetPrompt, place: ReadContext["place"
 }
 
 function feedbackOf(row: DatasetRow): Fields {
-  switch (row.kind) {
-    case "pair": {
-      const { prompt, chosen, rejected, margin } = row;
-      return {
-        type: "pairwise_feedback",
-        output_A: writtenAnswer(prompt, chosen),
-        output_B: writtenAnswer(prompt, rejected),
-        label: 1,
-        reward_A: margin ?? 1,
-        reward_B: 0,
-        ...(margin === undefined ? {} : { reward_difference: margin }),
-      };
-    }
-    case "rated": {
-      const { prompt, completion, desirable } = row;
-      const label = desirable ? 1 : 0;
-      const output = writtenAnswer(prompt, completion);
-      return { type: "binary_feedback", output, label, reward: label };
-    }
-    default: {
-      const { prompt, completion, reward, trainedTurns } = wantKind(row, "supervised");
-      if (!isGiven(reward)) throw new RowFault("no_reward", null, "has no reward");
-      if (trainedTurns) throw new RowFault("wrong_field", null, "trains several turns");
-      return { type: "scalar_feedback", output: writtenAnswer(prompt, completion), reward };
-    }
+  if (row.kind === "pair") {
+    const { prompt, chosen, rejected, margin } = row;
+    return {
+      type: "pairwise_feedback",
+      output_A: writtenAnswer(prompt, chosen),
+      output_B: writtenAnswer(prompt, rejected),
+      label: 1,
+      reward_A: margin ?? 1,
+      reward_B: 0,
+      ...(margin === undefined ? {} : { reward_difference: margin }),
+    };
   }
+  if (row.kind === "rated") {
+    const { prompt, completion, desirable } = row;
+    const label = desirable ? 1 : 0;
+    const output = writtenAnswer(prompt, completion);
+    return { type: "binary_feedback", output, label, reward: label };
+  }
+  const { prompt, completion, reward, trainedTurns } = wantKind(row, "supervised");
+  if (!isGiven(reward)) throw new RowFault("no_reward", null, "has no reward");
+  if (trainedTurns) throw new RowFault("wrong_field", null, "trains several turns");
+  return { type: "scalar_feedback", output: writtenAnswer(prompt, completion), reward };
 }

@@ -1,4 +1,5 @@
 /** All formats of training data, the more particular before the more general. */
+import type { DatasetRow } from "../types.ts";
 import type { DatasetFormat } from "./define.ts";
 import { halos } from "./halos.ts";
 import { hhRlhf } from "./hh-rlhf.ts";
@@ -25,3 +26,12 @@ export const formats: readonly DatasetFormat[] = [
   promptOnly,
   textFormat,
 ];
+
+/** What rows of a kind are written as unless a format is named. */
+export const formatOfKind: Readonly<Record<DatasetRow["kind"], DatasetFormat>> = {
+  supervised: promptCompletion,
+  pair: preference,
+  rated: unpaired,
+  list: listFormat,
+  prompt: promptOnly,
+};

@@ -13,6 +13,10 @@ import {
 } from "../fields.ts";
 import type { DatasetFormat } from "./define.ts";
 
+const RECORD_FIELDS =
+  "id createdAt route model policyRevision rewardRevision strategy strategyOptions sampling seed messages " +
+  "promptTokens candidates outcome error cost user metadata";
+
 /** Of a held-out reward's name in the log: it judges and is not trained on unless it is asked for. */
 const HOLDOUT = "holdout:";
 
@@ -24,11 +28,7 @@ export const requestLog: DatasetFormat = {
   name: "request-log",
   source: "the log of requests, as `plumbline data export` writes it",
   kinds: ["list"],
-  fields: [
-    ...["id", "createdAt", "route", "model", "policyRevision", "rewardRevision", "strategy"],
-    ...["strategyOptions", "sampling", "seed", "messages", "promptTokens", "candidates"],
-    ...["outcome", "error", "cost", "user", "metadata"],
-  ],
+  fields: RECORD_FIELDS.split(" "),
   recognises: (fields) => Array.isArray(fields["candidates"]) && isGiven(fields["outcome"]),
   read(fields, { place, reward }) {
     if (fields["outcome"] !== "completed") return [];

@@ -5,8 +5,7 @@
 import type { Runtime } from "../../onnx/runtime/index.ts";
 import { bytesPerToken, wholeBlocks } from "../cache.ts";
 import type { RunningBatches } from "../policy-model.ts";
-import type { Occupant } from "../scheduler.ts";
-import type { Sequence } from "../sequence.ts";
+import type { Occupant, Running } from "../running.ts";
 import type { DecoderSession } from "./decoder-session.ts";
 import type { Distribution } from "./distribution.ts";
 import type { DecoderLayout } from "./layout.ts";
@@ -40,12 +39,10 @@ export class ImportedBatches implements RunningBatches {
   readonly #parts: ImportedParts;
   /** Bytes that a token is counted with. */
   readonly #perToken: number;
-  readonly #caches = new Map<Sequence, SequenceCache>();
+  readonly #caches = new Map<Running, SequenceCache>();
   readonly #packed: PackedCache;
   /** Whose keys and values lie packed: while they run together they need not be packed again. */
-  #resident: readonly Sequence[] = [];
-  /** Tokens set aside for what runs beside the batches. */
-  #reserved = 0;
+  #resident: readonly Running[] = [];
 
   constructor(parts: ImportedParts, bytesMax: number) {
     this.#parts = parts;
@@ -56,39 +53,33 @@ export class ImportedBatches implements RunningBatches {
 
   get bytes(): number {
     const caches = [...this.#caches.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-    return caches + this.#packed.bytes + this.#reserved * this.#perToken;
-  }
-
-  reserve(tokens: number): () => void {
-    this.#reserved += tokens;
-    return () => {
-      this.#reserved -= tokens;
-    };
+    return caches + this.#packed.bytes;
   }
 
   couldHold(occupant: Occupant): boolean {
-    return this.fits([occupant], -this.#reserved);
+    return this.fits([occupant]);
   }
 
-  fits(occupants: readonly Occupant[], further = 0): boolean {
+  fits(occupants: readonly Occupant[]): boolean {
     const tokens = occupants.map((each) => wholeBlocks(each.tokens));
     const doubled = (this.#parts.company.rowsMin - 1) * Math.max(0, ...tokens);
     const sum = tokens.reduce((total, each) => total + each, doubled);
-    return this.#reserved + further + sum <= this.tokensMax;
+    return sum <= this.tokensMax;
   }
 
-  async join(sequence: Sequence): Promise<void> {
+  async join(sequence: Running): Promise<void> {
     this.#caches.set(sequence, new SequenceCache(this.#parts.layout, sequence.blocks));
   }
 
-  async leave(leaving: ReadonlySet<Sequence>): Promise<void> {
+  async leave(leaving: ReadonlySet<Running>): Promise<void> {
     for (const sequence of leaving) this.#caches.delete(sequence);
     if (this.#resident.some((sequence) => leaving.has(sequence))) this.#resident = [];
     if (this.#caches.size === 0) this.#packed.clear();
   }
 
-  async step(onFailure: (sequences: readonly Sequence[], cause: unknown) => void): Promise<void> {
-    for (const group of groups([...this.#caches.keys()], this.#parts.company.rowsMax)) {
+  async step(onFailure: (sequences: readonly Running[], cause: unknown) => void): Promise<void> {
+    const running = [...this.#caches.keys()].filter(({ sitsOut }) => !sitsOut);
+    for (const group of groups(running, this.#parts.company.rowsMax)) {
       try {
         await this.#run(group);
       } catch (cause) {
@@ -104,7 +95,7 @@ export class ImportedBatches implements RunningBatches {
   }
 
   /** @param sequences of one length. */
-  async #run(sequences: readonly Sequence[]): Promise<void> {
+  async #run(sequences: readonly Running[]): Promise<void> {
     const { decoder, distribution, company } = this.#parts;
     const before = runMsOf(this.#parts);
     const rows = sequences.map((sequence) => sequence.next(1));
@@ -130,20 +121,20 @@ export class ImportedBatches implements RunningBatches {
     for (const [i, sequence] of sequences.entries()) sequence.accept([found[i]!], ms);
   }
 
-  #isResident(sequences: readonly Sequence[], past: number): boolean {
+  #isResident(sequences: readonly Running[], past: number): boolean {
     const isSame = sequences.every((sequence, i) => sequence === this.#resident[i]);
     return isSame && sequences.length === this.#resident.length && past === this.#packed.length;
   }
 }
 
 /** Those of one length together, as many as may be. */
-function groups(sequences: readonly Sequence[], rowsMax: number): Sequence[][] {
-  const byLength = new Map<number, Sequence[]>();
+function groups(sequences: readonly Running[], rowsMax: number): Running[][] {
+  const byLength = new Map<number, Running[]>();
   for (const sequence of sequences) {
     const { cachedTokens } = sequence;
     byLength.set(cachedTokens, [...(byLength.get(cachedTokens) ?? []), sequence]);
   }
-  const parts: Sequence[][] = [];
+  const parts: Running[][] = [];
   for (const group of byLength.values()) {
     for (let at = 0; at < group.length; at += rowsMax) parts.push(group.slice(at, at + rowsMax));
   }

@@ -4,14 +4,11 @@ import { GatewayError } from "../../base/errors.ts";
 import type { Provider, Runtime, Session } from "../../onnx/runtime/index.ts";
 import type { NamedAdapter } from "../adapter-bank.ts";
 import type { BatchesOptions } from "../batches.ts";
-import type { Growth, PolicyModel } from "../policy-model.ts";
-import type { PrefixCache } from "../prefix-cache.ts";
-import { PromptReader } from "../prompt-reader.ts";
+import type { PolicyModel } from "../policy-model.ts";
 import type { Turnstile } from "../turnstile.ts";
 import { DecoderSession } from "./decoder-session.ts";
 import { Distribution } from "./distribution.ts";
 import { ImportedBatches, type ImportedParts, runMsOf } from "./imported-batches.ts";
-import { ImportedGrowing } from "./imported-growing.ts";
 import { ImportedRunner } from "./imported-runner.ts";
 import { type DecoderLayout, decoderLayout } from "./layout.ts";
 import { findCompany } from "./probe.ts";
@@ -39,12 +36,19 @@ export class ImportedModel implements PolicyModel {
   readonly sharesPrefixes = false;
   readonly #session: Session;
   readonly #parts: ImportedParts;
+  readonly #turnstile: Turnstile;
 
-  private constructor(source: ImportedSource, session: Session, parts: ImportedParts) {
+  private constructor(
+    source: ImportedSource,
+    session: Session,
+    parts: ImportedParts,
+    turnstile: Turnstile,
+  ) {
     this.config = { vocabSize: source.vocabSize, contextTokens: source.contextTokens };
     this.revision = source.revision;
     this.#session = session;
     this.#parts = parts;
+    this.#turnstile = turnstile;
   }
 
   /** @throws GatewayError checkpoint_invalid for a file that does not load, or is not such a decoder. */
@@ -70,7 +74,7 @@ export class ImportedModel implements PolicyModel {
       const shape = { vocabSize, logitsType: layout.logitsType };
       const distribution = await Distribution.open({ runtime, turnstile }, shape, options);
       const parts = { runtime, layout, decoder, distribution, company };
-      return new ImportedModel(source, session, parts);
+      return new ImportedModel(source, session, parts, turnstile);
     } catch (error) {
       session.dispose();
       throw error;
@@ -96,13 +100,8 @@ export class ImportedModel implements PolicyModel {
     return new ImportedRunner(this.#parts);
   }
 
-  refuseGrowing(): void {
-    // alternatives are rows like any others
-  }
-
-  createGrowth(prefixes: PrefixCache): Growth {
-    const reader = new PromptReader(this, prefixes);
-    return { reader, grow: (parts) => new ImportedGrowing({ ...this.#parts, ...parts, reader }) };
+  quiet(): Promise<void> {
+    return this.#turnstile.quiet();
   }
 
   async dispose(): Promise<void> {

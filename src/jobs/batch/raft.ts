@@ -8,6 +8,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../../base/assert.ts";
 import { writeFileAtomically } from "../../base/atomic-file.ts";
+import { GatewayError } from "../../base/errors.ts";
 import { isMissing } from "../../base/json-file.ts";
 import { splitSeed } from "../../base/random.ts";
 import { bootstrapInterval, type Interval } from "../../base/statistics.ts";
@@ -241,6 +242,7 @@ async function improve(
   });
   const { rows, report } = selectRows(prompts, sampled, options);
   const winners = join(out, WINNERS_FILE);
+  if (rows.length === 0) throw withoutWinners(winners, report);
   await writing(winners, () => writeDataset(winners, formatNamed("prompt-completion"), rows));
   await models.letGo();
   const policy = join(out, POLICY);
@@ -253,6 +255,12 @@ async function improve(
   const files = await hashesOf(out, [SAMPLES_FILE, WINNERS_FILE]);
   const rewards = rewardMeans(sampled);
   return { out: policy, report: { rewards, selection: report, steps, trainLoss, files } };
+}
+
+function withoutWinners(file: string, { answers, unfinished }: SelectionReport): GatewayError {
+  const problem = `of ${answers} answers none can be learnt from, ${unfinished} of them having been cut`;
+  const remedy = "Raise --max-tokens, or take cut answers with --unfinished take.";
+  return new GatewayError("dataset_unusable", { file, problem, remedy });
 }
 
 /** Nothing of the winners is held out: what they are worth, prompts tell that were held out before. */

@@ -12,6 +12,7 @@ import type { Method } from "./methods.ts";
 
 export interface Base {
   readonly folder: string;
+  readonly checkpoint: Checkpoint;
   /** Of the model to be trained. */
   readonly config: ModelConfig;
   /** Of everything in it that training reads; SHA-256. */
@@ -39,6 +40,7 @@ export async function openBase(folder: string, { isReward }: Method): Promise<Ba
   const known = new Set(checkpoint.names);
   return {
     folder,
+    checkpoint,
     config,
     sha256: hashOf(checkpoint, tokenizer, template),
     format: { tokenizer, template, endIds },

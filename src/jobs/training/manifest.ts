@@ -10,7 +10,7 @@ export function manifestOf(
   base: Base,
   { files }: PreparedData,
 ): Manifest {
-  const { method, lossOptions, data } = options;
+  const { method, lossOptions, lora, data } = options;
   const ofLoss = Object.entries(lossOptions).map(([name, value]) => [
     `--${name.replaceAll("_", "-")}`,
     typeof value === "object" ? JSON.stringify(value) : value,
@@ -20,6 +20,10 @@ export function manifestOf(
     ...Object.fromEntries(ofLoss),
     "--base": base.sha256,
     ...Object.fromEntries(files.map(({ name, sha256 }, i) => [`--data ${i + 1}, ${name}`, sha256])),
+    "--lora-rank": lora?.rank ?? null,
+    "--lora-alpha": lora?.alpha ?? null,
+    "--lora-modules": lora?.modules.join(" ") ?? null,
+    "--lora-rank-stabilized": lora?.isRankStabilized ?? null,
     "--held-out": data.heldOutFiles.length > 0 ? "files" : data.heldOut,
     "--data-format": data.format,
     "--reward-name": data.rewardName,

@@ -87,7 +87,7 @@ export function materialOf(loss: Loss): Material {
 }
 
 const supervised = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "supervised", "kinds are checked before");
     const { tokens, learned } = encodeConversation(format, row);
     const share = learned.filter(Boolean).length;
@@ -100,11 +100,11 @@ const supervised = material({
 });
 
 const pairs = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "pair", "kinds are checked before");
     return [{ ...compared(row, encodeAll(format, row, [row.chosen, row.rejected])), share: 1 }];
   },
-  step(examples, tokensPerRow, references) {
+  step: (examples, tokensPerRow, references) => {
     const groups = examples.map((example) => ({
       prompt: example.prompt,
       answers: referenced(example, references(example)),
@@ -119,8 +119,8 @@ interface RatedExample extends Example, PromptedAnswer {
 }
 
 /** Of a pair the chosen answer is a desirable one, the rejected one is not. */
-const unpaired = (needsMismatched: boolean) =>
-  material<RatedExample>({
+function unpaired(needsMismatched: boolean): Material {
+  return material<RatedExample>({
     read(row, format) {
       assert(row.kind === "rated" || row.kind === "pair", "kinds are checked before");
       const texts = row.kind === "pair" ? [row.chosen, row.rejected] : [row.completion];
@@ -148,6 +148,7 @@ const unpaired = (needsMismatched: boolean) =>
       return unpairedStep(at(0), needsMismatched ? at(1) : null, tokensPerRow);
     },
   });
+}
 
 /**
  * Each prompt gets the answer to the nearest other prompt before it, cut where the context ends; the first one takes
@@ -172,12 +173,12 @@ function withMismatched(examples: readonly RatedExample[], contextTokens: number
 }
 
 const lists = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "list", "kinds are checked before");
     const rewards = checkedRewards(row);
     return [{ ...compared(row, encodeAll(format, row, row.completions)), rewards, share: 1 }];
   },
-  step(examples, tokensPerRow, references) {
+  step: (examples, tokensPerRow, references) => {
     const given = examples.map((example) => ({
       prompt: example.prompt,
       answers: referenced(example, references(example)).map((answer, i) => ({
@@ -191,7 +192,7 @@ const lists = material({
 
 /** Of a list all pairs that its rewards order, which together count as one. */
 const rewardPairs = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "pair" || row.kind === "list", "kinds are checked before");
     const texts = row.kind === "pair" ? [row.chosen, row.rejected] : row.completions;
     const pairs =
@@ -205,7 +206,7 @@ const rewardPairs = material({
 });
 
 const rewardLists = material({
-  read(row, format) {
+  read: (row, format) => {
     assert(row.kind === "list", "kinds are checked before");
     const rewards = checkedRewards(row);
     const order = rewards.map((_, i) => i).sort((a, b) => rewards[b]! - rewards[a]! || a - b);
@@ -217,8 +218,8 @@ const rewardLists = material({
 });
 
 /** Each answer's target at its last token: its reward, or for an answer that is good or bad the loss's two numbers. */
-const rewardPoints = (loss: string) =>
-  material<Example & MarkedAnswer>({
+function rewardPoints(loss: string): Material {
+  return material<Example & MarkedAnswer>({
     read(row, format) {
       const judged = judgedAnswers(row, loss);
       const texts = judged.map(({ text }) => text);
@@ -237,6 +238,7 @@ const rewardPoints = (loss: string) =>
     },
     step: (examples, tokensPerRow) => pointStep(examples, tokensPerRow),
   });
+}
 
 function judgedAnswers(row: DatasetRow, loss: string): { text: string; target: number }[] {
   const bad = loss === "reward-hinge" ? -1 : 0;

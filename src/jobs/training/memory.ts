@@ -1,15 +1,22 @@
 /** Whether a training fits: memory and disk are estimated before it starts. */
+import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { freemem } from "node:os";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { GatewayError } from "../../base/errors.ts";
+import type { LoraSettings } from "../../checkpoints/adapter.ts";
 import type { ModelConfig } from "../../checkpoints/config.ts";
 import { parameterCount } from "../../checkpoints/weight-shapes.ts";
+import { loraCount } from "../../train/lora.ts";
 import type { TrainingOptions } from "./options.ts";
 
 /** Left to everything else on the machine. */
 const RESERVE_BYTES = 512 * 2 ** 20;
 const FLOAT = 4;
+/** What a process needs before it trains. */
+const RUNTIME_BYTES = 350 * 2 ** 20;
+/** Of what the backward walk reads again: the runtime frees much of it on the way. */
+const MEASURED = 0.65;
 
 export interface PassSize {
   readonly rowTokens: number;
@@ -19,26 +26,32 @@ export interface PassSize {
 }
 
 /**
- * Bytes at the peak of a step: weights, two moments and sums of gradients; what the largest pass keeps for its backward
- * walk; and the runtime itself. The factors are measured (docs/training.md).
+ * Bytes at the peak of a step: the weights thrice (in use, and the base as it was read, whole and as numbers), and of those
+ * that are trained two moments and sums of gradients; what the largest pass keeps for its backward walk; and the runtime
+ * itself. Factors: docs/training.md.
  */
-export function estimateBytes(config: ModelConfig, pass: PassSize): number {
+export function estimateBytes(
+  config: ModelConfig,
+  pass: PassSize,
+  lora: LoraSettings | null = null,
+): number {
   const { hiddenSize: d, intermediateSize: inner, heads, kvHeads, headDim, layers } = config;
-  const state = 4 * FLOAT * parameterCount(config);
+  const weights = parameterCount(config);
+  const state = FLOAT * (3 * weights + (lora ? 4 * loraCount(config, lora) : 3 * weights));
   const perToken = 14 * d + 8 * inner + 6 * (heads + 2 * kvHeads) * headDim;
   const attention = 5 * heads * pass.rowTokens;
   const activations = FLOAT * pass.tokens * layers * (perToken + attention);
   const logits = config.task === "generation" ? 4 * FLOAT * pass.scored * config.vocabSize : 0;
-  return state + activations + logits + 300 * 2 ** 20;
+  return state + MEASURED * (activations + logits) + RUNTIME_BYTES;
 }
 
 /** @throws GatewayError training_too_large; @returns bytes of memory that training is expected to need. */
 export async function refuseTooLarge(
-  { out, memoryBytesMax }: TrainingOptions,
+  { out, memoryBytesMax, lora }: TrainingOptions,
   config: ModelConfig,
   { passes }: { passes: readonly PassSize[] },
 ): Promise<number> {
-  const neededBytes = Math.max(...passes.map((pass) => estimateBytes(config, pass)));
+  const neededBytes = Math.max(...passes.map((pass) => estimateBytes(config, pass, lora)));
   const freeBytes = memoryBytesMax ?? freemem() - RESERVE_BYTES;
   if (neededBytes > freeBytes) {
     const remedy =
@@ -50,8 +63,9 @@ export async function refuseTooLarge(
       remedy,
     });
   }
-  const disk = await statfs(dirname(out));
-  const diskBytes = 8 * FLOAT * parameterCount(config); // a state, its successor, the best weights and the model
+  const disk = await statfs(existingPart(resolve(out)));
+  const trained = lora ? loraCount(config, lora) : parameterCount(config);
+  const diskBytes = 8 * FLOAT * trained; // a state, its successor, the best weights and the model
   const freeDisk = disk.bavail * disk.bsize;
   if (diskBytes > freeDisk) {
     const remedy = "Free some space, or name an --out on another disk.";
@@ -59,4 +73,9 @@ export async function refuseTooLarge(
     throw new GatewayError("training_too_large", { what: "disk", ...numbers, remedy });
   }
   return neededBytes;
+}
+
+/** The nearest folder above that is there. */
+function existingPart(path: string): string {
+  return existsSync(path) ? path : existingPart(dirname(path));
 }

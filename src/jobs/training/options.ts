@@ -1,15 +1,18 @@
 /** What a training is asked for: everything that decides its result, and what does not. */
 import type { Static, TObject } from "typebox";
+import type { LoraSettings } from "../../checkpoints/adapter.ts";
 import type { Method } from "./methods.ts";
 
 export const schedules = ["constant", "linear", "cosine"] as const;
 export type ScheduleName = (typeof schedules)[number];
-export const dtypes = ["float32", "float16"] as const;
+export const dtypes = ["float32", "float16", "bfloat16", "base"] as const;
 
 /** The same options give the same weights, bit by bit, on the same machine. */
 export interface Recipe {
   readonly method: Method;
   readonly lossOptions: Static<TObject>;
+  /** null: all weights are trained. */
+  readonly lora: LoraSettings | null;
   readonly data: DataOptions;
   /** null: as many as `epochs` make. */
   readonly steps: number | null;
@@ -33,6 +36,7 @@ export interface Recipe {
   /** Steps; null: ten times in all. */
   readonly evaluateEvery: number | null;
   readonly patience: number;
+  /** Of the written weights; an adapter's are float32 in any case. */
   readonly dtype: (typeof dtypes)[number];
 }
 

@@ -1,6 +1,7 @@
 /** A training from a command to a model's folder. Whatever moment it is killed at, the same command goes on. */
 import { existsSync } from "node:fs";
 import { GatewayError } from "../../base/errors.ts";
+import { createRandom } from "../../base/random.ts";
 import {
   type AdamOptions,
   constantSchedule,
@@ -9,7 +10,8 @@ import {
 } from "../../onnx/optimizers.ts";
 import type { Runtime } from "../../onnx/runtime/index.ts";
 import { type LoopEnd, runLoop, type StepReport } from "../../train/loop.ts";
-import { NotFinite, Trainer } from "../../train/trainer.ts";
+import { initialLora } from "../../train/lora.ts";
+import { NotFinite, Trainer, type TrainingState } from "../../train/trainer.ts";
 import { loadState, weightsOf } from "../../train/training-state.ts";
 import { type Base, openBase } from "./base.ts";
 import { manifestOf } from "./manifest.ts";
@@ -20,8 +22,9 @@ import { openMetrics } from "./metrics.ts";
 import type { TrainingOptions } from "./options.ts";
 import { type PreparedData, prepareData } from "./prepare.ts";
 import { computeReferences, loadReferences, saveReferences } from "./references.ts";
+import type { MetricsLine } from "./report.ts";
 import { cutIntoPasses, passesOf, rowOf, stepsOver } from "./schedule-examples.ts";
-import { openWorkFolder, type WorkFolder } from "./work-folder.ts";
+import { type Manifest, openWorkFolder, type WorkFolder } from "./work-folder.ts";
 import { writeTrained } from "./write-trained.ts";
 
 /** What a training says while it runs. */
@@ -65,10 +68,26 @@ export async function train(
   const contextTokens = Math.min(data.contextTokens ?? Infinity, base.config.contextTokens);
   const reading = { method, material, format: base.format, contextTokens, seed };
   const prepared = await prepareData(data, reading);
-  const work = await openWorkFolder(options.out, manifestOf(options, base, prepared));
+  const plan = planOf(options, prepared);
+  const neededBytes = await refuseTooLarge(options, base.config, {
+    passes: largestPasses(options, plan, prepared),
+  });
+  const manifest = manifestOf(options, base, prepared);
+  const work = await openWorkFolder(options.out, manifest);
   try {
     if (work.summary !== null) return JSON.parse(work.summary) as TrainingSummary; // written by finish
-    return await trainIn(work, { runtime, options, listener, base, material, prepared });
+    const parts = {
+      runtime,
+      options,
+      listener,
+      base,
+      material,
+      prepared,
+      manifest,
+      plan,
+      neededBytes,
+    };
+    return await trainIn(work, parts);
   } catch (error) {
     throw asWriteFailure(error, options.out);
   } finally {
@@ -83,14 +102,19 @@ interface Parts {
   readonly base: Base;
   readonly material: Material;
   readonly prepared: PreparedData;
+  readonly manifest: Manifest;
+  readonly plan: Plan;
+  readonly neededBytes: number;
+}
+
+interface Plan {
+  readonly order: ReturnType<typeof stepsOver<Example>>;
+  readonly steps: number;
 }
 
 async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary> {
-  const { runtime, options, listener, base, prepared } = parts;
-  const { order, steps } = planOf(options, prepared);
-  const neededBytes = await refuseTooLarge(options, base.config, {
-    passes: largestPasses(options, order, steps, prepared),
-  });
+  const { runtime, options, listener, base, prepared, neededBytes } = parts;
+  const { order, steps } = parts.plan;
   const saved = existsSync(work.state) ? await loadState(work.state) : null;
   listener.onStart({
     steps,
@@ -100,7 +124,7 @@ async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary>
     dropped: prepared.dropped,
     neededBytes,
   });
-  const references = await referencesFor(work, parts, { order, steps });
+  const references = await referencesFor(work, parts);
   const maker = { material: parts.material, passTokens: options.passTokens, references };
   const metrics = await openMetrics(options.out, {
     method: options.method.loss.name,
@@ -114,9 +138,10 @@ async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary>
       loss: options.method.loss,
       lossOptions: options.lossOptions,
       optimizer: optimizerOf(options, steps),
+      lora: options.lora ?? undefined,
       ...(options.threads !== null && { threads: options.threads }),
     },
-    saved?.state ?? base.weights(),
+    stateOf(parts, saved?.state),
     saved?.step ?? 0,
   );
   try {
@@ -127,7 +152,7 @@ async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary>
         passes: (step) => passesOf(order.at(step), maker),
         checkpointEvery: options.checkpointEvery,
         statePath: work.state,
-        evaluation: evaluationOf(work, parts, { steps, references }),
+        evaluation: evaluationOf(work, parts, references),
         async onStep(report) {
           await metrics.add(report);
           listener.onStep(report);
@@ -144,9 +169,15 @@ async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary>
   }
 }
 
-type Order = ReturnType<typeof stepsOver<Example>>;
+/** @param saved of a former run: weights that are trained, and their moments. */
+function stateOf({ base, options }: Parts, saved: TrainingState | undefined): TrainingState {
+  const { lora, seed } = options;
+  if (!lora) return saved ?? base.weights();
+  const trained = saved ?? initialLora(base.config, lora, createRandom(seed));
+  return new Map([...base.weights(), ...trained]);
+}
 
-function planOf(options: TrainingOptions, { train: examples }: PreparedData) {
+function planOf(options: TrainingOptions, { train: examples }: PreparedData): Plan {
   const order = stepsOver(examples, options);
   const steps = options.steps ?? Math.max(1, Math.ceil(options.epochs * order.perEpoch));
   return { order, steps };
@@ -155,11 +186,10 @@ function planOf(options: TrainingOptions, { train: examples }: PreparedData) {
 /** Every pass of the first epoch and of the held-out examples: later epochs have others of the like. */
 function largestPasses(
   { passTokens }: TrainingOptions,
-  order: Order,
-  steps: number,
+  plan: Plan,
   { heldOut }: PreparedData,
 ): { rowTokens: number; tokens: number; scored: number }[] {
-  const passes = [...firstEpoch(order, steps, passTokens), ...cutIntoPasses(heldOut, passTokens)];
+  const passes = [...firstEpoch(plan, passTokens), ...cutIntoPasses(heldOut, passTokens)];
   return passes.map((examples) => {
     const rowTokens = rowOf(examples);
     const sum = examples.reduce((n, { lengths }) => n + lengths.reduce((a, b) => a + b, 0), 0);
@@ -168,7 +198,7 @@ function largestPasses(
   });
 }
 
-function firstEpoch(order: Order, steps: number, passTokens: number): Example[][] {
+function firstEpoch({ order, steps }: Plan, passTokens: number): Example[][] {
   const count = Math.min(steps, order.perEpoch);
   return Array.from({ length: count }, (_, i) => cutIntoPasses(order.at(i + 1), passTokens)).flat();
 }
@@ -176,8 +206,7 @@ function firstEpoch(order: Order, steps: number, passTokens: number): Example[][
 /** @returns zeros where the loss asks for none. */
 async function referencesFor(
   work: WorkFolder,
-  { runtime, options, listener, base, material, prepared }: Parts,
-  { order, steps }: { order: Order; steps: number },
+  { runtime, options, listener, base, material, prepared, plan }: Parts,
 ): Promise<References> {
   if (!needsReference(options.method.loss)) return ({ answers }) => answers.map(() => 0);
   const examples = [...prepared.train, ...prepared.heldOut];
@@ -185,7 +214,7 @@ async function referencesFor(
   if (!table) {
     const { passTokens, threads } = options;
     const passes = [
-      ...firstEpoch(order, steps, passTokens),
+      ...firstEpoch(plan, passTokens),
       ...cutIntoPasses(prepared.heldOut, passTokens),
     ];
     const { config } = base;
@@ -205,8 +234,8 @@ async function referencesFor(
 
 function evaluationOf(
   work: WorkFolder,
-  { options, material, prepared: { heldOut } }: Parts,
-  { steps, references }: { steps: number; references: References },
+  { options, material, prepared: { heldOut }, plan: { steps } }: Parts,
+  references: References,
 ) {
   if (heldOut.length === 0) return undefined;
   const { passTokens, patience } = options;
@@ -233,12 +262,12 @@ function optimizerOf(options: TrainingOptions, steps: number): AdamOptions {
 /** Early stopping keeps the weights with the lowest held-out loss, everything else the last ones. */
 async function finish(
   work: WorkFolder,
-  { options, base, prepared }: Parts,
+  { options, base, prepared, manifest }: Parts,
   { trainer, end, metrics }: { trainer: Trainer; end: LoopEnd; metrics: readonly string[] },
 ): Promise<TrainingSummary> {
   const isBest = options.patience > 0 && end.bestStep > 0 && existsSync(work.best);
   const weights = isBest ? (await loadState(work.best)).state : weightsOf(trainer.values());
-  const lines = metrics.map((line) => JSON.parse(line) as Record<string, number | string>); // ours
+  const lines = metrics.map((line) => JSON.parse(line) as MetricsLine); // written here
   const lastOf = (split: string) =>
     lines.findLast((line) => line["split"] === split)?.["loss"] as number | undefined;
   const summary: TrainingSummary = {
@@ -250,7 +279,7 @@ async function finish(
     heldOutLoss: (isBest ? end.bestLoss : lastOf("held-out")) ?? null,
     keptStep: isBest ? end.bestStep : trainer.step,
   };
-  await writeTrained(work.model, { options, base, prepared, weights, summary, lines });
+  await writeTrained(work.model, { options, base, prepared, manifest, weights, summary, lines });
   await work.finish(JSON.stringify(summary));
   return summary;
 }

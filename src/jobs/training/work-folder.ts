@@ -29,6 +29,10 @@ const FOLDER = "training";
 const MANIFEST = "manifest.json";
 const SUMMARY = "summary.json";
 const STATE = "state.safetensors";
+const BEST = "best.safetensors";
+const REFERENCES = "references.json";
+/** What costs time to make again. */
+const KEPT: readonly string[] = [STATE, BEST, REFERENCES, SUMMARY];
 
 /**
  * @throws GatewayError training_folder_taken for a folder of something else or one in use, training_differs for one of
@@ -41,20 +45,19 @@ export async function openWorkFolder(out: string, manifest: Manifest): Promise<W
   await mkdir(folder, { recursive: true });
   const lock = await locked(folder);
   try {
-    await agree(out, path(MANIFEST), manifest);
+    await agree(out, folder, manifest);
     const summary = await readOrNull(path(SUMMARY));
     const temporary = (await readdir(folder)).filter((name) => name.endsWith(".tmp"));
     for (const name of temporary) await rm(path(name)); // of writes that a kill has cut off
-    const parts = { state: STATE, best: "best.safetensors", references: "references.json" };
     return {
-      state: path(parts.state),
-      best: path(parts.best),
-      references: path(parts.references),
+      state: path(STATE),
+      best: path(BEST),
+      references: path(REFERENCES),
       model: path("model"),
       summary,
       async finish(text) {
         await writeFileAtomically(path(SUMMARY), [text, "\n"]);
-        for (const name of [...Object.values(parts), "model"])
+        for (const name of [STATE, BEST, REFERENCES, "model"])
           await rm(path(name), { recursive: true, force: true });
       },
       release: () => lock.release(),
@@ -98,11 +101,13 @@ async function locked(folder: string): Promise<FolderLock> {
   }
 }
 
-/** Writes the manifest, or compares with the one that is there. */
-async function agree(out: string, path: string, manifest: Manifest): Promise<void> {
+/** Keeps the manifest, unless what it stands for was made by another one. */
+async function agree(out: string, folder: string, manifest: Manifest): Promise<void> {
+  const path = join(folder, MANIFEST);
   const text = `${JSON.stringify(manifest, null, 2)}\n`;
   const found = await readOrNull(path);
-  if (found === null) return writeFileAtomically(path, [text]);
+  const isUsed = (await readdir(folder)).some((name) => KEPT.includes(name));
+  if (found === null || !isUsed) return writeFileAtomically(path, [text]);
   const differences = differencesOf(JSON.parse(found) as Manifest, manifest); // written here, whole
   if (differences.length > 0)
     throw new GatewayError("training_differs", { folder: out, differences });

@@ -16,7 +16,7 @@ import { dilBce } from "./pair/dil-bce.ts";
 import { dilLsif } from "./pair/dil-lsif.ts";
 import { dilUkl } from "./pair/dil-ukl.ts";
 import { discopop } from "./pair/discopop.ts";
-import { dpo } from "./pair/dpo.ts";
+import { dpo, onlineDpo } from "./pair/dpo.ts";
 import { exo } from "./pair/exo.ts";
 import { gsil } from "./pair/gsil.ts";
 import { hinge } from "./pair/hinge.ts";
@@ -63,6 +63,7 @@ const rewardLosses: readonly Loss[] = [
 ];
 const pairLosses: readonly Loss[] = [
   dpo,
+  onlineDpo,
   cdpo,
   robust,
   ipo,

@@ -43,6 +43,13 @@ export const dpo = definePairLoss({
   },
 });
 
+/**
+ * Online DPO: DPO on pairs of answers that the policy of now drew, the better and the worse of them by a
+ * reward or a judge; the reference stays the first policy.
+ * Source: Guo et al., arXiv:2402.04792; Xiong et al., arXiv:2312.11456.
+ */
+export const onlineDpo = definePairLoss({ ...dpo, name: "online-dpo" });
+
 type Divergence = "reverse-kl" | "forward-kl" | "js" | "alpha";
 
 function shape(g: Graph, u: Value, divergence: Divergence, alpha: number): Value {

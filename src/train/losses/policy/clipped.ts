@@ -38,7 +38,7 @@ const clippedLoss = ({ name, estimator, aggregation, clip: [low, high] }: Clippe
  * advantages are their rewards normalised within the group; mean over answers of the mean over tokens.
  * Source: Shao et al., arXiv:2402.03300, eq. 3. Defaults: TRL's GRPOConfig (ε 0.2, β 0), but for its
  * aggregation, which is DAPO's there.
- * Erratum: the survey's Protocol 8 minimises what is to be maximised, and has no clip.
+ * Erratum: Li et al.'s protocol 8 minimises what is to be maximised, and has no clip.
  */
 export const grpo = clippedLoss({
   name: "grpo",

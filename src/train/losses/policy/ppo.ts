@@ -18,7 +18,7 @@ import {
  * G is fixed: no gradient flows through what the value head should have said.
  * The usual penalty is inside the reward (`klShaped`); with `kl_weight` it is in the loss: never in both.
  * Source: Schulman et al., arXiv:1707.06347, eqs. 7 and 9; Ouyang et al., arXiv:2203.02155. Defaults: TRL's
- * PPOConfig. Errata: see `clippedSurrogate` and `policyLoss`; the survey's Protocol 4 clips the mean ratio
+ * PPOConfig. Errata: see `clippedSurrogate` and `policyLoss`; Li et al.'s protocol 4 clips the mean ratio
  * of a batch, which hardly ever acts.
  */
 export const ppo = defineActorCriticLoss({

@@ -25,7 +25,7 @@ const scoreFunctionLoss = ({ name, estimator, klWeight }: ScoreFunction) =>
  * tokens their sum from t on. Its gradient is that of the expected reward when π itself drew the answers.
  * Source: Williams 1992; Xiao & Zhu, 10.25 and 10.43.
  * Errata: what is left out after the baseline are the past rewards, not the later ones (their remark to
- * 10.26); the survey's Protocol 5 multiplies a mean loss with a sum of scores, which cancels.
+ * 10.26); Li et al.'s protocol 5 multiplies a mean loss with a sum of scores, which cancels.
  */
 export const reinforce = scoreFunctionLoss({
   name: "reinforce",

@@ -10,7 +10,7 @@ const weight = (description: string) => Type.Number({ minimum: 0, default: 1, de
  * loss = −γ·mean over demonstrations of log σ(r(y) − r(y′)) − α·mean over preferences of log σ(r(y_w) − r(y_l)),
  * y′ drawn by the policy of now. It takes turns with a policy step (any policy loss with a penalty).
  * α = 0: maximum-likelihood inverse reinforcement learning; γ = 0: the reward model of RLHF.
- * Source: Li et al., arXiv:2406.06874 (AIHF), eq. 24 in the survey. NOTE: the survey's ℓ is a gain, log σ, here;
+ * Source: Li et al., arXiv:2406.06874 (AIHF), eq. 24 of Li et al.'s survey. NOTE: its ℓ is a gain, log σ, here;
  * with ℓ(z) = z, its literal gradient game, the loss has no lower bound.
  */
 export const aihf = defineRewardLoss({
