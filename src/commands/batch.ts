@@ -1,6 +1,6 @@
 /** `plumbline batch <mode>`: training data from a served policy and a reward, and RAFT, which trains on them in iterations. */
 import { stat } from "node:fs/promises";
-import type { Command, OptionValues } from "commander";
+import { type Command, InvalidArgumentError, type OptionValues } from "commander";
 import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config.ts";
 import { pairRules } from "../datasets/pairing.ts";
@@ -120,13 +120,20 @@ function withFilter(command: Command): void {
 const filterOf = ({ filter, top }: OptionValues): Selection =>
   filter === "top" ? { kind: "top", share: top } : { kind: "best" };
 
+/** Of the strategies that draw them. */
+const K_MAX = 128;
+const answers = (text: string) => {
+  if (natural(text) <= K_MAX) return Number(text);
+  throw new InvalidArgumentError(`It must be ${K_MAX} at most.`);
+};
+
 function withShared(command: Command, maxTokens: number): Command {
   return command
     .requiredOption("--prompts <source>", "a file, or corpus:<domain>:<count>")
     .requiredOption("--out <folder>", "to be written; new, or of the same command cut short")
     .option("--policy <folder>", "the checkpoint that answers; without it, the configured policy")
     .option("--reward <folder|id>", "a checkpoint, or a configured reward; without it, the default")
-    .option("--k <count>", "answers of each prompt", natural, 8)
+    .option("--k <count>", `answers of each prompt, at most ${K_MAX}`, answers, 8)
     .option("--temperature <number>", "of sampling", nonNegative, 1)
     .option("--top-p <share>", "of sampling", shareOrAll, 1)
     .option("--max-tokens <count>", "of an answer", natural, maxTokens)

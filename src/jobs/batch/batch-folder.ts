@@ -2,7 +2,7 @@
  * The folder of a batch: `manifest.json` says what it is of and, in the end, what came of it. One command at a time, and
  * only the same command goes on with it.
  */
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomically } from "../../base/atomic-file.ts";
 import { GatewayError } from "../../base/errors.ts";
@@ -42,11 +42,11 @@ export async function openBatchFolder<R extends object>(
     );
   try {
     const found = await readManifest<R>(path, file);
-    const differences = found ? differencesOf(found.recipe, recipe) : [];
+    const differences = found && (await isBegun(path)) ? differencesOf(found.recipe, recipe) : [];
     if (differences.length > 0)
       throw new GatewayError("batch_differs", { folder: path, differences });
     await removeTorn(path);
-    if (!found) await write(null);
+    if (found?.results == null) await write(null);
     return {
       path,
       results: found?.results ?? null,
@@ -101,6 +101,14 @@ async function readManifest<R>(folder: string, file: string) {
     const remedy = "Name another folder.";
     throw new GatewayError("batch_folder_taken", { folder, problem, remedy }, { cause });
   }
+}
+
+/** Whether anything was sampled: a command that failed before binds nobody. */
+async function isBegun(folder: string): Promise<boolean> {
+  for (const name of await readdir(folder, { recursive: true })) {
+    if (name.endsWith(".jsonl") && (await stat(join(folder, name))).size > 0) return true;
+  }
+  return false;
 }
 
 /** Files whose writing a kill has cut off. */

@@ -172,6 +172,13 @@ describe("a batch", () => {
     await expect(run(optionsFor("foreign"))).rejects.toThrow("it holds other files (letter.txt)");
   });
 
+  test("that failed before it had anything binds nobody to its options", async () => {
+    await expect(run(optionsFor("early"), serving(1))).rejects.toThrow("the power is gone");
+    await run(optionsFor("early", { seed: 6 }));
+    expect(lines("early")).toHaveLength(COUNT);
+    expect(JSON.parse(bytes("early", "manifest.json")).recipe["--seed"]).toBe(6);
+  });
+
   test("refuses samples that are not its own, by file and line", async () => {
     await run(optionsFor("edited"));
     const [first, second, ...rest] = bytes("edited", "samples.jsonl").split("\n");
