@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { type Command, InvalidArgumentError, type OptionValues } from "commander";
 import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config.ts";
+import { GatewayError } from "../base/errors.ts";
 import { pairRules } from "../datasets/pairing.ts";
 import { createGateway } from "../gateway/gateway.ts";
 import { type BatchOptions, type BatchSummary, batch } from "../jobs/batch/batch.ts";
@@ -75,11 +76,17 @@ const modes: readonly Mode[] = [
       command
         .option("--beta <number>", "in the reward's unit", positive, 0.5)
         .option("--accept <count>", "answers of a prompt, at most --k", natural, 1),
-    options: ({ k, beta, accept }) => ({
-      alignment: { strategy: "rso", options: { n: k, beta } },
-      choices: accept,
-      selection: { kind: "accepted", stopped: "complete" },
-    }),
+    options({ k, beta, accept }) {
+      if (accept > k) {
+        const problem = `${accept} cannot be accepted of ${k} answers; raise --k`;
+        throw new GatewayError("invalid_request", { param: "--accept", problem });
+      }
+      return {
+        alignment: { strategy: "rso", options: { n: k, beta } },
+        choices: accept,
+        selection: { kind: "accepted", stopped: "complete" },
+      };
+    },
   },
   {
     name: "pairs",
@@ -171,7 +178,12 @@ async function run(mode: Mode, options: OptionValues): Promise<void> {
   const progress = batchProgress({ isQuiet: options["json"] === true });
   try {
     const config = await configured(options);
-    const asked = { ...sharedOf(options), mode: mode.name, ...mode.options(options) };
+    const asked = {
+      ...sharedOf(options),
+      mode: mode.name,
+      k: options["k"],
+      ...mode.options(options),
+    };
     const summary = await batch(servingOf(config, options), asked, progress);
     progress.stop();
     console.log(options["json"] ? JSON.stringify(summary) : told(summary));
@@ -298,6 +310,7 @@ function servingOf(config: Config, { reward: asked }: OptionValues): Serve {
       return {
         gateway,
         model: id,
+        sequencesMax: config.sequencesMax + Math.min(config.sequencesMax, config.queueSequencesMax),
         policy: models.policy,
         reward: reward.id,
         rewardRevision: reward.revision,

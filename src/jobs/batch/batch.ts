@@ -37,6 +37,8 @@ export interface BatchOptions extends DrawOptions, SelectionOptions {
   readonly prompts: PromptOptions;
   readonly alignment: Omit<AlignmentRequest, "reward">;
   readonly choices: number;
+  /** Answers of a prompt. */
+  readonly k: number;
   readonly out: string;
 }
 

@@ -299,6 +299,7 @@ async function evaluate(
     path: join(out, EVALUATION_FILE),
     alignment: { strategy: "sample", reward, options: {} },
     choices: 1,
+    k: 1,
     seed: splitSeed(options.seed, 0) >>> 0,
     onProgress: (done, total) =>
       listener.onProgress(`iteration ${iteration}, evaluating`, done, total),

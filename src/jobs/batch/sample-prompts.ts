@@ -14,6 +14,8 @@ export interface Sampler {
   readonly gateway: Pick<Gateway, "answer">;
   /** The policy that answers. */
   readonly model: string;
+  /** Answers that it takes at a time, those that wait included. */
+  readonly sequencesMax: number;
 }
 
 export interface SamplingOptions {
@@ -23,6 +25,8 @@ export interface SamplingOptions {
   readonly alignment: AlignmentRequest;
   /** Answers that the strategy is to choose. */
   readonly choices: number;
+  /** Answers that are drawn for a prompt, at most. */
+  readonly k: number;
   readonly temperature: number;
   readonly topP: number;
   /** null: as many as the context holds. */
@@ -32,8 +36,8 @@ export interface SamplingOptions {
   readonly onProgress: (done: number, total: number) => void;
 }
 
-/** Prompts in the engine at a time: enough to fill its batches while single answers end. */
-const AT_ONCE = 16;
+/** Prompts in the engine at a time, at most: what a kill costs. */
+const AT_ONCE_MAX = 16;
 
 /**
  * @param sampler asked for only where prompts are left.
@@ -51,13 +55,14 @@ export async function samplePrompts(
   try {
     onProgress(all.length, prompts.length);
     if (all.length === prompts.length) return all;
-    const { gateway, model } = await sampler();
+    const { gateway, model, sequencesMax } = await sampler();
+    const atOnce = Math.min(AT_ONCE_MAX, Math.max(1, Math.floor(sequencesMax / options.k)));
     const left = prompts.map((prompt, at) => ({ prompt, at })).slice(all.length);
     const draw = ({ prompt, at }: { prompt: BatchPrompt; at: number }) => {
       const seed = splitSeed(options.seed, at) >>> 0;
       return sampleOne(gateway, { ...options, model, prompt, seed, signal: stop.signal });
     };
-    for await (const sampled of inOrder(left, draw)) {
+    for await (const sampled of inOrder(left, draw, atOnce)) {
       await file.append(prompts[all.length]!, sampled);
       all.push(sampled);
       onProgress(all.length, prompts.length);
@@ -111,17 +116,18 @@ async function sampleOne(
   };
 }
 
-/** Several at once, given back in the order of the items. */
+/** So many at once, given back in the order of the items. */
 async function* inOrder<T, R>(
   items: readonly T[],
   task: (item: T) => Promise<R>,
+  atOnce: number,
 ): AsyncGenerator<R> {
   const running: Promise<R>[] = [];
   for (const item of items) {
     const result = task(item);
     result.catch(() => {}); // NOTE: awaited below; one that fails before its turn must not count as unhandled
     running.push(result);
-    if (running.length >= AT_ONCE) yield await running.shift()!;
+    if (running.length >= atOnce) yield await running.shift()!;
   }
   while (running.length > 0) yield await running.shift()!;
 }

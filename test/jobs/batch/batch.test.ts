@@ -67,7 +67,15 @@ function serving(failsAt = Number.POSITIVE_INFINITY) {
     const dispose = async () => {
       seen.disposed++;
     };
-    return { gateway, policy, model: "table", reward: "letters", rewardRevision: "1", dispose };
+    return {
+      gateway,
+      policy,
+      model: "table",
+      sequencesMax: 64,
+      reward: "letters",
+      rewardRevision: "1",
+      dispose,
+    };
   };
   return { seen, serve };
 }
@@ -77,6 +85,7 @@ const optionsFor = (name: string, changes: Partial<BatchOptions> = {}): BatchOpt
   prompts: { source: promptFile, format: null, badRows: "refuse", seed: 0 },
   alignment: { strategy: "best-of-n", options: { n: 4 } },
   choices: 1,
+  k: 4,
   selection: { kind: "best" },
   takesUnfinished: false,
   temperature: 1,

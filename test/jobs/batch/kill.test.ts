@@ -69,15 +69,10 @@ function run(out: string, { killAt, more = [] }: { killAt?: string; more?: strin
   });
 }
 
-test("killed while it samples, trains and evaluates it comes to what it would have come to", async () => {
+test("killed while it trains, evaluates and samples it comes to what it would have come to", async () => {
   const through = await run("through");
   expect(through.code, through.said).toBe(0);
-  const killings = [
-    "iteration 1, sampling: 8/",
-    "\n3/",
-    "iteration 1, evaluating: 2/",
-    "iteration 2, sampling: 4/",
-  ];
+  const killings = ["\n3/", "iteration 1, evaluating: 2/", "iteration 2, sampling: 8/"];
   for (const killAt of killings) {
     const { code, said } = await run("killed", { killAt });
     expect(said).toContain(killAt);
