@@ -2,6 +2,7 @@
 /** The command line. Exit codes: 0 done, 1 a failure of ours, 2 something for the user to correct. */
 import { Command, type OptionValues } from "commander";
 import { GatewayError } from "./base/errors.ts";
+import { addBatch } from "./commands/batch.ts";
 import { addConvert } from "./commands/data-convert.ts";
 import { addLogExport } from "./commands/data-export.ts";
 import { addInspect } from "./commands/data-inspect.ts";
@@ -30,6 +31,7 @@ withSettings(
 ).action(async (options: OptionValues) => serve(configOf(options)));
 
 addTrain(program);
+addBatch(program);
 
 const measures = program.command("eval").description("measure models, rewards and strategies");
 for (const add of [addEmbedded, addPrefix, addStrategies, addFormats]) add(measures);

@@ -223,6 +223,15 @@ export const errorTable = {
     text: (p) =>
       `${p.folder} holds a training of another command: ${p.differences.join("; ")}. Give the former values to go on with it, name another --out, or remove the folder.`,
   }),
+  batch_folder_taken: entry<{ folder: string; problem: string; remedy: string }>({
+    status: 400,
+    text: (p) => `The folder ${p.folder} cannot take a batch: ${p.problem}. ${p.remedy}`,
+  }),
+  batch_differs: entry<{ folder: string; differences: readonly string[] }>({
+    status: 400,
+    text: (p) =>
+      `${p.folder} holds a batch of another command: ${p.differences.join("; ")}. Give the former values to go on with it, or name another --out.`,
+  }),
   training_diverged: entry<{ metric: string; value: number; step: number; rows: string }>({
     status: 400,
     text: (p) =>

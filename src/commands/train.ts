@@ -1,6 +1,5 @@
 /** `plumbline train <method>`: a command for each loss that learns from rows, with the loss's options as its flags. */
 import type { Command, OptionValues } from "commander";
-import { InvalidArgumentError } from "commander";
 import type { TSchema } from "typebox";
 import { GatewayError } from "../base/errors.ts";
 import { compileOptions } from "../base/options.ts";
@@ -10,6 +9,7 @@ import { dtypes, schedules, type TrainingOptions } from "../jobs/training/option
 import { type TrainingSummary, train } from "../jobs/training/train.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
 import { count, natural } from "./options.ts";
+import { nonNegative, oneOf, positive, share } from "./readers.ts";
 import { trainingProgress } from "./training-progress.ts";
 
 export function addTrain(program: Command): void {
@@ -241,22 +241,3 @@ interface SchemaNotes {
   readonly default?: unknown;
   readonly type?: string;
 }
-
-function number(text: string, isFine: (value: number) => boolean, wanted: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && Number.isFinite(value) && isFine(value)) return value;
-  throw new InvalidArgumentError(`It must be ${wanted}.`);
-}
-
-const positive = (text: string) => number(text, (value) => value > 0, "a number above 0");
-const nonNegative = (text: string) => number(text, (value) => value >= 0, "a number from 0 on");
-const share = (text: string) =>
-  number(text, (value) => value >= 0 && value < 1, "a number from 0 to below 1");
-
-const oneOf =
-  <T extends string>(known: readonly T[]) =>
-  (text: string): T => {
-    const found = known.find((each) => each === text);
-    if (found !== undefined) return found;
-    throw new InvalidArgumentError(`It must be one of ${known.join(", ")}.`);
-  };

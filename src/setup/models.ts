@@ -42,8 +42,15 @@ type ModelSettings = Pick<
 
 export type Models = Awaited<ReturnType<typeof loadModels>>;
 
-/** @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable */
-export async function loadModels(config: ModelSettings) {
+/** Where the policy's checkpoint is. */
+export const policyFolder = ({ policyDir }: Pick<Config, "policyDir">): string =>
+  policyDir || join(EMBEDDED, "tiny-chat");
+
+/**
+ * @param policyId instead of the name of the policy's folder.
+ * @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable
+ */
+export async function loadModels(config: ModelSettings, policyId?: string) {
   const runtime = openRuntime();
   const { provider, refused } = await chooseProvider(runtime, config.device);
   const common = {
@@ -64,7 +71,8 @@ export async function loadModels(config: ModelSettings) {
   const loaded = await loadPolicy({
     ...common,
     ...limits,
-    folder: config.policyDir || join(EMBEDDED, "tiny-chat"),
+    ...(policyId !== undefined && { id: policyId }),
+    folder: policyFolder(config),
     onnxFile: config.policyOnnxFile,
     format: config.policyFormat,
     draft,

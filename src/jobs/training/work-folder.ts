@@ -108,13 +108,17 @@ async function agree(out: string, folder: string, manifest: Manifest): Promise<v
   const found = await readOrNull(path);
   const isUsed = (await readdir(folder)).some((name) => KEPT.includes(name));
   if (found === null || !isUsed) return writeFileAtomically(path, [text]);
-  const former = JSON.parse(found) as Manifest; // written here, whole
-  const names = [...new Set([...Object.keys(former), ...Object.keys(manifest)])];
-  const differences = names
-    .filter((name) => former[name] !== manifest[name])
-    .map((name) => `${name} was ${show(former[name])} and is ${show(manifest[name])}`);
+  const differences = differencesOf(JSON.parse(found) as Manifest, manifest); // written here, whole
   if (differences.length > 0)
     throw new GatewayError("training_differs", { folder: out, differences });
+}
+
+/** Each in words; none where both are the same. */
+export function differencesOf(former: Manifest, manifest: Manifest): string[] {
+  const names = [...new Set([...Object.keys(former), ...Object.keys(manifest)])];
+  return names
+    .filter((name) => former[name] !== manifest[name])
+    .map((name) => `${name} was ${show(former[name])} and is ${show(manifest[name])}`);
 }
 
 const show = (value: unknown) => (value === undefined ? "not there" : JSON.stringify(value));

@@ -1,0 +1,350 @@
+/** `plumbline batch <mode>`: training data from a served policy and a reward, and RAFT, which trains on them in iterations. */
+import { stat } from "node:fs/promises";
+import { type Command, InvalidArgumentError, type OptionValues } from "commander";
+import { systemClock } from "../base/clock.ts";
+import type { Config } from "../base/config.ts";
+import { GatewayError } from "../base/errors.ts";
+import { pairRules } from "../datasets/pairing.ts";
+import { createGateway } from "../gateway/gateway.ts";
+import { type BatchOptions, type BatchSummary, batch } from "../jobs/batch/batch.ts";
+import { type IterationReport, type RaftSummary, raft } from "../jobs/batch/raft.ts";
+import type { Selection } from "../jobs/batch/selection.ts";
+import type { Serve } from "../jobs/batch/serve.ts";
+import { schedules } from "../jobs/training/options.ts";
+import { openRuntime } from "../onnx/runtime/index.ts";
+import { loadModels, policyFolder } from "../setup/models.ts";
+import { openRegistry } from "../setup/registry.ts";
+import { strategies } from "../strategies/index.ts";
+import { batchProgress } from "./batch-progress.ts";
+import { configOf, count, natural, number, withSettings } from "./options.ts";
+import { nonNegative, oneOf, positive, share, shareOrAll } from "./readers.ts";
+import { plain } from "./report.ts";
+import { trainingProgress } from "./training-progress.ts";
+
+export function addBatch(program: Command): void {
+  const group = program
+    .command("batch")
+    .description("answers to many prompts, judged and filtered into training data; and RAFT");
+  for (const mode of modes) {
+    const command = group.command(mode.name).description(mode.description);
+    mode.add(command);
+    withSettings(withShared(command, 160)).action((options) => run(mode, options));
+  }
+  const command = group
+    .command("raft")
+    .description("iterations of: sample, judge, filter, train on the winners, evaluate");
+  withSettings(withShared(withTraining(command), 160)).action(runRaft);
+}
+
+interface Mode {
+  readonly name: string;
+  readonly description: string;
+  readonly add: (command: Command) => void;
+  readonly options: (
+    given: OptionValues,
+  ) => Pick<BatchOptions, "alignment" | "choices" | "selection">;
+}
+
+const modes: readonly Mode[] = [
+  {
+    name: "best-of-n",
+    description: "the best answer of each prompt, or the best share of all",
+    add: withFilter,
+    options: (given) => ({ ...drawn(given), selection: filterOf(given) }),
+  },
+  {
+    name: "rejection",
+    description: "of each prompt the first answer whose reward reaches a threshold, if one does",
+    add: (command) =>
+      command
+        .option(
+          "--threshold <reward>",
+          "to reach; without it, a quantile of the prompt's own",
+          number,
+        )
+        .option("--quantile <share>", "of the first answers' rewards, instead", share, 0.75),
+    options: ({ k, threshold = null, quantile }) => ({
+      alignment: { strategy: "rejection", options: { n: k, threshold, quantile } },
+      choices: 1,
+      selection: { kind: "accepted", stopped: "accepted" },
+    }),
+  },
+  {
+    name: "rso",
+    description: "answers accepted with probability exp((reward − highest)/beta)",
+    add: (command) =>
+      command
+        .option("--beta <number>", "in the reward's unit", positive, 0.5)
+        .option("--accept <count>", "answers of a prompt, at most --k", natural, 1),
+    options({ k, beta, accept }) {
+      if (accept > k) {
+        const problem = `${accept} cannot be accepted of ${k} answers; raise --k`;
+        throw new GatewayError("invalid_request", { param: "--accept", problem });
+      }
+      return {
+        alignment: { strategy: "rso", options: { n: k, beta } },
+        choices: accept,
+        selection: { kind: "accepted", stopped: "complete" },
+      };
+    },
+  },
+  {
+    name: "pairs",
+    description: "a better and a worse answer to each prompt",
+    add: (command) =>
+      command
+        .option("--rule <name>", pairRules.join(", "), oneOf(pairRules), "max_min")
+        .option("--gap-min <reward>", "by which the two differ at least", nonNegative, 0.01)
+        .option("--length-penalty <reward>", "a character, for max_min_p", nonNegative, 0),
+    options: (given) => ({ ...drawn(given), selection: pairsOf(given) }),
+  },
+];
+
+const drawn = ({ k }: OptionValues) => ({
+  alignment: { strategy: "best-of-n", options: { n: k } },
+  choices: 1,
+});
+
+const pairsOf = ({ rule, gapMin, lengthPenalty, seed }: OptionValues): Selection => ({
+  kind: "pairs",
+  rule,
+  gapMin,
+  lengthPenalty,
+  seed,
+});
+
+function withFilter(command: Command): void {
+  command
+    .option(
+      "--filter <name>",
+      "best of each prompt, or top over all",
+      oneOf(["best", "top"]),
+      "best",
+    )
+    .option("--top <share>", "of all answers, for --filter top", shareOrAll, 0.2);
+}
+
+const filterOf = ({ filter, top }: OptionValues): Selection =>
+  filter === "top" ? { kind: "top", share: top } : { kind: "best" };
+
+/** Of the strategies that draw them. */
+const K_MAX = 128;
+const answers = (text: string) => {
+  if (natural(text) <= K_MAX) return Number(text);
+  throw new InvalidArgumentError(`It must be ${K_MAX} at most.`);
+};
+
+function withShared(command: Command, maxTokens: number): Command {
+  return command
+    .requiredOption("--prompts <source>", "a file, or corpus:<domain>:<count>")
+    .requiredOption("--out <folder>", "to be written; new, or of the same command cut short")
+    .option("--policy <folder>", "the checkpoint that answers; without it, the configured policy")
+    .option("--reward <folder|id>", "a checkpoint, or a configured reward; without it, the default")
+    .option("--k <count>", `answers of each prompt, at most ${K_MAX}`, answers, 8)
+    .option("--temperature <number>", "of sampling", nonNegative, 1)
+    .option("--top-p <share>", "of sampling", shareOrAll, 1)
+    .option("--max-tokens <count>", "of an answer", natural, maxTokens)
+    .option("--unfinished <what>", "take or drop cut answers", oneOf(["take", "drop"]), "drop")
+    .option("--data-format <name>", "of the prompts' file; without it, the first rows tell")
+    .option(
+      "--bad-rows <what>",
+      "refuse or drop rows that cannot be used",
+      oneOf(["refuse", "drop"]),
+      "refuse",
+    )
+    .option("--seed <number>", "of prompts, samples and training", count, 0)
+    .option("--json", "one JSON object on standard output at the end, for machines");
+}
+
+/** Defaults: two epochs at 2e-5 falling to nothing, as Dong et al., arXiv:2304.06767, §4. */
+function withTraining(command: Command): Command {
+  withFilter(command);
+  return command
+    .option("--iterations <count>", "of sampling and training", natural, 3)
+    .option("--held-out <share>", "of a file's prompts, to evaluate on", share, 0.1)
+    .option("--evaluate <count>", "held-out prompts at most; 0: none", count, 200)
+    .option("--epochs <number>", "over the winners, an iteration", positive, 2)
+    .option("--batch <count>", "examples of a step", natural, 16)
+    .option("--pass-tokens <count>", "tokens computed at once", natural, 2048)
+    .option("--learning-rate <number>", "at its peak", positive, 2e-5)
+    .option("--schedule <name>", schedules.join(", "), oneOf(schedules), "linear")
+    .option("--warmup <number>", "steps, or below 1 a share of them", nonNegative, 0.05)
+    .option("--floor <share>", "of the learning rate, to which the schedule falls", share, 0)
+    .option("--checkpoint-every <steps>", "between saved states", natural, 50)
+    .option("--memory-bytes-max <bytes>", "that training may need", natural);
+}
+
+async function run(mode: Mode, options: OptionValues): Promise<void> {
+  const progress = batchProgress({ isQuiet: options["json"] === true });
+  try {
+    const config = await configured(options);
+    const asked = {
+      ...sharedOf(options),
+      mode: mode.name,
+      k: options["k"],
+      ...mode.options(options),
+    };
+    const summary = await batch(servingOf(config, options), asked, progress);
+    progress.stop();
+    console.log(options["json"] ? JSON.stringify(summary) : told(summary));
+  } finally {
+    progress.stop();
+  }
+}
+
+async function runRaft(options: OptionValues): Promise<void> {
+  const isQuiet = options["json"] === true;
+  const progress = batchProgress({ isQuiet });
+  const config = await configured(options);
+  const runtime = openRuntime();
+  let training = trainingProgress({ isQuiet });
+  const listener = {
+    onProgress: (stage: string, done: number, total: number) =>
+      progress.onProgress(stage, done, total),
+    training: {
+      onStart: (plan: Parameters<typeof training.listener.onStart>[0]) => {
+        training = trainingProgress({ isQuiet });
+        training.listener.onStart(plan);
+      },
+      onReferences: () => {}, // its loss has none
+      onStep: (report: Parameters<typeof training.listener.onStep>[0]) => {
+        training.listener.onStep(report);
+      },
+    },
+    onIteration(report: IterationReport) {
+      training.stop();
+      if (!isQuiet) process.stderr.write(`${iterationText(report)}\n`);
+    },
+  };
+  try {
+    const asked = { ...sharedOf(options), ...raftOf(config, options) };
+    const parts = { options: asked, listener };
+    const summary = await raft(runtime, servingOf(config, options), parts);
+    console.log(isQuiet ? JSON.stringify(summary) : raftText(summary));
+  } finally {
+    progress.stop();
+    training.stop();
+    runtime.dispose();
+  }
+}
+
+function sharedOf(given: OptionValues) {
+  const { prompts, dataFormat = null, badRows, seed, out, temperature, topP, maxTokens } = given;
+  return {
+    prompts: { source: prompts, format: dataFormat, badRows, seed },
+    out,
+    temperature,
+    topP,
+    maxTokens,
+    seed,
+    takesUnfinished: given["unfinished"] === "take",
+  };
+}
+
+function raftOf(config: Config, given: OptionValues) {
+  const { k, iterations, heldOut, evaluate, epochs, batch: examples, passTokens } = given;
+  const { learningRate, schedule, warmup, floor, checkpointEvery, memoryBytesMax = null } = given;
+  return {
+    k,
+    iterations,
+    heldOut,
+    evaluate,
+    policy: policyFolder(config),
+    selection: filterOf(given),
+    training: {
+      epochs,
+      passTokens,
+      learningRate,
+      schedule,
+      warmup,
+      floor,
+      checkpointEvery,
+      memoryBytesMax,
+      lora: null,
+      batch: examples,
+      steps: null,
+      weightDecay: 0,
+      clipNorm: 1,
+      beta1: 0.9,
+      beta2: 0.999,
+      evaluateEvery: null,
+      patience: 0,
+      dtype: "float32" as const,
+      threads: config.threads || null,
+      contextTokens: config.contextTokens ?? null,
+    },
+  };
+}
+
+/** A reward that is no folder is an id. */
+async function configured(options: OptionValues): Promise<Config> {
+  const { policy, reward } = options;
+  const isFolder = reward !== undefined && (await stat(reward).catch(() => null))?.isDirectory();
+  return configOf({
+    ...options,
+    ...(policy !== undefined && { policyDir: policy }),
+    ...(isFolder && { rewardDir: reward }),
+  });
+}
+
+/** The id stays that of the first policy: presets and rewards that name it mean the current one. */
+function servingOf(config: Config, { reward: asked }: OptionValues): Serve {
+  let id: string | undefined;
+  return async (folder) => {
+    const trained =
+      folder === null ? {} : { policyDir: folder, policyOnnxFile: "", adaptersDir: "" };
+    const settings = { ...config, ...trained };
+    const models = await loadModels(settings, id);
+    id = models.policy.id;
+    try {
+      const { registry, adapters } = await openRegistry(settings, models);
+      const gateway = createGateway({
+        registry,
+        adapters,
+        strategies,
+        store: null,
+        clock: systemClock,
+      });
+      const isDefault = asked === undefined || asked === config.rewardDir;
+      const reward = isDefault ? models.reward : registry.reward(asked, "--reward");
+      return {
+        gateway,
+        model: id,
+        sequencesMax: config.sequencesMax + Math.min(config.sequencesMax, config.queueSequencesMax),
+        policy: models.policy,
+        reward: reward.id,
+        rewardRevision: reward.revision,
+        dispose: () => models.dispose(),
+      };
+    } catch (error) {
+      await models.dispose();
+      throw error;
+    }
+  };
+}
+
+const figure = (value: number | null) => (value === null ? "–" : value.toFixed(3));
+
+function told({ out, prompts, selection, rewards }: BatchSummary): string {
+  const { rows, answers, unfinished, unrewarded, empty, repeated } = selection;
+  const left = Object.entries({ unfinished, unrewarded, empty, repeated })
+    .filter(([, many]) => many > 0)
+    .map(([why, many]) => `, ${many} ${why}`);
+  return `${out}: ${rows} rows of ${answers} answers to ${prompts} prompts${left.join("")}; reward ${figure(rewards.sampled)}, of the best ${figure(rewards.best)}`;
+}
+
+function iterationText({ iteration, heldOut, made }: IterationReport): string {
+  const sampled = made
+    ? `; sampled ${figure(made.rewards.sampled)}, of the best ${figure(made.rewards.best)}, ${made.selection.rows} winners, ${made.steps} steps`
+    : "";
+  if (!heldOut) return `iteration ${iteration}${sampled}`;
+  const { reward, gold, accuracy } = heldOut;
+  const known = gold && accuracy ? `, gold ${plain(gold)}, right ${plain(accuracy)}` : "";
+  return `iteration ${iteration}: held-out reward ${plain(reward)}${known}${sampled}`;
+}
+
+function raftText({ iterations, best }: RaftSummary): string {
+  const lines = iterations.map(iterationText);
+  const { policy } = iterations.find(({ iteration }) => iteration === best)!;
+  return [...lines, `The best policy is that of iteration ${best}: ${policy}`].join("\n");
+}

@@ -1,0 +1,41 @@
+/** What a batch needs of the models, and how it asks for another policy in their place. */
+import type { Policy } from "../../registry/types.ts";
+import type { Sampler } from "./sample-prompts.ts";
+
+export interface Served extends Sampler {
+  readonly policy: Policy;
+  /** Its id. */
+  readonly reward: string;
+  readonly rewardRevision: string;
+  dispose(): Promise<void>;
+}
+
+/** @param folder of the policy's checkpoint; null: as it is configured. */
+export type Serve = (folder: string | null) => Promise<Served>;
+
+export interface ServedInTurn {
+  /** Whatever was served before is let go. */
+  at(folder: string | null): Promise<Served>;
+  /** Memory for others. */
+  letGo(): Promise<void>;
+}
+
+/** One policy at a time, loaded only when it is another than the last. */
+export function servedInTurn(serve: Serve): ServedInTurn {
+  let current: { readonly folder: string | null; readonly served: Served } | null = null;
+  const letGo = async () => {
+    const last = current;
+    current = null;
+    await last?.served.dispose();
+  };
+  return {
+    letGo,
+    async at(folder) {
+      if (current?.folder === folder) return current.served;
+      await letGo();
+      const served = await serve(folder);
+      current = { folder, served };
+      return served;
+    },
+  };
+}
