@@ -132,10 +132,11 @@ async function measureCase(
 }
 
 function commandOf(name: string, python: string | null): [string, ...string[]] {
-  const script = (file: string) => new URL(`peers/${file}`, import.meta.url).pathname;
+  const own = new URL("peers/train-plumbline.ts", import.meta.url).pathname;
+  const other = new URL("peers/train-pytorch.py", import.meta.url).pathname;
   return name === PYTORCH
-    ? [python!, script("train-pytorch.py")] // started only when there is one
-    : [process.execPath, ...process.execArgv, script("train-plumbline.ts")];
+    ? [python!, other] // started only when there is one
+    : [process.execPath, ...process.execArgv, own];
 }
 
 /** The first step warms up. */

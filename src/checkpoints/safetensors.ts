@@ -191,18 +191,11 @@ export function toFloat32({ dtype, data }: StoredTensor): Float32Array {
  * @throws InvariantError for a type of integers.
  */
 export function fromFloat32(values: Float32Array, dtype: Dtype): Uint8Array {
-  switch (dtype) {
-    case "F64":
-      return bytesOf(Float64Array.from(values));
-    case "F32":
-      return bytesOf(values);
-    case "F16":
-      return bytesOf(toFloat16(values));
-    case "BF16":
-      return bytesOf(toBfloat16(values));
-    default:
-      assert(false, `${dtype} is not a type of floating-point numbers`);
-  }
+  if (dtype === "F64") return bytesOf(Float64Array.from(values));
+  if (dtype === "F32") return bytesOf(values);
+  if (dtype === "F16") return bytesOf(toFloat16(values));
+  assert(dtype === "BF16", `${dtype} is not a type of floating-point numbers`);
+  return bytesOf(toBfloat16(values));
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength: bytes }: ArrayBufferView): Uint8Array =>

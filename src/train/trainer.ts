@@ -8,7 +8,7 @@ import { assert } from "../base/assert.ts";
 import { elementCount } from "../onnx/dtype.ts";
 import { encode } from "../onnx/encode.ts";
 import type { AdamOptions } from "../onnx/optimizers.ts";
-import type { Binding, Runtime, Session, Tensor } from "../onnx/runtime/index.ts";
+import type { Binding, Runtime, Session, SessionOptions, Tensor } from "../onnx/runtime/index.ts";
 import type { TransformerConfig } from "../onnx/transformer.ts";
 import type { StepData } from "./batches.ts";
 import type { Loss } from "./losses/define.ts";
@@ -126,7 +126,7 @@ export class Trainer {
     const graph = gradientGraph(config, loss, lossOptions, options);
     const { weights } = graph;
     checkState(graph, state);
-    const settings = threads ? { threads } : {};
+    const settings = sessionSettings(threads);
     const graphs: Graphs = {
       gradients: await runtime.session(encode(graph.graph), settings),
       norm: await runtime.session(encode(normGraph(weights)), settings),
@@ -168,7 +168,7 @@ export class Trainer {
     const { config, loss, lossOptions = {}, threads } = this.#options;
     this.#forward ??= await this.#runtime.session(
       encode(lossGraph(config, loss, lossOptions, this.#options).graph),
-      threads ? { threads } : {},
+      sessionSettings(threads),
     );
     const found: Record<string, number>[] = [];
     for (const { data } of passes) {
@@ -249,6 +249,15 @@ export class Trainer {
     }
   }
 }
+
+/**
+ * For passes of many shapes: a memory plan would be kept for each of them, and half as much memory again be needed
+ * (docs/training.md).
+ */
+export const sessionSettings = (threads: number | undefined): SessionOptions => ({
+  memoryPattern: false,
+  ...(threads !== undefined && { threads }),
+});
 
 interface Graphs {
   readonly gradients: Session;

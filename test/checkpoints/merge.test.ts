@@ -202,8 +202,8 @@ test("a model in several files is the same model", async () => {
   const { metadata, weight_map: places } = await json(join(out, "model.safetensors.index.json"));
   const bytes = before.names.reduce((sum, name) => sum + before.stored(name).data.byteLength, 0);
   expect(metadata).toEqual({ total_size: bytes });
-  expect([...new Set(Object.values(places as Published))].sort()).toEqual(
-    names.filter((name) => name.endsWith(".safetensors")).sort(),
+  expect(new Set(Object.values(places as Published))).toEqual(
+    new Set(names.filter((name) => name.endsWith(".safetensors"))),
   );
   expect(names).toContain(`model-00001-of-${`${names.length - 1}`.padStart(5, "0")}.safetensors`);
   expect(await readFile(join(out, "README.md"), "utf8")).toBe("# A card");

@@ -10,7 +10,7 @@ import { isMissing } from "../../base/json-file.ts";
 import { encode } from "../../onnx/encode.ts";
 import type { Runtime } from "../../onnx/runtime/index.ts";
 import type { TransformerConfig } from "../../onnx/transformer.ts";
-import { feedsOf, type TrainingState } from "../../train/trainer.ts";
+import { feedsOf, sessionSettings, type TrainingState } from "../../train/trainer.ts";
 import { answerGraph } from "../../train/training-graph.ts";
 import type { Example, Material } from "./material.ts";
 import { rowOf } from "./schedule-examples.ts";
@@ -33,7 +33,7 @@ export async function computeReferences(
   { config, weights, material, threads, onProgress }: ReferenceOptions,
 ): Promise<ReferenceTable> {
   const { graph, weights: named } = answerGraph(config);
-  const session = await runtime.session(encode(graph), threads ? { threads } : {});
+  const session = await runtime.session(encode(graph), sessionSettings(threads));
   const tensors = named.map(
     ({ name, shape }) => [name, runtime.tensor("float32", shape, weights.get(name)!)] as const,
   );
