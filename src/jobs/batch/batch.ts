@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { meanOf } from "../../base/statistics.ts";
 import { formatNamed } from "../../datasets/read.ts";
 import { writeDataset } from "../../datasets/write.ts";
@@ -139,7 +139,7 @@ function recipeOf(
   const { alignment, selection } = options;
   return {
     mode: options.mode,
-    "--prompts": options.prompts.source,
+    "--prompts": basename(options.prompts.source), // what is in it, the next tells
     "prompts, SHA-256": hashOfPrompts(prompts),
     policy: `${policy.id}@${policy.revision}`,
     reward: `${reward}@${rewardRevision}`,

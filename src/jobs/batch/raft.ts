@@ -5,7 +5,7 @@
  * Source: Dong et al., arXiv:2304.06767, algorithm 1; "top" over all as LMFlow, best per prompt as RLHFlow.
  */
 import { mkdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { assert } from "../../base/assert.ts";
 import { writeFileAtomically } from "../../base/atomic-file.ts";
 import { GatewayError } from "../../base/errors.ts";
@@ -379,7 +379,7 @@ function recipeOf(
   ]);
   return {
     mode: "raft",
-    "--prompts": options.prompts.source,
+    "--prompts": basename(options.prompts.source), // what is in it, the next tells
     "prompts, SHA-256": of.prompts,
     "held-out prompts, SHA-256": of.heldOut,
     policy: of.policy,

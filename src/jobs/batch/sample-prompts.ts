@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { assert } from "../../base/assert.ts";
 import { splitSeed } from "../../base/random.ts";
 import type { AlignmentRequest, Answer, Gateway } from "../../gateway/types.ts";
+import type { ScoredCandidate } from "../../strategies/define.ts";
 import { type BatchPrompt, conversationOf } from "./prompts.ts";
 import { openSamples, type SampledPrompt } from "./samples-file.ts";
 
@@ -101,7 +102,7 @@ async function sampleOne(
   let answer: Answer | null = null;
   for await (const event of events) if (event.type === "done") answer = event.answer;
   assert(answer !== null, "the gateway ended without an answer");
-  const candidates = answer.report.candidates.toSorted((a, b) => a.index - b.index);
+  const candidates = settled(answer);
   return {
     seed,
     stopped: answer.report.stopped,
@@ -114,6 +115,17 @@ async function sampleOne(
       isFinished: finishReason === "stop" && cut === null,
     })),
   };
+}
+
+/**
+ * In order of index. A search that ends early leaves out what it was still drawing: how far that had come by then is chance,
+ * and would differ the next time.
+ */
+function settled({ report, choices }: Answer): ScoredCandidate[] {
+  const all = report.candidates.toSorted((a, b) => a.index - b.index);
+  if (report.stopped !== "accepted") return all;
+  const last = Math.max(...choices.map(({ index }) => index));
+  return all.filter(({ index }) => index <= last);
 }
 
 /** So many at once, given back in the order of the items. */

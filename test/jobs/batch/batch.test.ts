@@ -103,7 +103,11 @@ interface Line {
   readonly id: string;
   readonly completions: readonly string[];
   readonly rewards: readonly number[];
-  readonly metadata: { readonly finished: readonly boolean[]; readonly chosen: readonly number[] };
+  readonly metadata: {
+    readonly finished: readonly boolean[];
+    readonly chosen: readonly number[];
+    readonly stopped: string;
+  };
 }
 const lines = (name: string) =>
   bytes(name, "samples.jsonl")
@@ -250,6 +254,10 @@ describe("modes", () => {
     const rewards = rows.map((row) => (row.kind === "supervised" ? letters(row.completion) : -1));
     expect(Math.min(...rewards)).toBe(2);
     expect(summary.selection.rows).toBe(rows.length);
+    for (const { metadata, completions } of lines("rejection")) {
+      if (metadata.stopped === "accepted")
+        expect(metadata.chosen).toEqual([completions.length - 1]);
+    }
     const most = lines("rejection").map((line) => Math.max(...line.rewards));
     expect(most.filter((reward) => reward < 2).length).toBeGreaterThan(0);
     expect(rows.length).toBeLessThanOrEqual(most.filter((reward) => reward >= 2).length);
