@@ -38,9 +38,14 @@ export interface Plot {
   readonly series: readonly Series[];
 }
 
-const SIZE = { width: 880, height: 560 };
+const SIZE = { width: 960, height: 720 };
 const INK = "#30343b";
 const COLOURS = ["#3b6fb6", "#c2571a", "#2f8f5b", "#8d4fa8", "#8a6d1f"];
+
+interface Extent {
+  readonly min: number;
+  readonly max: number;
+}
 
 /** x is logarithmic; intervals are bars through the points. */
 export function svgOf({ title, x, y, series }: Plot): string {
@@ -50,7 +55,16 @@ export function svgOf({ title, x, y, series }: Plot): string {
       ...looks(title),
       legend: { top: 40, left: 16, data: series.map(({ name }) => name) },
       grid: { left: 64, right: 140, top: 80, bottom: 56 },
-      xAxis: { type: "log", name: x, ...axisText, nameGap: 32 },
+      xAxis: {
+        type: "log",
+        name: x,
+        ...axisText,
+        nameGap: 32,
+        axisLabel: { ...axisText.axisLabel, showMinLabel: false, showMaxLabel: false },
+        axisLine: { onZero: false },
+        min: ({ min }: Extent) => min / 1.3,
+        max: ({ max }: Extent) => max * 1.3,
+      },
       yAxis: { type: "value", scale: true, name: y, ...axisText, nameGap: 44 },
       series: series.flatMap((each, i) => [marks(each), bars(each, COLOURS[i % COLOURS.length]!)]),
     });

@@ -124,11 +124,14 @@ function againstCompute(
     y: point[what],
     label: `N = ${point.n}`,
   }));
-  const apart = trials.map((row) => ({
-    x: row.tokens.estimate,
-    y: row[what],
-    label: row.trial,
-  }));
+  const isOnCurve = (name: string) => curve.some(({ n }) => name === `best-of-n ${n}`);
+  const apart = trials
+    .filter(({ trial }) => !isOnCurve(trial))
+    .map((row) => ({
+      x: row.tokens.estimate,
+      y: row[what],
+      label: row.trial,
+    }));
   return {
     x: "tokens drawn for an answer",
     series: [
