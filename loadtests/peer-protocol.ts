@@ -1,8 +1,8 @@
 /** What the bench and the process of a system under test say to each other; both sides. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
+import { peakBytes } from "./peak-bytes.ts";
 
 /** One checkpoint in the three forms, and what every system is told alike. */
 export interface SystemSettings {
@@ -71,10 +71,8 @@ export class System {
   }
 
   /** The most memory that was resident at once, bytes; null where the system does not say. */
-  async peakBytes(): Promise<number | null> {
-    if (process.platform !== "linux") return null;
-    const status = await readFile(`/proc/${this.#process.pid}/status`, "utf8");
-    return 1024 * Number(/VmHWM:\s+(\d+) kB/.exec(status)![1]);
+  peakBytes(): Promise<number | null> {
+    return peakBytes(this.#process.pid!);
   }
 
   async stop(): Promise<void> {

@@ -4,9 +4,9 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { LoraSettings } from "../src/checkpoints/adapter.ts";
+import { peakBytes } from "./peak-bytes.ts";
 
 export const methods = ["sft", "dpo"] as const;
 export type Method = (typeof methods)[number];
@@ -76,10 +76,8 @@ export class TrainingSystem {
   }
 
   /** The most memory that was resident at once, bytes; null where the system does not say. */
-  async peakBytes(): Promise<number | null> {
-    if (process.platform !== "linux") return null;
-    const status = await readFile(`/proc/${this.#process.pid}/status`, "utf8");
-    return 1024 * Number(/VmHWM:\s+(\d+) kB/.exec(status)![1]);
+  peakBytes(): Promise<number | null> {
+    return peakBytes(this.#process.pid!);
   }
 
   async stop(): Promise<void> {

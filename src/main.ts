@@ -5,12 +5,10 @@ import pino, { type Logger } from "pino";
 import { systemClock } from "./base/clock.ts";
 import type { Config } from "./base/config.ts";
 import { createMetrics } from "./base/metrics.ts";
-import { createGateway } from "./gateway/gateway.ts";
 import { buildApp } from "./http/app.ts";
+import { openGateway } from "./setup/gateway.ts";
 import { loadModels } from "./setup/models.ts";
-import { openRegistry } from "./setup/registry.ts";
 import { openStore } from "./store/store.ts";
-import { strategies } from "./strategies/index.ts";
 import { version } from "./version.ts";
 
 export interface Server {
@@ -40,8 +38,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   });
   const models = await loadModels(config);
   log.info(models.provider, "models run on this provider");
-  const { registry, adapters } = await openRegistry(config, models);
-  const gateway = createGateway({ registry, adapters, strategies, store, clock });
+  const { gateway } = await openGateway(config, models, store);
   metrics.onScrape(() => {
     const { waiting, running, slots, preemptions, prefixes, cacheBytes, drafts } =
       models.engineStats();

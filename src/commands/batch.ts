@@ -1,23 +1,29 @@
 /** `plumbline batch <mode>`: training data from a served policy and a reward, and RAFT, which trains on them in iterations. */
 import { stat } from "node:fs/promises";
 import { type Command, InvalidArgumentError, type OptionValues } from "commander";
-import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config.ts";
 import { GatewayError } from "../base/errors.ts";
 import { pairRules } from "../datasets/pairing.ts";
-import { createGateway } from "../gateway/gateway.ts";
 import { type BatchOptions, type BatchSummary, batch } from "../jobs/batch/batch.ts";
 import { type IterationReport, type RaftSummary, raft } from "../jobs/batch/raft.ts";
 import type { Selection } from "../jobs/batch/selection.ts";
 import type { Serve } from "../jobs/batch/serve.ts";
 import { schedules } from "../jobs/training/options.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
+import { openGateway } from "../setup/gateway.ts";
 import { loadModels, policyFolder } from "../setup/models.ts";
-import { openRegistry } from "../setup/registry.ts";
-import { strategies } from "../strategies/index.ts";
 import { batchProgress } from "./batch-progress.ts";
-import { configOf, count, natural, number, withSettings } from "./options.ts";
-import { nonNegative, oneOf, positive, share, shareOrAll } from "./readers.ts";
+import { configOf, withSettings } from "./options.ts";
+import {
+  count,
+  natural,
+  nonNegative,
+  number,
+  oneOf,
+  positive,
+  share,
+  shareOrAll,
+} from "./readers.ts";
 import { plain } from "./report.ts";
 import { trainingProgress } from "./training-progress.ts";
 
@@ -28,12 +34,12 @@ export function addBatch(program: Command): void {
   for (const mode of modes) {
     const command = group.command(mode.name).description(mode.description);
     mode.add(command);
-    withSettings(withShared(command, 160)).action((options) => run(mode, options));
+    withSettings(withShared(command)).action((options) => run(mode, options));
   }
   const command = group
     .command("raft")
     .description("iterations of: sample, judge, filter, train on the winners, evaluate");
-  withSettings(withShared(withTraining(command), 160)).action(runRaft);
+  withSettings(withShared(withTraining(command))).action(runRaft);
 }
 
 interface Mode {
@@ -134,7 +140,7 @@ const answers = (text: string) => {
   throw new InvalidArgumentError(`It must be ${K_MAX} at most.`);
 };
 
-function withShared(command: Command, maxTokens: number): Command {
+function withShared(command: Command): Command {
   return command
     .requiredOption("--prompts <source>", "a file, or corpus:<domain>:<count>")
     .requiredOption("--out <folder>", "to be written; new, or of the same command cut short")
@@ -143,7 +149,7 @@ function withShared(command: Command, maxTokens: number): Command {
     .option("--k <count>", `answers of each prompt, at most ${K_MAX}`, answers, 8)
     .option("--temperature <number>", "of sampling", nonNegative, 1)
     .option("--top-p <share>", "of sampling", shareOrAll, 1)
-    .option("--max-tokens <count>", "of an answer", natural, maxTokens)
+    .option("--max-tokens <count>", "of an answer", natural, 160)
     .option("--unfinished <what>", "take or drop cut answers", oneOf(["take", "drop"]), "drop")
     .option("--data-format <name>", "of the prompts' file; without it, the first rows tell")
     .option(
@@ -297,14 +303,7 @@ function servingOf(config: Config, { reward: asked }: OptionValues): Serve {
     const models = await loadModels(settings, id);
     id = models.policy.id;
     try {
-      const { registry, adapters } = await openRegistry(settings, models);
-      const gateway = createGateway({
-        registry,
-        adapters,
-        strategies,
-        store: null,
-        clock: systemClock,
-      });
+      const { registry, gateway } = await openGateway(settings, models, null);
       const isDefault = asked === undefined || asked === config.rewardDir;
       const reward = isDefault ? models.reward : registry.reward(asked, "--reward");
       return {

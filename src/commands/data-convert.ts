@@ -12,17 +12,21 @@ import {
   refuseExisting,
   rowsOf,
   told,
+  type Written,
   withReading,
   withWriting,
   writeRows,
+  writtenText,
 } from "./data-files.ts";
-import { count, number, oneOf, share } from "./options.ts";
+import { count, number, oneOf, part } from "./readers.ts";
+
+const distinctRules = ["row", "prompt"] as const;
 
 interface ConvertFlags extends ReadFlags {
   readonly out: string;
   readonly to?: string;
-  readonly make?: string;
-  readonly distinct?: string;
+  readonly make?: MakeOptions["make"];
+  readonly distinct?: (typeof distinctRules)[number];
   readonly share?: number;
   readonly gap?: number;
   readonly lengthPenalty?: number;
@@ -39,14 +43,19 @@ export function addConvert(group: Command): void {
     .option(
       "--distinct <by>",
       "row: leave out rows that repeat one; prompt: all but the first of each",
+      oneOf(distinctRules),
     )
-    .option("--make <what>", `of answers with rewards, or of pairs: ${makes.join(", ")}`)
-    .option("--share <part>", "top: of all answers, the best", share)
+    .option(
+      "--make <what>",
+      `of answers with rewards, or of pairs: ${makes.join(", ")}`,
+      oneOf(makes),
+    )
+    .option("--share <part>", "top: of all answers, the best", part)
     .option("--gap <reward>", "pairs: rewards must differ by more (default 0.01)", number)
     .option("--length-penalty <reward>", "max_min_p: taken off for each character", number)
     .option("--threshold <reward>", "labels: desirable from here on", number)
-    .option("--desirable <part>", "labels: the best of all answers (default 0.5)", share)
-    .option("--undesirable <part>", "labels: the worst of all answers (default 0.5)", share)
+    .option("--desirable <part>", "labels: the best of all answers (default 0.5)", part)
+    .option("--undesirable <part>", "labels: the worst of all answers (default 0.5)", part)
     .option("--seed <number>", "of pairs that are drawn", count, 0)
     .action(convert);
 }
@@ -55,9 +64,11 @@ async function convert(files: readonly string[], flags: ConvertFlags): Promise<v
   const { out, to, json } = flags;
   await refuseExisting("--out", out);
   const accounts: FileAccount[] = [];
-  const distinct = distinctBy(flags.distinct);
+  const distinct = flags.distinct === undefined ? null : new DistinctRows(flags.distinct);
   const rows = rowsOf(files, readOptionsOf(flags), accounts);
-  const made = flags.make === undefined ? null : makeRows(await all(rows), makeOptionsOf(flags));
+  const { make } = flags;
+  const made =
+    make === undefined ? null : makeRows(await all(rows), { make, ...makeOptionsOf(flags) });
   const written = await writeRows(out, to, passing(made?.rows ?? rows, distinct));
   const report = {
     files: accounts,
@@ -69,13 +80,12 @@ async function convert(files: readonly string[], flags: ConvertFlags): Promise<v
 }
 
 /** @throws GatewayError invalid_request */
-function makeOptionsOf(flags: ConvertFlags): MakeOptions {
-  const { share: part, gap, lengthPenalty, seed } = flags;
+function makeOptionsOf(flags: ConvertFlags): Omit<MakeOptions, "make"> {
+  const { share, gap, lengthPenalty, seed } = flags;
   const label = labelRule(flags);
   return {
-    make: oneOf("--make", flags.make ?? "", makes),
     seed,
-    ...(part === undefined ? {} : { share: part }),
+    ...(share === undefined ? {} : { share }),
     ...(gap === undefined ? {} : { gapMin: gap }),
     ...(lengthPenalty === undefined ? {} : { lengthPenalty }),
     ...(label === null ? {} : { label }),
@@ -89,10 +99,6 @@ function labelRule({ threshold, desirable, undesirable }: ConvertFlags): LabelRu
   if (shares.desirableShare + shares.undesirableShare <= 1) return shares;
   const problem = "the shares of desirable and undesirable answers are more than all";
   throw new GatewayError("invalid_request", { param: "--desirable", problem });
-}
-
-function distinctBy(rule: string | undefined): DistinctRows | null {
-  return rule === undefined ? null : new DistinctRows(oneOf("--distinct", rule, ["row", "prompt"]));
 }
 
 async function* passing(
@@ -110,7 +116,7 @@ async function all(rows: AsyncIterable<DatasetRow>): Promise<DatasetRow[]> {
 
 interface Report extends Pick<Made, "gathering"> {
   readonly repeated: number;
-  readonly written: { readonly file: string; readonly format: string; readonly rows: number };
+  readonly written: Written;
 }
 
 function lines({ gathering, repeated, written }: Report): string[] {
@@ -120,6 +126,6 @@ function lines({ gathering, repeated, written }: Report): string[] {
   return [
     gathered,
     repeated > 0 ? `${repeated} rows repeated others` : [],
-    `${written.file}: ${written.rows} rows written as '${written.format}'`,
+    writtenText(written),
   ].flat();
 }

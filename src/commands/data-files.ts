@@ -7,13 +7,13 @@ import { formatOfKind, formats } from "../datasets/formats/index.ts";
 import { formatNamed, openDataset, type ReadOptions, type ReadReport } from "../datasets/read.ts";
 import type { DatasetRow } from "../datasets/types.ts";
 import { writeDataset } from "../datasets/write.ts";
-import { oneOf } from "./options.ts";
+import { oneOf } from "./readers.ts";
 
 export interface ReadFlags {
   readonly format?: string;
   readonly ignoreFields?: string;
   readonly reward?: string;
-  readonly onInvalid?: string;
+  readonly onInvalid?: "error" | "skip";
   readonly json?: true;
 }
 
@@ -38,7 +38,12 @@ export const withReading = (command: Command): Command =>
 
 export const withWriting = (command: Command): Command =>
   command
-    .option("--on-invalid <what>", "error, or skip: leave out and count rows of no use", "error")
+    .option(
+      "--on-invalid <what>",
+      "error, or skip: leave out and count rows of no use",
+      oneOf(["error", "skip"]),
+      "error",
+    )
     .option("--to <format>", `to write: ${names(writable)}; without it the one usual for the rows`);
 
 export function readOptionsOf(flags: ReadFlags): ReadOptions {
@@ -47,7 +52,7 @@ export function readOptionsOf(flags: ReadFlags): ReadOptions {
     ...(format === undefined ? {} : { format }),
     ...(ignoreFields === undefined ? {} : { ignoreFields: fieldNames(ignoreFields) }),
     ...(reward === undefined ? {} : { reward }),
-    onInvalid: oneOf("--on-invalid", onInvalid, ["error", "skip"]),
+    onInvalid,
   };
 }
 
@@ -64,15 +69,21 @@ export async function* rowsOf(
   }
 }
 
+export interface Written {
+  readonly file: string;
+  readonly format: string;
+  /** How many. */
+  readonly rows: number;
+}
+
 /**
- * @returns how many rows were written, and as what.
  * @throws GatewayError invalid_request without any row.
  */
 export async function writeRows(
   file: string,
   to: string | undefined,
   rows: Iterable<DatasetRow> | AsyncIterable<DatasetRow>,
-): Promise<{ file: string; format: string; rows: number }> {
+): Promise<Written> {
   const iterator = Symbol.iterator in rows ? rows[Symbol.iterator]() : rows[Symbol.asyncIterator]();
   const first = await iterator.next();
   if (first.done) {
@@ -85,6 +96,9 @@ export async function writeRows(
   const format = to === undefined ? formatOfKind[first.value.kind] : formatNamed(to);
   return { file, format: format.name, rows: await writeDataset(file, format, all()) };
 }
+
+export const writtenText = ({ file, format, rows }: Written): string =>
+  `${file}: ${rows} rows written as '${format}'`;
 
 /** @throws GatewayError invalid_request when something is there. */
 export async function refuseExisting(param: string, path: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** `plumbline data split`: a training and a held-out file that share no prompt. */
 import type { Command } from "commander";
-import { isHeldOut, type SplitOptions } from "../datasets/split.ts";
+import { isHeldOut } from "../datasets/split.ts";
 import type { DatasetRow } from "../datasets/types.ts";
 import {
   type FileAccount,
@@ -12,8 +12,9 @@ import {
   withReading,
   withWriting,
   writeRows,
+  writtenText,
 } from "./data-files.ts";
-import { count, share } from "./options.ts";
+import { count, part } from "./readers.ts";
 
 interface SplitFlags extends ReadFlags {
   readonly train: string;
@@ -28,7 +29,7 @@ export function addSplit(group: Command): void {
     .description("hold out a share of the prompts, each with all its rows")
     .requiredOption("--train <file>", "to be written; must not exist")
     .requiredOption("--held-out <file>", "to be written; must not exist")
-    .option("--share <part>", "of the prompts, to be held out", share, 0.1)
+    .option("--share <part>", "of the prompts, to be held out", part, 0.1)
     .option("--seed <number>", "another one holds out others", count, 0)
     .action(split);
 }
@@ -46,22 +47,14 @@ async function split(files: readonly string[], flags: SplitFlags): Promise<void>
   console.log(
     flags.json
       ? JSON.stringify({ files: accounts, train, heldOut })
-      : [
-          ...told(accounts),
-          ...[train, heldOut].map(
-            ({ file, format, rows }) => `${file}: ${rows} rows written as '${format}'`,
-          ),
-        ].join("\n"),
+      : [...told(accounts), ...[train, heldOut].map(writtenText)].join("\n"),
   );
 }
 
 async function* sideOf(
   rows: AsyncIterable<DatasetRow>,
-  { share: part, seed }: SplitOptions,
+  { share, seed }: SplitFlags,
   wanted: boolean,
 ): AsyncGenerator<DatasetRow> {
-  for await (const row of rows) {
-    if (isHeldOut(row, { share: part, ...(seed === undefined ? {} : { seed }) }) === wanted)
-      yield row;
-  }
+  for await (const row of rows) if (isHeldOut(row, { share, seed }) === wanted) yield row;
 }

@@ -2,7 +2,8 @@
 import type { Command, OptionValues } from "commander";
 import { type EmbeddedEvaluation, evaluateEmbedded } from "../jobs/evaluate-embedded.ts";
 import { loadModels } from "../setup/models.ts";
-import { configOf, natural, progressBar, withSeed, withSettings } from "./options.ts";
+import { configOf, progressBar, withSeed, withSettings } from "./options.ts";
+import { natural } from "./readers.ts";
 import { percent, plain } from "./report.ts";
 
 export function addEmbedded(group: Command): void {

@@ -1,13 +1,12 @@
 /** `plumbline eval formats`: what the policy loses, and gains, when its matrices are held in fewer bits. */
-import { readFile } from "node:fs/promises";
 import type { Command, OptionValues } from "commander";
 import { systemClock } from "../base/clock.ts";
-import { GatewayError } from "../base/errors.ts";
 import { corpusTexts, perplexity, piecesOf } from "../jobs/perplexity.ts";
 import type { NumberFormat } from "../onnx/serving-weights.ts";
 import type { Policy } from "../registry/types.ts";
 import { loadModels } from "../setup/models.ts";
 import { configOf, withSeed, withSettings } from "./options.ts";
+import { readText } from "./readers.ts";
 
 const FORMATS: readonly NumberFormat[] = ["float32", "int8", "int4"];
 const CONVERSATIONS = 100;
@@ -35,7 +34,7 @@ export function addFormats(group: Command): void {
 
 async function evaluate(options: OptionValues): Promise<void> {
   const { text, seed, json } = options;
-  const held = text ? await readText(text) : null;
+  const held = text ? await readText("--text", text) : null;
   const rows: FormatRow[] = [];
   for (const format of FORMATS) {
     const models = await loadModels({ ...configOf(options), policyFormat: format });
@@ -68,15 +67,6 @@ async function decodeSpeed(policy: Policy, prompt: readonly number[]): Promise<n
     speeds.push((1000 * answer!.tokens.length) / (systemClock.elapsedMs() - started));
   }
   return speeds.sort((a, b) => a - b)[1]!;
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    const problem = `cannot read it: ${String(cause)}`;
-    throw new GatewayError("invalid_request", { param: "--text", problem }, { cause });
-  }
 }
 
 function table(rows: readonly FormatRow[]): string {

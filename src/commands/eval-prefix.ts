@@ -4,7 +4,8 @@ import { GatewayError } from "../base/errors.ts";
 import { evaluatePrefix, type PrefixEvaluation, type PrefixRow } from "../jobs/evaluate-prefix.ts";
 import { loadModels } from "../setup/models.ts";
 import { openRegistry } from "../setup/registry.ts";
-import { configOf, natural, progressBar, withSeed, withSettings } from "./options.ts";
+import { configOf, progressBar, withSeed, withSettings } from "./options.ts";
+import { natural } from "./readers.ts";
 import { percent, plain } from "./report.ts";
 
 export function addPrefix(group: Command): void {

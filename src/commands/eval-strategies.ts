@@ -1,23 +1,21 @@
 /** `plumbline eval strategies`: what each strategy makes of the compute it spends, as tables and figures. */
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command, OptionValues } from "commander";
 import { type Static, Type } from "typebox";
-import { parse } from "yaml";
+import { parseDocument } from "yaml";
 import { writeFileAtomically } from "../base/atomic-file.ts";
 import { compileCheck, dottedPath } from "../base/check.ts";
-import { systemClock } from "../base/clock.ts";
 import { GatewayError } from "../base/errors.ts";
 import { type Domain, domains } from "../corpus/index.ts";
-import { createGateway } from "../gateway/gateway.ts";
 import { bestOfNCurve, type CurvePoint } from "../jobs/best-of-n-curve.ts";
 import { evaluateStrategies, type Trial } from "../jobs/evaluate-strategies.ts";
 import { plotsOf, type StrategiesEvaluation, tablesOf } from "../jobs/strategies-report.ts";
 import { embeddedTrials } from "../jobs/strategy-trials.ts";
+import { openGateway } from "../setup/gateway.ts";
 import { loadModels } from "../setup/models.ts";
-import { openRegistry } from "../setup/registry.ts";
-import { strategies } from "../strategies/index.ts";
-import { configOf, count, natural, progressBar, withSeed, withSettings } from "./options.ts";
+import { configOf, progressBar, withSeed, withSettings } from "./options.ts";
+import { count, natural, readText } from "./readers.ts";
 
 export function addStrategies(group: Command): void {
   const command = group
@@ -34,17 +32,11 @@ export function addStrategies(group: Command): void {
 async function evaluate(options: OptionValues): Promise<void> {
   const { prompts, samples, seed, json, trials: file, out } = options;
   const config = configOf(options);
+  const named = file === undefined ? null : await readTrials(file);
   const models = await loadModels(config);
   const { policy, reward } = models;
-  const { registry, adapters } = await openRegistry(config, models);
-  const gateway = createGateway({
-    registry,
-    adapters,
-    strategies,
-    store: null,
-    clock: systemClock,
-  });
-  const trials = file === undefined ? embeddedTrials(reward.id) : await readTrials(file);
+  const { gateway } = await openGateway(config, models, null);
+  const trials = named ?? embeddedTrials(reward.id);
   const measured = trials.flatMap((trial) => trial.domains).length * prompts;
   const total = measured + (samples > 0 ? domains.length * prompts : 0);
   const bar = progressBar();
@@ -105,14 +97,17 @@ const trialsSchema = Type.Array(
 const checkTrials = compileCheck(trialsSchema);
 
 async function readTrials(file: string): Promise<Trial[]> {
-  const listed: unknown = parse(await readFile(file, "utf8"));
+  const document = parseDocument(await readText("--trials", file));
+  const [fault] = document.errors;
+  if (fault) throw invalidTrials(fault.message);
+  const listed: unknown = document.toJS();
   const wrong = checkTrials(listed);
-  if (wrong) {
-    const problem = `${dottedPath(wrong.path) ?? "the list"} ${wrong.problem}`;
-    throw new GatewayError("invalid_request", { param: "--trials", problem });
-  }
+  if (wrong) throw invalidTrials(`${dottedPath(wrong.path) ?? "the list"} ${wrong.problem}`);
   const checked = listed as Static<typeof trialsSchema>; // just checked
   return checked.map(({ reward = null, options = {}, domains: where = domains, ...named }) => {
     return { ...named, reward, options, domains: where };
   });
 }
+
+const invalidTrials = (problem: string) =>
+  new GatewayError("invalid_request", { param: "--trials", problem });

@@ -3,13 +3,13 @@ import type { Command } from "commander";
 import { GatewayError } from "../base/errors.ts";
 import { exportGguf, type GgufType, ggufTypes } from "../checkpoints/gguf.ts";
 import { exportOnnx } from "../checkpoints/onnx-export.ts";
-import { oneOf } from "./options.ts";
+import { oneOf } from "./readers.ts";
 
 const EXPORT_FORMATS = ["onnx", "gguf"] as const;
 
 interface ExportOptions {
-  readonly format: string;
-  readonly type: string;
+  readonly format: (typeof EXPORT_FORMATS)[number];
+  readonly type: GgufType;
   readonly out: string;
 }
 
@@ -20,8 +20,13 @@ export function addExport(group: Command): void {
       "write a checkpoint for other programs; onnx: a folder as transformers.js reads it, gguf: a file for llama.cpp",
     )
     .argument("<folder>", "of the checkpoint: one that serves")
-    .option("--format <name>", EXPORT_FORMATS.join(", "), EXPORT_FORMATS[0])
-    .option("--type <name>", `gguf: of the matrices, ${ggufTypes.join(" or ")}`, ggufTypes[0])
+    .option("--format <name>", EXPORT_FORMATS.join(", "), oneOf(EXPORT_FORMATS), EXPORT_FORMATS[0])
+    .option(
+      "--type <name>",
+      `gguf: of the matrices, ${ggufTypes.join(" or ")}`,
+      oneOf(ggufTypes),
+      ggufTypes[0],
+    )
     .requiredOption("--out <path>", "to be written; a file must not exist, a folder may be empty")
     .action(exportCheckpoint);
 }
@@ -30,14 +35,13 @@ async function exportCheckpoint(
   folder: string,
   { format, type, out }: ExportOptions,
 ): Promise<void> {
-  const numbers = oneOf("--type", type, ggufTypes);
-  switch (oneOf("--format", format, EXPORT_FORMATS)) {
+  switch (format) {
     case "onnx":
-      refuseHalf(numbers);
+      refuseHalf(type);
       await exportOnnx(folder, out);
       break;
     case "gguf":
-      await exportGguf(folder, out, numbers);
+      await exportGguf(folder, out, type);
       break;
   }
   console.log(`${folder} → ${out}`);

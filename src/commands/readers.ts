@@ -1,15 +1,27 @@
-/** What flags of numbers and names are read by: each refuses what it is not for, in the words of the command line. */
+/** What values of flags are read by: each refuses what it is not for, in the words of the command line. */
+import { readFile } from "node:fs/promises";
 import { InvalidArgumentError } from "commander";
+import { GatewayError } from "../base/errors.ts";
 
-export const positive = (text: string) => number(text, (value) => value > 0, "a number above 0");
-export const nonNegative = (text: string) =>
-  number(text, (value) => value >= 0, "a number from 0 on");
-export const share = (text: string) =>
-  number(text, (value) => value >= 0 && value < 1, "a number from 0 to below 1");
-
-/** A share of which there is some, or all. */
-export const shareOrAll = (text: string) =>
-  number(text, (value) => value > 0 && value <= 1, "a number above 0 to 1");
+export const number = numberThat(() => true, "a number");
+export const positive = numberThat((value) => value > 0, "a number above 0");
+export const nonNegative = numberThat((value) => value >= 0, "a number from 0 on");
+/** Part of a whole: none, but not all. */
+export const share = numberThat((value) => value >= 0 && value < 1, "a number from 0 to below 1");
+/** Part of a whole: some, or all. */
+export const shareOrAll = numberThat((value) => value > 0 && value <= 1, "a number above 0 to 1");
+/** Part of a whole: some, but not all. */
+export const part = numberThat((value) => value > 0 && value < 1, "a number between 0 and 1");
+/** 1, 2, 3, … */
+export const natural = numberThat(
+  (value) => Number.isSafeInteger(value) && value > 0,
+  "a positive integer",
+);
+/** 0, 1, 2, … */
+export const count = numberThat(
+  (value) => Number.isSafeInteger(value) && value >= 0,
+  "an integer from 0 on",
+);
 
 export const oneOf =
   <T extends string>(known: readonly T[]) =>
@@ -19,8 +31,20 @@ export const oneOf =
     throw new InvalidArgumentError(`It must be one of ${known.join(", ")}.`);
   };
 
-function number(text: string, isFine: (value: number) => boolean, wanted: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && Number.isFinite(value) && isFine(value)) return value;
-  throw new InvalidArgumentError(`It must be ${wanted}.`);
+function numberThat(isFine: (value: number) => boolean, wanted: string) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isFinite(value) && isFine(value)) return value;
+    throw new InvalidArgumentError(`It must be ${wanted}.`);
+  };
+}
+
+/** @throws GatewayError invalid_request naming the flag when the file cannot be read */
+export async function readText(param: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    const problem = `cannot read it: ${String(cause)}`;
+    throw new GatewayError("invalid_request", { param, problem }, { cause });
+  }
 }

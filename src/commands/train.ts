@@ -8,8 +8,7 @@ import { type Method, methods } from "../jobs/training/methods.ts";
 import { dtypes, schedules, type TrainingOptions } from "../jobs/training/options.ts";
 import { type TrainingSummary, train } from "../jobs/training/train.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
-import { count, natural } from "./options.ts";
-import { nonNegative, oneOf, positive, share } from "./readers.ts";
+import { count, natural, nonNegative, oneOf, positive, share } from "./readers.ts";
 import { trainingProgress } from "./training-progress.ts";
 
 export function addTrain(program: Command): void {

@@ -5,12 +5,13 @@
  * Source of the estimate: Nakano et al., arXiv:2112.09332, appendix I; of the curve: Gao et al., arXiv:2210.10760.
  */
 import { splitSeed } from "../base/random.ts";
-import { bootstrapInterval, type Interval } from "../base/statistics.ts";
+import { bootstrapInterval, type Interval, meanOf } from "../base/statistics.ts";
 import { type CorpusPrompt, type Domain, goldReward, prompts } from "../corpus/index.ts";
 import type { Candidate, Policy } from "../registry/types.ts";
 import type { Reward } from "../rewards/define.ts";
 import { expectedOfBest } from "../strategies/improvement.ts";
 import { bestOfNBound } from "../strategies/kl.ts";
+import { ANSWER_TOKENS_MAX, take } from "./in-turns.ts";
 
 export interface CurveOptions {
   readonly policy: Policy;
@@ -38,7 +39,6 @@ export interface CurvePoint {
   readonly tokens: number;
 }
 
-const MAX_TOKENS = 160;
 const DRAWN_AT_ONCE = 64;
 
 /** One prompt's candidates. */
@@ -53,10 +53,9 @@ interface Judged {
 /** N = 1, 2, 4, … n. */
 export async function bestOfNCurve(options: CurveOptions): Promise<CurvePoint[]> {
   const { domain, n, seed } = options;
-  const source = prompts(domain, "heldout", seed);
   const judged: Judged[] = [];
-  for (let i = 0; i < options.prompts; i++) {
-    judged.push(await judge(options, source.next().value, splitSeed(seed, i) >>> 0));
+  for (const [i, prompt] of take(prompts(domain, "heldout", seed), options.prompts).entries()) {
+    judged.push(await judge(options, prompt, splitSeed(seed, i) >>> 0));
     options.onProgress();
   }
   const sizes = Array.from({ length: Math.floor(Math.log2(n)) + 1 }, (_, i) => 2 ** i);
@@ -75,7 +74,7 @@ async function judge(
     const sampling = {
       ...policy.defaults,
       temperature: 1,
-      maxTokens: MAX_TOKENS,
+      maxTokens: ANSWER_TOKENS_MAX,
       seed: splitSeed(seed, drawn.length) >>> 0,
     };
     const more = Math.min(DRAWN_AT_ONCE, n - drawn.length);
@@ -93,7 +92,7 @@ async function judge(
       proxy,
       gold: golds.map(({ total }) => total),
       isRight: golds.map(({ correct }) => Number(correct)),
-      tokens: mean(drawn.map((candidate) => candidate.tokens.length)),
+      tokens: meanOf(drawn.map((candidate) => candidate.tokens.length)),
     };
   } finally {
     session.close();
@@ -109,9 +108,6 @@ function pointOf(n: number, judged: readonly Judged[]): CurvePoint {
     accuracy: measured(({ proxy, isRight }) => expectedOfBest(proxy, isRight, n)),
     oracle: measured(({ gold }) => expectedOfBest(gold, gold, n)),
     klBound: bestOfNBound(n),
-    tokens: n * mean(judged.map(({ tokens }) => tokens)),
+    tokens: n * meanOf(judged.map(({ tokens }) => tokens)),
   };
 }
-
-const mean = (values: readonly number[]) =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

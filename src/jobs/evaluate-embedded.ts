@@ -13,7 +13,7 @@ import {
 import type { Candidate, Policy } from "../registry/types.ts";
 import { spreadOf } from "../rewards/curves.ts";
 import type { Reward } from "../rewards/define.ts";
-import { inTurns, take } from "./in-turns.ts";
+import { ANSWER_TOKENS_MAX, inTurns, take } from "./in-turns.ts";
 
 export interface EvaluationOptions {
   readonly policy: Policy;
@@ -94,7 +94,7 @@ async function judge(
 ): Promise<Judged> {
   const { signal } = new AbortController();
   const tokens = policy.encode({ kind: "chat", messages: prompt.messages });
-  const sampling = { ...policy.defaults, temperature: 1, maxTokens: 160, seed };
+  const sampling = { ...policy.defaults, temperature: 1, maxTokens: ANSWER_TOKENS_MAX, seed };
   const candidates: Candidate[] = await policy.generate(tokens, n, sampling, { signal });
   const session = reward.open({ messages: prompt.messages }, signal);
   const rewards = await Promise.all(candidates.map(({ text }) => session.score(text)));

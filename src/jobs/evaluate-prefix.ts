@@ -13,7 +13,7 @@ import { bootstrapInterval, type Interval, rankCorrelation } from "../base/stati
 import { type CorpusPrompt, type Domain, prompts } from "../corpus/index.ts";
 import type { Candidate, Policy } from "../registry/types.ts";
 import type { Reward, RewardSession } from "../rewards/define.ts";
-import { inTurns, take } from "./in-turns.ts";
+import { ANSWER_TOKENS_MAX, inTurns, take } from "./in-turns.ts";
 
 export interface PrefixEvaluationOptions {
   readonly policy: Policy;
@@ -32,7 +32,6 @@ const cutKinds = ["same", "own"] as const;
 type CutKind = (typeof cutKinds)[number];
 const cuts = cutKinds.flatMap((kind) => SHARES.map((share) => ({ kind, share })));
 const domains: readonly Domain[] = ["arithmetic", "support"];
-const MAX_TOKENS = 160;
 
 export interface PrefixEvaluation {
   readonly policy: string;
@@ -96,7 +95,7 @@ async function judge(
 ): Promise<Judged> {
   const { signal } = new AbortController();
   const prompt = policy.encode({ kind: "chat", messages });
-  const sampling = { ...policy.defaults, temperature: 1, maxTokens: MAX_TOKENS, seed };
+  const sampling = { ...policy.defaults, temperature: 1, maxTokens: ANSWER_TOKENS_MAX, seed };
   const candidates = await policy.generate(prompt, n, sampling, { signal });
   const session = reward.open({ messages }, signal);
   try {

@@ -6,9 +6,10 @@
 import { randomUUID } from "node:crypto";
 import { assert } from "../base/assert.ts";
 import { splitSeed } from "../base/random.ts";
-import { bootstrapInterval, type Interval } from "../base/statistics.ts";
+import { bootstrapInterval, type Interval, meanOf } from "../base/statistics.ts";
 import { type CorpusPrompt, type Domain, goldReward, prompts } from "../corpus/index.ts";
 import type { AlignmentRequest, Answer, Gateway } from "../gateway/types.ts";
+import { ANSWER_TOKENS_MAX, take } from "./in-turns.ts";
 
 /** A strategy with its options and reward, as a request names them. */
 export interface Trial extends AlignmentRequest {
@@ -27,8 +28,6 @@ export interface StrategiesOptions {
   /** Called after each answer. */
   readonly onProgress: () => void;
 }
-
-const MAX_TOKENS = 160;
 
 /** Means over prompts; intervals are 95 %, by resampling prompts. */
 export interface TrialRow {
@@ -54,10 +53,9 @@ export async function evaluateStrategies(options: StrategiesOptions): Promise<Tr
   const rows: TrialRow[] = [];
   for (const trial of trials) {
     for (const domain of trial.domains) {
-      const source = prompts(domain, "heldout", seed);
+      const asked = take(prompts(domain, "heldout", seed), promptsPerDomain);
       const judged: Judged[] = [];
-      for (let i = 0; i < promptsPerDomain; i++) {
-        const prompt = source.next().value;
+      for (const [i, prompt] of asked.entries()) {
         judged.push(await judge(options, { trial, prompt, seed: splitSeed(seed, i) >>> 0 }));
         onProgress();
       }
@@ -87,7 +85,7 @@ async function judge(
       route: "eval strategies",
       model,
       conversation: { kind: "chat", messages: prompt.messages },
-      sampling: { temperature: 1, maxTokens: MAX_TOKENS, seed },
+      sampling: { temperature: 1, maxTokens: ANSWER_TOKENS_MAX, seed },
       choices: 1,
       alignment: trial,
       store: false,
@@ -111,7 +109,7 @@ function rowOf({ name }: Trial, domain: Domain, judged: readonly Judged[]): Tria
   const measured = (of: (each: Judged) => number) => bootstrapInterval(judged.map(of), { seed: 1 });
   const known = (of: (each: Judged) => number | null) => {
     const values = judged.map(of).filter((value) => value !== null);
-    return values.length < judged.length ? null : mean(values);
+    return values.length < judged.length ? null : meanOf(values);
   };
   const stopped: Record<string, number> = {};
   for (const { report } of judged) stopped[report.stopped] = (stopped[report.stopped] ?? 0) + 1;
@@ -128,6 +126,3 @@ function rowOf({ name }: Trial, domain: Domain, judged: readonly Judged[]): Tria
     stopped,
   };
 }
-
-const mean = (values: readonly number[]) =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

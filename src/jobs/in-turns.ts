@@ -1,5 +1,8 @@
 /** Work on many prompts, as evaluations do it. */
 
+/** More than any answer to a prompt of the corpus needs. */
+export const ANSWER_TOKENS_MAX = 160;
+
 const AT_ONCE = 8;
 
 /** In order of the items, a few at a time: enough to fill the engine's batch. */

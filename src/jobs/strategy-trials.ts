@@ -6,7 +6,6 @@ import type { Trial } from "./evaluate-strategies.ts";
 type Options = Readonly<Record<string, unknown>>;
 type Judge = string | RewardSpec | null;
 
-const anywhere = domains;
 const arithmetic: readonly Domain[] = ["arithmetic"];
 
 /** Judges the steps of a calculation; no model is asked. */
@@ -26,12 +25,12 @@ export function embeddedTrials(reward: string): Trial[] {
     (strategy: string, options: Options = {}, name = named(strategy, options)): Trial => {
       return { name, strategy, reward: judge, options, domains: where };
     };
-  const judged = trial(anywhere, reward);
+  const judged = trial(domains, reward);
   const counted = trial(arithmetic, null);
   const weighed = trial(arithmetic, reward);
   const checked = trial(arithmetic, calculation);
   return [
-    trial(anywhere, null)("sample"),
+    trial(domains, null)("sample"),
     judged("best-of-n", { n: 4 }),
     judged("best-of-n", { n: 16 }),
     judged("best-of-n", { n: 64 }),

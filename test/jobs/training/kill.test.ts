@@ -1,13 +1,12 @@
 /** A training that is killed with SIGKILL goes on, by the same command, to the same weights, bit by bit. */
-import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { runCommand } from "../../support/killed-command.ts";
 import { jsonLines, pairRows, tinyCheckpoint } from "../../support/tiny-checkpoint.ts";
 import { temporaryFolder } from "../../support/workspace.ts";
 
 const folder = temporaryFolder();
-const cli = join(import.meta.dirname, "../../../src/cli.ts");
 const at = (name: string) => join(folder, name);
 
 let command: string[];
@@ -20,21 +19,8 @@ beforeAll(async () => {
   command = ["train", "dpo", "--base", base, "--data", data, ...settings.split(" ")];
 });
 
-/** @param killAt the process is killed as soon as it has said this; undefined: it is left to end. */
-function run(out: string, { killAt, more = [] }: { killAt?: string; more?: string[] } = {}) {
-  const args = ["--import", import.meta.resolve("tsx"), cli, ...command, "--out", at(out), ...more];
-  const child = spawn(process.execPath, args);
-  return new Promise<{ code: number | null; said: string }>((resolve) => {
-    let said = "";
-    const hear = (bytes: Buffer) => {
-      said += bytes.toString();
-      if (killAt !== undefined && said.includes(killAt)) child.kill("SIGKILL");
-    };
-    child.stdout.on("data", hear);
-    child.stderr.on("data", hear);
-    child.on("close", (code) => resolve({ code, said }));
-  });
-}
+const run = (out: string, { killAt, more = [] }: { killAt?: string; more?: string[] } = {}) =>
+  runCommand([...command, "--out", at(out), ...more], killAt);
 
 /** What a step reported, without how long it took. */
 const reported = (out: string) =>
