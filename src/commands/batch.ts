@@ -6,6 +6,7 @@ import { GatewayError } from "../base/errors.ts";
 import { pairRules } from "../datasets/pairing.ts";
 import { type BatchOptions, type BatchSummary, batch } from "../jobs/batch/batch.ts";
 import { type IterationReport, type RaftSummary, raft } from "../jobs/batch/raft.ts";
+import { drawing } from "../jobs/batch/sample-prompts.ts";
 import type { Selection } from "../jobs/batch/selection.ts";
 import type { Serve } from "../jobs/batch/serve.ts";
 import { schedules } from "../jobs/training/options.ts";
@@ -106,10 +107,7 @@ const modes: readonly Mode[] = [
   },
 ];
 
-const drawn = ({ k }: OptionValues) => ({
-  alignment: { strategy: "best-of-n", options: { n: k } },
-  choices: 1,
-});
+const drawn = ({ k }: OptionValues) => ({ alignment: drawing(k), choices: 1 });
 
 const pairsOf = ({ rule, gapMin, lengthPenalty, seed }: OptionValues): Selection => ({
   kind: "pairs",

@@ -10,7 +10,8 @@
  * reads every candidate once with the reference; knockout n − 1 comparisons, round-robin n(n − 1)/2, after the last.
  * Final: after the last candidate is judged. With `max_reward` (argmax only), or where the reward declares its range, a
  * candidate that reaches the highest value is final at once and ends the rest: nothing can surpass it. Among several that
- * would reach it the first to be judged wins, which favours short ones; else it is the earliest in order.
+ * would reach it the first to be judged wins, which favours short ones and is chance among equals; with `early` false all
+ * are drawn, the earliest in order wins, and the same seed gives the same answer.
  * KL(answer ‖ sampling law) ≤ ln n − (n − 1)/n for each: see `bestOfNBound`. With several choices both KL figures are
  * those of the first.
  */
@@ -47,6 +48,7 @@ interface Options {
   readonly beta: number;
   readonly reference: string | null;
   readonly max_reward: number | null;
+  readonly early: boolean;
 }
 
 /** Those that choose by the reward of each. */
@@ -79,6 +81,10 @@ export const bestOfN = defineStrategy({
       description:
         "the reward's highest value: a candidate that reaches it ends the search; null takes what the reward declares",
     }),
+    early: Type.Boolean({
+      default: true,
+      description: "end at a candidate that has the highest value; false draws all n",
+    }),
   }),
   compares: ({ choose }) => isTournament(choose),
   async *run(input, options) {
@@ -98,8 +104,9 @@ export const bestOfN = defineStrategy({
 });
 
 async function search(input: StrategyInput, options: Scoring, emit: Emit): Promise<StrategyResult> {
-  const { n, choose } = options;
-  const maxReward = choose === "argmax" ? highestReward(options.max_reward, input.reward) : null;
+  const { n, choose, early } = options;
+  const canEnd = early && choose === "argmax";
+  const maxReward = canEnd ? highestReward(options.max_reward, input.reward) : null;
   const commits = new Commits(input.choices, emit);
   const candidates = await drawAndScore(input, n, {
     signal: input.signal,

@@ -158,6 +158,14 @@ describe("a highest reward", () => {
     );
   });
 
+  test("ends nothing without early: the earliest of the best wins, whichever was judged first", async () => {
+    const run = { reward: cannedReward(byLength), sampling: { seed: 2 } };
+    const options = { max_reward: 3, early: false };
+    const { result } = await finish(bestOfN, { ...run, options });
+    expect(result).toEqual((await finish(bestOfN, run)).result);
+    expect(result.chosen[0]).toBe(result.candidates.findIndex(({ reward }) => reward === 3));
+  });
+
   test("serves several choices, each as it comes", async () => {
     const run = { reward: cannedReward(byLength), choices: 3, options: { max_reward: 3 } };
     const { result } = await finish(bestOfN, run);

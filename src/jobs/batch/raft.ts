@@ -42,7 +42,7 @@ import {
   type PromptOptions,
   readableBy,
 } from "./prompts.ts";
-import { samplePrompts } from "./sample-prompts.ts";
+import { drawing, samplePrompts } from "./sample-prompts.ts";
 import { type Selection, type SelectionReport, selectRows } from "./selection.ts";
 import { type Serve, type ServedInTurn, servedInTurn } from "./serve.ts";
 import { writing } from "./writing.ts";
@@ -234,7 +234,7 @@ async function improve(
     ...options,
     prompts,
     path: join(out, SAMPLES_FILE),
-    alignment: { strategy: "best-of-n", reward, options: { n: k } },
+    alignment: { ...drawing(k), reward },
     choices: 1,
     seed: splitSeed(seed, iteration) >>> 0,
     onProgress: (done, total) =>

@@ -37,6 +37,12 @@ export interface SamplingOptions {
   readonly onProgress: (done: number, total: number) => void;
 }
 
+/** All of a prompt's answers are wanted, whichever is the best: the search does not end early. */
+export const drawing = (k: number): Omit<AlignmentRequest, "reward"> => ({
+  strategy: "best-of-n",
+  options: { n: k, early: false },
+});
+
 /** Prompts in the engine at a time, at most: what a kill costs. */
 const AT_ONCE_MAX = 16;
 
