@@ -9,11 +9,11 @@ import { type IterationReport, type RaftSummary, raft } from "../jobs/batch/raft
 import { drawing } from "../jobs/batch/sample-prompts.ts";
 import type { Selection } from "../jobs/batch/selection.ts";
 import type { Serve } from "../jobs/batch/serve.ts";
-import { schedules } from "../jobs/training/options.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
 import { openGateway } from "../setup/gateway.ts";
 import { loadModels, policyFolder } from "../setup/models.ts";
 import { batchProgress } from "./batch-progress.ts";
+import { type OptimizationDefaults, optimizationOf, withOptimization } from "./optimization.ts";
 import { configOf, withSettings } from "./options.ts";
 import {
   count,
@@ -40,7 +40,8 @@ export function addBatch(program: Command): void {
   const command = group
     .command("raft")
     .description("iterations of: sample, judge, filter, train on the winners, evaluate");
-  withSettings(withShared(withTraining(command))).action(runRaft);
+  withIterations(withOptimization(command, raftDefaults));
+  withSettings(withShared(command)).action(runRaft);
 }
 
 interface Mode {
@@ -160,22 +161,31 @@ function withShared(command: Command): Command {
     .option("--json", "one JSON object on standard output at the end, for machines");
 }
 
-/** Defaults: two epochs at 2e-5 falling to nothing, as Dong et al., arXiv:2304.06767, §4. */
-function withTraining(command: Command): Command {
+/** As Dong et al., arXiv:2304.06767, §4. */
+const raftDefaults: OptimizationDefaults = {
+  epochs: 2,
+  learningRate: 2e-5,
+  schedule: "linear",
+  floor: 0,
+};
+
+function withIterations(command: Command): Command {
   withFilter(command);
   return command
-    .option("--iterations <count>", "of sampling and training", natural, 3)
+    .option("--iterations <count>", "of sampling and training, at most", natural, 3)
+    .option(
+      "--iteration-prompts <count>",
+      "a slice of the prompts for each iteration, one after the other; without it, all for each",
+      natural,
+    )
+    .option(
+      "--patience <iterations>",
+      "without a higher held-out reward, then stop; 0: never",
+      count,
+      0,
+    )
     .option("--held-out <share>", "of a file's prompts, to evaluate on", share, 0.1)
-    .option("--evaluate <count>", "held-out prompts at most; 0: none", count, 200)
-    .option("--epochs <number>", "over the winners, an iteration", positive, 2)
-    .option("--batch <count>", "examples of a step", natural, 16)
-    .option("--pass-tokens <count>", "tokens computed at once", natural, 2048)
-    .option("--learning-rate <number>", "at its peak", positive, 2e-5)
-    .option("--schedule <name>", schedules.join(", "), oneOf(schedules), "linear")
-    .option("--warmup <number>", "steps, or below 1 a share of them", nonNegative, 0.05)
-    .option("--floor <share>", "of the learning rate, to which the schedule falls", share, 0)
-    .option("--checkpoint-every <steps>", "between saved states", natural, 50)
-    .option("--memory-bytes-max <bytes>", "that training may need", natural);
+    .option("--evaluate <count>", "held-out prompts at most; 0: none", count, 200);
 }
 
 async function run(mode: Mode, options: OptionValues): Promise<void> {
@@ -246,34 +256,21 @@ function sharedOf(given: OptionValues) {
 }
 
 function raftOf(config: Config, given: OptionValues) {
-  const { k, iterations, heldOut, evaluate, epochs, batch: examples, passTokens } = given;
-  const { learningRate, schedule, warmup, floor, checkpointEvery, memoryBytesMax = null } = given;
+  const { k, iterations, iterationPrompts = null, patience, heldOut, evaluate } = given;
   return {
     k,
     iterations,
+    iterationPrompts,
+    patience,
     heldOut,
     evaluate,
     policy: policyFolder(config),
     selection: filterOf(given),
     training: {
-      epochs,
-      passTokens,
-      learningRate,
-      schedule,
-      warmup,
-      floor,
-      checkpointEvery,
-      memoryBytesMax,
-      lora: null,
-      batch: examples,
+      ...optimizationOf(given, raftDefaults),
       steps: null,
-      weightDecay: 0,
-      clipNorm: 1,
-      beta1: 0.9,
-      beta2: 0.999,
       evaluateEvery: null,
       patience: 0,
-      dtype: "float32" as const,
       threads: config.threads || null,
       contextTokens: config.contextTokens ?? null,
     },

@@ -4,6 +4,7 @@
  * held-out prompt, with the same seeds. Whatever moment it is killed at, the same command goes on, to the same weights.
  * Source: Dong et al., arXiv:2304.06767, algorithm 1; "top" over all as LMFlow, best per prompt as RLHFlow.
  */
+import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { assert } from "../../base/assert.ts";
@@ -12,12 +13,14 @@ import { GatewayError } from "../../base/errors.ts";
 import { isMissing } from "../../base/json-file.ts";
 import { splitSeed } from "../../base/random.ts";
 import { bootstrapInterval, type Interval } from "../../base/statistics.ts";
+import { mergeAdapter } from "../../checkpoints/merge.ts";
 import { goldReward } from "../../corpus/index.ts";
 import { formatNamed } from "../../datasets/read.ts";
 import { isHeldOut } from "../../datasets/split.ts";
 import { writeDataset } from "../../datasets/write.ts";
 import type { Runtime } from "../../onnx/runtime/index.ts";
 import { openBase } from "../training/base.ts";
+import { optimizationManifest } from "../training/manifest.ts";
 import { methods } from "../training/methods.ts";
 import type { TrainingOptions } from "../training/options.ts";
 import { type TrainingListener, type TrainingSummary, train } from "../training/train.ts";
@@ -58,7 +61,12 @@ export interface RaftOptions extends DrawOptions {
   /** The policy's checkpoint. */
   readonly policy: string;
   readonly k: number;
+  /** At most. */
   readonly iterations: number;
+  /** Prompts of an iteration, the next ones in each; null: all. */
+  readonly iterationPrompts: number | null;
+  /** Iterations without a higher held-out reward after which it ends; 0: it never does. */
+  readonly patience: number;
   readonly selection: Selection;
   readonly takesUnfinished: boolean;
   /** Of a file's prompts those held out; the corpus has a side of its own. */
@@ -113,6 +121,8 @@ export interface RaftSummary {
 }
 
 const POLICY = "policy";
+/** Before it is merged; with LoRA only. */
+const ADAPTER = "adapter";
 const WINNERS_FILE = "winners.jsonl";
 const EVALUATION_FILE = "evaluation.jsonl";
 /** Written last: what has it is done. */
@@ -144,6 +154,7 @@ export async function raft(
     const served = await models.at(null);
     const given = readableBy(served.policy, asked, options.prompts.badRows);
     const { prompts, heldOut } = split(given, options);
+    if (options.patience > 0 && heldOut.length === 0) throw nothingToWaitFor();
     const recipe = recipeOf(options, {
       policy: `${served.policy.id}@${served.policy.revision}`,
       reward: `${served.reward}@${served.rewardRevision}`,
@@ -167,8 +178,13 @@ export async function raft(
   }
 }
 
+function nothingToWaitFor(): GatewayError {
+  const problem = "no prompt is held out that could tell; raise --held-out or --evaluate";
+  return new GatewayError("invalid_request", { param: "--patience", problem });
+}
+
 async function iterate(parts: Parts): Promise<IterationReport[]> {
-  const { iterations, policy } = parts.options;
+  const { iterations, policy, patience } = parts.options;
   const reports: IterationReport[] = [];
   let current: Current = { folder: null, base: policy };
   for (let iteration = 0; iteration <= iterations; iteration++) {
@@ -182,9 +198,17 @@ async function iterate(parts: Parts): Promise<IterationReport[]> {
     if (iteration > 0) current = { folder: join(out, POLICY), base: join(out, POLICY) };
     reports.push(report);
     parts.listener.onIteration(report);
+    if (patience > 0 && iteration - bestOf(reports).iteration >= patience) break;
   }
   return reports;
 }
+
+/** With the highest held-out reward, the first of them. */
+const bestOf = (reports: readonly IterationReport[]) =>
+  reports.reduce((top, each) => {
+    const [reward, highest] = [each, top].map((one) => one.heldOut?.reward.estimate ?? -Infinity);
+    return reward! > highest! ? each : top;
+  });
 
 async function iterateOnce(parts: Parts, at: Iteration): Promise<IterationReport> {
   const { iteration, out, current } = at;
@@ -226,10 +250,11 @@ interface Iteration {
 
 /** Samples, filters, trains. */
 async function improve(
-  { runtime, options, listener, models, reward, prompts }: Parts,
+  { runtime, options, listener, models, reward, prompts: all }: Parts,
   { iteration, out, current }: Iteration,
 ) {
-  const { k, seed } = options;
+  const { k, seed, training } = options;
+  const prompts = sliceOf(all, iteration, options.iterationPrompts);
   const sampled = await samplePrompts(() => models.at(current.folder), {
     ...options,
     prompts,
@@ -246,15 +271,24 @@ async function improve(
   await writing(winners, () => writeDataset(winners, formatNamed("prompt-completion"), rows));
   await models.letGo();
   const policy = join(out, POLICY);
-  const trainingOptions = trainingOf(options, { winners, base: current.base, out: policy });
+  const trained = training.lora ? join(out, ADAPTER) : policy;
+  const trainingOptions = trainingOf(options, { winners, base: current.base, out: trained });
   const { steps, trainLoss }: TrainingSummary = await train(
     runtime,
     trainingOptions,
     listener.training,
   );
+  if (training.lora && !existsSync(policy)) await mergeAdapter(current.base, trained, policy); // whole or not at all
   const files = await hashesOf(out, [SAMPLES_FILE, WINNERS_FILE]);
   const rewards = rewardMeans(sampled);
   return { out: policy, report: { rewards, selection: report, steps, trainLoss, files } };
+}
+
+/** The next so many in each iteration; behind the last comes the first. */
+function sliceOf<T>(all: readonly T[], iteration: number, count: number | null): readonly T[] {
+  if (count === null || count >= all.length) return all;
+  const start = (iteration - 1) * count;
+  return Array.from({ length: count }, (_, i) => all[(start + i) % all.length]!);
 }
 
 function withoutWinners(file: string, { answers, unfinished }: SelectionReport): GatewayError {
@@ -351,10 +385,6 @@ function summaryOf(
   const { given, prompts, heldOut, iterations } = parts;
   const last = iterations.at(-1);
   assert(last, "there is at least the policy that it began with");
-  const best = iterations.reduce((top, each) => {
-    const [reward, highest] = [each, top].map((one) => one.heldOut?.reward.estimate ?? -Infinity);
-    return reward! > highest! ? each : top;
-  });
   return {
     mode: "raft",
     out,
@@ -363,7 +393,7 @@ function summaryOf(
     repeatedPrompts: given.repeated,
     droppedPrompts: given.dropped,
     iterations,
-    best: heldOut.length > 0 ? best.iteration : last.iteration,
+    best: (heldOut.length > 0 ? bestOf(iterations) : last).iteration,
   };
 }
 
@@ -372,11 +402,6 @@ function recipeOf(
   options: RaftOptions,
   of: { policy: string; reward: string; prompts: string; heldOut: string },
 ): Manifest {
-  const { checkpointEvery: _, threads: __, memoryBytesMax: ___, ...training } = options.training;
-  const flags = Object.entries(training).map(([name, value]) => [
-    `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
-    value,
-  ]);
   return {
     mode: "raft",
     "--prompts": basename(options.prompts.source), // what is in it, the next tells
@@ -386,9 +411,12 @@ function recipeOf(
     reward: of.reward,
     "--k": options.k,
     "--iterations": options.iterations,
+    "--iteration-prompts": options.iterationPrompts,
+    "--patience": options.patience,
     ...drawRecipe(options),
     selection: JSON.stringify(options.selection),
     "--unfinished": options.takesUnfinished ? "take" : "drop",
-    ...Object.fromEntries(flags),
+    ...optimizationManifest(options.training),
+    "--context-tokens": options.training.contextTokens,
   };
 }

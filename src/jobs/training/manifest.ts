@@ -1,6 +1,6 @@
 /** Everything that decides a training's result, flat: what a work folder remembers, and the model card tells. */
 import type { Base } from "./base.ts";
-import type { TrainingOptions } from "./options.ts";
+import type { Optimization, TrainingOptions } from "./options.ts";
 import type { PreparedData } from "./prepare.ts";
 import type { Manifest } from "./work-folder.ts";
 
@@ -10,7 +10,7 @@ export function manifestOf(
   base: Base,
   { files }: PreparedData,
 ): Manifest {
-  const { method, lossOptions, lora, data } = options;
+  const { method, lossOptions, data } = options;
   const ofLoss = Object.entries(lossOptions).map(([name, value]) => [
     `--${name.replaceAll("_", "-")}`,
     typeof value === "object" ? JSON.stringify(value) : value,
@@ -20,16 +20,27 @@ export function manifestOf(
     ...Object.fromEntries(ofLoss),
     "--base": base.sha256,
     ...Object.fromEntries(files.map(({ name, sha256 }, i) => [`--data ${i + 1}, ${name}`, sha256])),
-    "--lora-rank": lora?.rank ?? null,
-    "--lora-alpha": lora?.alpha ?? null,
-    "--lora-modules": lora?.modules.join(" ") ?? null,
-    "--lora-rank-stabilized": lora?.isRankStabilized ?? null,
+    ...optimizationManifest(options),
     "--held-out": data.heldOutFiles.length > 0 ? "files" : data.heldOut,
     "--data-format": data.format,
     "--reward-name": data.rewardName,
     "--context-tokens": data.contextTokens,
     "--bad-rows": data.badRows,
     "--steps": options.steps,
+    "--seed": options.seed,
+    "--evaluate-every": options.evaluateEvery,
+    "--patience": options.patience,
+  };
+}
+
+/** How the weights are changed, whatever they learn from. */
+export function optimizationManifest(options: Optimization): Manifest {
+  const { lora } = options;
+  return {
+    "--lora-rank": lora?.rank ?? null,
+    "--lora-alpha": lora?.alpha ?? null,
+    "--lora-modules": lora?.modules.join(" ") ?? null,
+    "--lora-rank-stabilized": lora?.isRankStabilized ?? null,
     "--epochs": options.epochs,
     "--batch": options.batch,
     "--pass-tokens": options.passTokens,
@@ -41,9 +52,6 @@ export function manifestOf(
     "--clip-norm": options.clipNorm,
     "--adam-beta1": options.beta1,
     "--adam-beta2": options.beta2,
-    "--seed": options.seed,
-    "--evaluate-every": options.evaluateEvery,
-    "--patience": options.patience,
     "--dtype": options.dtype,
   };
 }

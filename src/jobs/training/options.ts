@@ -7,15 +7,10 @@ export const schedules = ["constant", "linear", "cosine"] as const;
 export type ScheduleName = (typeof schedules)[number];
 export const dtypes = ["float32", "float16", "bfloat16", "base"] as const;
 
-/** The same options give the same weights, bit by bit, on the same machine. */
-export interface Recipe {
-  readonly method: Method;
-  readonly lossOptions: Static<TObject>;
+/** How the weights are changed, whatever they learn from. */
+export interface Optimization {
   /** null: all weights are trained. */
   readonly lora: LoraSettings | null;
-  readonly data: DataOptions;
-  /** null: as many as `epochs` make. */
-  readonly steps: number | null;
   readonly epochs: number;
   /** Examples of a step. */
   readonly batch: number;
@@ -32,12 +27,21 @@ export interface Recipe {
   readonly clipNorm: number;
   readonly beta1: number;
   readonly beta2: number;
+  /** Of the written weights; an adapter's are float32 in any case. */
+  readonly dtype: (typeof dtypes)[number];
+}
+
+/** The same options give the same weights, bit by bit, on the same machine. */
+export interface Recipe extends Optimization {
+  readonly method: Method;
+  readonly lossOptions: Static<TObject>;
+  readonly data: DataOptions;
+  /** null: as many as `epochs` make. */
+  readonly steps: number | null;
   readonly seed: number;
   /** Steps; null: ten times in all. */
   readonly evaluateEvery: number | null;
   readonly patience: number;
-  /** Of the written weights; an adapter's are float32 in any case. */
-  readonly dtype: (typeof dtypes)[number];
 }
 
 export interface DataOptions {
