@@ -112,6 +112,18 @@ export function withScalarHead(config: ModelConfig): ModelConfig | null {
   });
 }
 
+/** Set where the score is of two answers, read one after the other. Hugging Face's loaders keep keys that they do not know. */
+const PAIRS = "compares_pairs";
+
+export const comparesPairs = ({ files }: ModelConfig): boolean => files.config[PAIRS] === true;
+
+/** The same model, said to score two answers at once or one. */
+export function withPairs(config: ModelConfig, compares: boolean): ModelConfig {
+  const { [PAIRS]: _, ...others } = config.files.config;
+  const files = { ...config.files, config: compares ? { ...others, [PAIRS]: true } : others };
+  return { ...config, files };
+}
+
 /** The key under which the file says how weights are stored: transformers 5 calls it `dtype`. */
 export const dtypeKey = (config: ConfigFiles["config"]) =>
   "dtype" in config ? "dtype" : "torch_dtype";

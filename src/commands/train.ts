@@ -8,6 +8,7 @@ import { type TrainingSummary, train } from "../jobs/training/train.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
 import { type OptimizationDefaults, optimizationOf, withOptimization } from "./optimization.ts";
 import { count, natural, oneOf, share } from "./readers.ts";
+import { addOwnFlags, ownOptions } from "./train-methods.ts";
 import { trainingProgress } from "./training-progress.ts";
 
 export function addTrain(program: Command): void {
@@ -20,6 +21,7 @@ export function addTrain(program: Command): void {
 /** Learning rates for all weights of models of about a billion parameters, by family. */
 const learningRates: Readonly<Record<string, number>> = {
   supervised: 2e-5,
+  distillation: 2e-5,
   pair: 1e-6,
   unpaired: 1e-6,
   list: 1e-6,
@@ -47,6 +49,7 @@ function addMethod(group: Command, method: Method): void {
     .requiredOption("--out <folder>", "to be written; new, or of the same command cut short");
   for (const [name, schema] of Object.entries(loss.options.properties))
     addLossOption(command, name, schema);
+  addOwnFlags(command, method);
   withOptimization(withData(command), defaultsOf(method)).action((options: OptionValues) =>
     run(method, options),
   );
@@ -116,6 +119,7 @@ function trainingOptions(method: Method, given: OptionValues): TrainingOptions {
     ...optimizationOf(given, defaultsOf(method)),
     method,
     lossOptions: compileOptions(loss, loss.name)(Object.fromEntries(ofLoss)),
+    ...ownOptions(method, given),
     data: {
       files: given["data"],
       heldOutFiles: given["heldOutData"] ?? [],

@@ -6,7 +6,7 @@ import { GatewayError } from "../base/errors.ts";
 import { readCheckpointJson } from "../base/json-file.ts";
 import { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { onnxFileIn, openClassifier } from "../checkpoints/classifier.ts";
-import { isServedClass, tasks } from "../checkpoints/config.ts";
+import { comparesPairs, isServedClass, tasks } from "../checkpoints/config.ts";
 import { chosenTokens } from "../engine/chosen-tokens.ts";
 import { ClassifierEngine } from "../engine/classifier-engine.ts";
 import type { PrefixStats } from "../engine/prefix-cache.ts";
@@ -14,6 +14,7 @@ import { RewardEngine } from "../engine/reward-engine.ts";
 import type { Scorer } from "../engine/types.ts";
 import type { Reward } from "../rewards/define.ts";
 import { createPairClassifier } from "../rewards/pair-classifier.ts";
+import { createPreferenceModel } from "../rewards/preference-model.ts";
 import { createProcessReward } from "../rewards/process-reward.ts";
 import { createRewardModel } from "../rewards/reward-model.ts";
 import {
@@ -85,6 +86,12 @@ async function loadRewardModel(
   if (!template) throw withoutTemplate(folder);
   const engine = new RewardEngine(model, options);
   const id = basename(folder);
+  if (comparesPairs(checkpoint.config)) {
+    const { eosIds } = checkpoint.config;
+    const endIds = eosIds.length > 0 ? eosIds : tokenizer.endIds;
+    const format = { tokenizer, template };
+    return { reward: createPreferenceModel({ id, scorer: engine, format, endIds }), engine };
+  }
   const reward = createRewardModel({ id, scorer: engine, tokenizer, template, label });
   return { reward, engine };
 }

@@ -132,6 +132,13 @@ export function answerGraph(config: TransformerConfig): TrainingGraph {
   return finished(g, held, {});
 }
 
+/** Of each scored row what the model says of every token that may come next: `log_probabilities` [scored, vocabulary]. */
+export function lawGraph(config: TransformerConfig): TrainingGraph {
+  const { g, held, model } = begun(config, {});
+  g.output("log_probabilities", model.logProbabilities(g.input("rows", "int64", ["scored"])));
+  return finished(g, held, {});
+}
+
 /** The model's weights by name. */
 interface Held {
   readonly weights: ReadonlyMap<string, Value>;

@@ -50,14 +50,20 @@ const circle = [
   [11, 12],
   [12, 13],
   [13, 11],
-].map(([better, worse]) => ({ prompt: [1], chosen: [better!], rejected: [worse!] }));
+].map(([better, worse]) => ({
+  prompt: [1],
+  chosen: [better!],
+  rejected: [worse!],
+  separator: [19],
+  weight: 1,
+}));
 
 const guess = Math.LN2;
 const cases: [string, Loss, StepData, number][] = [
   ["ranked lists", plackettLuce, rankedStep(lists, 12), (Math.log(6) + Math.log(2)) / 2],
   ["steps that are right or wrong", rewardClassification, pointStep(steps, 12), guess],
   ["prefixes", bradleyTerry, prefixStep(prefixes, 12), guess],
-  ["intransitive preferences", preferenceModel, preferenceStep(circle, [19], 12), guess],
+  ["intransitive preferences", preferenceModel, preferenceStep(circle, 12), guess],
 ];
 
 test.each(cases)("%s", async (_, loss, batch, start) => {

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { GatewayError } from "../../base/errors.ts";
 import { Checkpoint } from "../../checkpoints/checkpoint.ts";
-import { type ModelConfig, tasks, withScalarHead } from "../../checkpoints/config.ts";
+import { type ModelConfig, tasks, withPairs, withScalarHead } from "../../checkpoints/config.ts";
 import { weightShapes } from "../../checkpoints/weight-shapes.ts";
 import { ChatTemplate } from "../../text/chat-template.ts";
 import { Tokenizer } from "../../text/tokenizer.ts";
@@ -26,9 +26,10 @@ export interface Base {
  * A reward model starts from one, or from a language model with a head of zeros.
  * @throws GatewayError checkpoint_invalid, architecture_unsupported
  */
-export async function openBase(folder: string, { isReward }: Method): Promise<Base> {
+export async function openBase(folder: string, { isReward, loss }: Method): Promise<Base> {
   const checkpoint = await Checkpoint.open(folder);
-  const config = isReward ? asReward(checkpoint) : asPolicy(checkpoint);
+  const readsPairs = loss.name === "preference-model";
+  const config = isReward ? withPairs(asReward(checkpoint), readsPairs) : asPolicy(checkpoint);
   const tokenizer = await Tokenizer.load(folder);
   const template = await ChatTemplate.load(folder);
   const endIds = config.eosIds.length > 0 ? config.eosIds : tokenizer.endIds;

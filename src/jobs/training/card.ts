@@ -25,6 +25,7 @@ export function factsOf({ base, prepared, summary }: CardParts): [name: string, 
     ["steps", `${steps}${stoppedEarly ? ", stopped early" : ""}; weights of step ${keptStep}`],
     ["loss of the last step", number(trainLoss)],
     ["held-out loss", number(heldOutLoss)],
+    ...prepared.facts.map(([name, value]): [string, string] => [name, value]),
   ];
 }
 

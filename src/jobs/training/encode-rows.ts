@@ -1,6 +1,10 @@
 /** Rows → token ids, as the base will read and write them when it is served. */
 import type { DatasetPrompt, SupervisedRow } from "../../datasets/types.ts";
 import { encodeAnswers, spokenPart } from "../../text/chat-answers.ts";
+import {
+  type EncodedComparison,
+  encodeComparison as encodeTurns,
+} from "../../text/chat-comparison.ts";
 import { encodeChat } from "../../text/chat-prompt.ts";
 import type { ChatTemplate, TemplateMessage } from "../../text/chat-template.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
@@ -42,12 +46,31 @@ export function encodeRow(
     return { prompt: ids, completions: answers.map((text) => [...tokenizer.encode(text), ...end]) };
   }
   if (prompt.messages.length === 0) throw new UnusableRow("the prompt is empty");
-  const chat = chatFormat(format);
-  const { prompt: ids, turns } = encodeAnswers(chat, prompt.messages, answers, endIds);
+  const { prompt: ids, turns } = encodeAnswers(
+    chatFormat(format),
+    prompt.messages,
+    answers,
+    endIds,
+  );
   return {
     prompt: ids,
     completions: part === "whole" ? turns : turns.map((turn) => spokenPart(turn, endIds)),
   };
+}
+
+/**
+ * Answers to be read in twos, as a served preference model reads them: a text prompt is a user's message.
+ * @throws UnusableRow for an empty prompt or answer, or without a template; GatewayError invalid_request from the template
+ */
+export function encodeComparison(
+  format: RowFormat,
+  prompt: DatasetPrompt,
+  answers: readonly string[],
+): EncodedComparison {
+  if (answers.some((answer) => answer.trim() === "")) throw new UnusableRow("an answer is empty");
+  const messages = "text" in prompt ? [{ role: "user", content: prompt.text }] : prompt.messages;
+  if (messages.length === 0) throw new UnusableRow("the prompt is empty");
+  return encodeTurns(chatFormat(format), messages, answers, format.endIds);
 }
 
 /** A conversation, and which of its tokens are to be learned. */
@@ -87,10 +110,10 @@ function turnIn(
 ): { from: number; to: number } {
   const said = messages[turn];
   if (said?.role !== "assistant") throw new UnusableRow(`message ${turn} is no answer to learn`);
-  const chat = chatFormat(format);
+  const own = chatFormat(format);
   const { endIds } = format;
-  const before = encodeChat(chat, messages.slice(0, turn), { addGenerationPrompt: true });
-  const { turns } = encodeAnswers(chat, messages.slice(0, turn), [said.content], endIds);
+  const before = encodeChat(own, messages.slice(0, turn), { addGenerationPrompt: true });
+  const { turns } = encodeAnswers(own, messages.slice(0, turn), [said.content], endIds);
   const whole = [...before, ...spokenPart(turns[0]!, endIds)];
   if (whole.some((id, at) => tokens[at] !== id))
     throw new UnusableRow(`the chat template writes message ${turn} otherwise once others follow`);

@@ -1,5 +1,6 @@
 /** Everything that decides a training's result, flat: what a work folder remembers, and the model card tells. */
 import type { Base } from "./base.ts";
+import type { Conditioning } from "./conditional.ts";
 import type { Optimization, TrainingOptions } from "./options.ts";
 import type { PreparedData } from "./prepare.ts";
 import type { Manifest } from "./work-folder.ts";
@@ -8,6 +9,7 @@ import type { Manifest } from "./work-folder.ts";
 export function manifestOf(
   options: TrainingOptions,
   base: Base,
+  teacher: Base | null,
   { files }: PreparedData,
 ): Manifest {
   const { method, lossOptions, data } = options;
@@ -19,6 +21,8 @@ export function manifestOf(
     method: method.loss.name,
     ...Object.fromEntries(ofLoss),
     "--base": base.sha256,
+    ...(teacher && { "--teacher": teacher.sha256, "--teacher-tokens": options.teacher!.tokens }),
+    ...(options.conditioning && conditioned(options.conditioning)),
     ...Object.fromEntries(files.map(({ name, sha256 }, i) => [`--data ${i + 1}, ${name}`, sha256])),
     ...optimizationManifest(options),
     "--held-out": data.heldOutFiles.length > 0 ? "files" : data.heldOut,
@@ -55,3 +59,10 @@ export function optimizationManifest(options: Optimization): Manifest {
     "--dtype": options.dtype,
   };
 }
+
+const conditioned = ({ words, levels, place }: Conditioning): Manifest => ({
+  "--control-words": JSON.stringify(words),
+  "--control-place": place,
+  "--thresholds": "thresholds" in levels ? levels.thresholds.join(" ") : null,
+  "--quantiles": "quantiles" in levels ? levels.quantiles.join(" ") : null,
+});

@@ -1,71 +1,41 @@
 /** Rows of each family → examples in tokens, and the arrays of a pass over some of them. */
 import { assert } from "../../base/assert.ts";
-import type { DatasetPlace, DatasetRow, ListRow, PairRow, RatedRow } from "../../datasets/types.ts";
-import type { StepData } from "../../train/batches.ts";
+import type { DatasetRow, ListRow, PairRow, RatedRow } from "../../datasets/types.ts";
 import { rewardStep } from "../../train/batches.ts";
 import { listStep, pairStep, unpairedStep } from "../../train/families/answers.ts";
 import {
   type MarkedAnswer,
   pointStep,
+  preferenceStep,
   rankedPairs,
   rankedStep,
 } from "../../train/families/rewards.ts";
-import { conversationStep } from "../../train/families/supervised.ts";
+import {
+  type ConversationExample,
+  conversationStep,
+  distillationStep,
+} from "../../train/families/supervised.ts";
 import type { Loss } from "../../train/losses/define.ts";
+import { type Conditioning, conditional } from "./conditional.ts";
+import { type Example, type Material, material, type PromptedAnswer } from "./define-material.ts";
 import {
   type EncodedRow,
+  encodeComparison,
   encodeConversation,
   encodeRow,
   type RowFormat,
   UnusableRow,
 } from "./encode-rows.ts";
 
-export interface PromptedAnswer {
-  readonly prompt: readonly number[];
-  readonly completion: readonly number[];
-}
-
-/** What a row became: the smallest part of a batch. */
-export interface Example {
-  readonly place: DatasetPlace;
-  /** Tokens of each of its sequences. */
-  readonly lengths: readonly number[];
-  /** Rows of logits that it asks for. */
-  readonly scoredTokens: number;
-  /** What it counts in the loss, which is a mean: learned tokens, pairs, answers or lists. */
-  readonly share: number;
-  /** Those whose log-probability under the reference the loss is given. */
-  readonly answers: readonly PromptedAnswer[];
-}
-
-/** Of an example: log π_ref of each of its `answers`, summed over tokens. */
-export type References<E extends Example = Example> = (example: E) => readonly number[];
-
-/** How the rows of one family are read. */
-export interface Material<E extends Example = Example> {
-  /** @throws UnusableRow */
-  readonly read: (row: DatasetRow, format: RowFormat) => readonly E[];
-  /** After all were read. */
-  readonly complete: (examples: readonly E[], contextTokens: number) => readonly E[];
-  readonly step: (
-    examples: readonly E[],
-    tokensPerRow: number,
-    references: References<E>,
-  ) => StepData;
-}
-
-/** What a family's rows become is known only inside: outside it is an `Example`. */
-function material<E extends Example>(
-  of: Pick<Material<E>, "read" | "step"> & Partial<Material<E>>,
-): Material {
-  const whole: Material<E> = { complete: (examples) => examples, ...of };
-  return whole as unknown as Material; // examples come back only to the material that made them
-}
-
-export function materialOf(loss: Loss): Material {
+/** @param conditioning of `conditional-sft`, which needs it. */
+export function materialOf(loss: Loss, conditioning?: Conditioning): Material {
   switch (loss.family) {
     case "supervised":
-      return supervised;
+      if (loss.name !== "conditional-sft") return supervised;
+      assert(conditioning, "answers are conditioned on nothing");
+      return conditional(conditioning);
+    case "distillation":
+      return distilled;
     case "pair":
       return pairs;
     case "unpaired":
@@ -73,12 +43,11 @@ export function materialOf(loss: Loss): Material {
     case "list":
       return lists;
     case "reward":
-      return rewardPairs;
+      return loss.name === "preference-model" ? comparisons : rewardPairs;
     case "reward-list":
       return rewardLists;
     case "reward-point":
       return rewardPoints(loss.name);
-    case "distillation":
     case "correction":
     case "policy":
     case "actor-critic":
@@ -86,17 +55,25 @@ export function materialOf(loss: Loss): Material {
   }
 }
 
+function readConversation(row: DatasetRow, format: RowFormat): (Example & ConversationExample)[] {
+  assert(row.kind === "supervised", "kinds are checked before");
+  const { tokens, learned } = encodeConversation(format, row);
+  const share = learned.filter(Boolean).length;
+  const lengths = [tokens.length];
+  return [{ place: row.place, lengths, scoredTokens: share, share, answers: [], tokens, learned }];
+}
+
 const supervised = material({
-  read: (row, format) => {
-    assert(row.kind === "supervised", "kinds are checked before");
-    const { tokens, learned } = encodeConversation(format, row);
-    const share = learned.filter(Boolean).length;
-    const lengths = [tokens.length];
-    return [
-      { place: row.place, lengths, scoredTokens: share, share, answers: [], tokens, learned },
-    ];
-  },
+  read: readConversation,
   step: (examples, tokensPerRow) => conversationStep(examples, tokensPerRow),
+});
+
+const distilled = material({
+  read: readConversation,
+  step(examples, tokensPerRow, _, teacher) {
+    const taught = examples.map((example) => ({ ...example, teacher: teacher(example) }));
+    return distillationStep(taught, tokensPerRow);
+  },
 });
 
 const pairs = material({
@@ -203,6 +180,36 @@ const rewardPairs = material({
     return [{ ...example, scoredTokens: 0, answers: [], pairs, share: 1 }];
   },
   step: (examples, tokensPerRow) => rewardStep(examples, tokensPerRow),
+});
+
+/** Each pair in both orders, both answers behind one prompt. Of a list all pairs, which together count as one. */
+const comparisons = material({
+  read: (row, format) => {
+    assert(row.kind === "pair" || row.kind === "list", "kinds are checked before");
+    const texts = row.kind === "pair" ? [row.chosen, row.rejected] : row.completions;
+    const ranked =
+      row.kind === "pair"
+        ? [{ chosen: 0, rejected: 1, weight: 1 }]
+        : rankedPairs(checkedRewards(row).map((reward) => -reward));
+    const { prompt, turns, separator } = encodeComparison(format, row.prompt, texts);
+    const compared = ranked.map(({ chosen, rejected, weight }) => ({
+      prompt,
+      chosen: turns[chosen]!,
+      rejected: turns[rejected]!,
+      separator,
+      weight: weight ?? 1,
+    }));
+    const lengths = compared.flatMap(({ chosen, rejected }) => {
+      const length = prompt.length + chosen.length + separator.length + rejected.length;
+      return [length, length];
+    });
+    return [{ place: row.place, lengths, scoredTokens: 0, share: 1, answers: [], compared }];
+  },
+  step: (examples, tokensPerRow) =>
+    preferenceStep(
+      examples.flatMap(({ compared }) => compared),
+      tokensPerRow,
+    ),
 });
 
 const rewardLists = material({

@@ -45,13 +45,21 @@ export function estimateBytes(
   return state + MEASURED * (activations + logits) + RUNTIME_BYTES;
 }
 
+/** Of a model that is only asked: its weights as they were read and in use, and its law of every place twice. */
+const forwardBytes = (config: ModelConfig, { scored }: PassSize): number =>
+  FLOAT * (3 * parameterCount(config) + 2 * scored * config.vocabSize) + RUNTIME_BYTES;
+
 /** @throws GatewayError training_too_large; @returns bytes of memory that training is expected to need. */
 export async function refuseTooLarge(
   { out, memoryBytesMax, lora }: TrainingOptions,
   config: ModelConfig,
-  { passes }: { passes: readonly PassSize[] },
+  { passes, teacher }: { passes: readonly PassSize[]; teacher?: ModelConfig | undefined },
 ): Promise<number> {
-  const neededBytes = Math.max(...passes.map((pass) => estimateBytes(config, pass, lora)));
+  const forward = teacher ? passes.map((pass) => forwardBytes(teacher, pass)) : [];
+  const neededBytes = Math.max(
+    ...passes.map((pass) => estimateBytes(config, pass, lora)),
+    ...forward,
+  );
   const freeBytes = memoryBytesMax ?? freemem() - RESERVE_BYTES;
   if (neededBytes > freeBytes) {
     const remedy =

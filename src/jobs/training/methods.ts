@@ -5,9 +5,10 @@ import { losses } from "../../train/losses/index.ts";
 
 export type RowKind = DatasetRow["kind"];
 
-/** By the shape of the batch; families that are not here need more than rows: rollouts, another model, marked tokens. */
+/** By the shape of the batch; families that are not here need more than rows: rollouts, marked tokens. */
 const rowsOf: { readonly [F in Loss["family"]]?: readonly RowKind[] } = {
   supervised: ["supervised"],
+  distillation: ["supervised"],
   pair: ["pair"],
   unpaired: ["rated", "pair"],
   list: ["list"],
@@ -16,8 +17,10 @@ const rowsOf: { readonly [F in Loss["family"]]?: readonly RowKind[] } = {
   "reward-point": ["rated", "supervised", "list"],
 };
 
-/** Of these families, but of batches of another making. */
-const otherwise = new Set(["conditional-sft", "preference-model"]);
+/** Of these families, but learned from other rows. */
+const rowsOfLoss: Readonly<Record<string, readonly RowKind[]>> = {
+  "conditional-sft": ["rated", "pair", "supervised", "list"],
+};
 
 export interface Method {
   readonly loss: Loss;
@@ -27,8 +30,8 @@ export interface Method {
 }
 
 export const methods: readonly Method[] = losses.flatMap((loss) => {
-  const rows = rowsOf[loss.family];
-  if (!rows || otherwise.has(loss.name)) return [];
+  const rows = rowsOfLoss[loss.name] ?? rowsOf[loss.family];
+  if (!rows) return [];
   return [{ loss, rows, isReward: loss.family.startsWith("reward") }];
 });
 

@@ -1,6 +1,7 @@
 /** What a training is asked for: everything that decides its result, and what does not. */
 import type { Static, TObject } from "typebox";
 import type { LoraSettings } from "../../checkpoints/adapter.ts";
+import type { Conditioning } from "./conditional.ts";
 import type { Method } from "./methods.ts";
 
 export const schedules = ["constant", "linear", "cosine"] as const;
@@ -35,6 +36,10 @@ export interface Optimization {
 export interface Recipe extends Optimization {
   readonly method: Method;
   readonly lossOptions: Static<TObject>;
+  /** Of `distillation` alone. */
+  readonly teacher?: TeacherChoice | undefined;
+  /** Of `conditional-sft` alone. */
+  readonly conditioning?: Conditioning | undefined;
   readonly data: DataOptions;
   /** null: as many as `epochs` make. */
   readonly steps: number | null;
@@ -42,6 +47,13 @@ export interface Recipe extends Optimization {
   /** Steps; null: ten times in all. */
   readonly evaluateEvery: number | null;
   readonly patience: number;
+}
+
+export interface TeacherChoice {
+  /** A checkpoint's. What is in it decides, not where it is. */
+  readonly folder: string;
+  /** Likely tokens that are kept of each place. */
+  readonly tokens: number;
 }
 
 export interface DataOptions {

@@ -6,8 +6,8 @@ import { GatewayError } from "../../base/errors.ts";
 import { loadDataset } from "../../datasets/read.ts";
 import { isHeldOut } from "../../datasets/split.ts";
 import type { DatasetPlace, DatasetRow } from "../../datasets/types.ts";
+import type { Example, Material } from "./define-material.ts";
 import { type RowFormat, UnusableRow } from "./encode-rows.ts";
-import type { Example, Material } from "./material.ts";
 import type { Method } from "./methods.ts";
 import type { DataOptions } from "./options.ts";
 
@@ -17,6 +17,8 @@ export interface PreparedData {
   readonly files: readonly DataFile[];
   /** Rows left out, by what was wrong with them. */
   readonly dropped: Readonly<Record<string, number>>;
+  /** What the method made of the rows, in words for the card. */
+  readonly facts: readonly (readonly [name: string, value: string])[];
 }
 
 export interface DataFile {
@@ -38,15 +40,21 @@ interface Reading {
 /** @throws GatewayError training_rows_unusable, dataset_invalid, dataset_unusable, invalid_request */
 export async function prepareData(options: DataOptions, reading: Reading): Promise<PreparedData> {
   const faults: Faults = [];
-  const read = async (files: readonly string[]) => {
-    const found = await Promise.all(files.map((file) => readFileRows(file, options, faults)));
-    return found.map(({ file, rows }) => ({ file, read: encodeAll(rows, reading, faults) }));
-  };
-  const given = await read(options.files);
-  const apart = await read(options.heldOutFiles);
-  if (faults.length > 0 && options.badRows === "refuse") throw unusable(faults);
+  const rowsOf = (files: readonly string[]) =>
+    Promise.all(files.map((file) => readFileRows(file, options, faults)));
+  const found = { given: await rowsOf(options.files), apart: await rowsOf(options.heldOutFiles) };
   const split = { share: options.heldOut, seed: reading.seed };
-  const isHeld = ({ row }: Read) => apart.length === 0 && isHeldOut(row, split);
+  const isHeldRow = (row: DatasetRow) => found.apart.length === 0 && isHeldOut(row, split);
+  const isHeld = ({ row }: Read) => isHeldRow(row);
+  const known = found.given.flatMap(({ rows }) => rows.filter((row) => !isHeldRow(row)));
+  const informed = reading.material.informed?.(known);
+  const read = (files: typeof found.given) =>
+    files.map(({ file, rows }) => ({
+      file,
+      read: encodeAll(rows, informed ? { ...reading, material: informed } : reading, faults),
+    }));
+  const [given, apart] = [read(found.given), read(found.apart)];
+  if (faults.length > 0 && options.badRows === "refuse") throw unusable(faults);
   const all = given.flatMap((each) => each.read);
   const whole = (some: readonly Read[]) => {
     const examples = some.map(({ example }) => example);
@@ -60,6 +68,7 @@ export async function prepareData(options: DataOptions, reading: Reading): Promi
     heldOut: whole(held),
     files: [...given, ...apart].map(({ file }) => file),
     dropped: counted(faults),
+    facts: informed?.facts ?? [],
   };
 }
 

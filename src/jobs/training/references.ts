@@ -12,8 +12,9 @@ import type { Runtime } from "../../onnx/runtime/index.ts";
 import type { TransformerConfig } from "../../onnx/transformer.ts";
 import { feedsOf, sessionSettings, type TrainingState } from "../../train/trainer.ts";
 import { answerGraph } from "../../train/training-graph.ts";
-import type { Example, Material } from "./material.ts";
+import type { Example, Material, References } from "./define-material.ts";
 import { rowOf } from "./schedule-examples.ts";
+import { nobody } from "./teacher.ts";
 
 export interface ReferenceOptions {
   readonly config: TransformerConfig;
@@ -40,7 +41,8 @@ export async function computeReferences(
   const table: ReferenceTable = new Map();
   const wanted = new Set(session.inputs.map(({ name }) => name));
   for (const [i, examples] of passes.entries()) {
-    const data = material.step(examples, rowOf(examples), ({ answers }) => answers.map(() => 0));
+    const zeros: References = ({ answers }) => answers.map(() => 0);
+    const data = material.step(examples, rowOf(examples), zeros, nobody);
     const feeds = feedsOf(runtime, data);
     const inputs = [...feeds].filter(([name]) => wanted.has(name));
     const { logps } = await session.evaluate(Object.fromEntries([...inputs, ...tensors]));

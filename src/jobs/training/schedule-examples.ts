@@ -2,7 +2,7 @@
 import { assert } from "../../base/assert.ts";
 import { createRandom, splitSeed } from "../../base/random.ts";
 import type { Pass } from "../../train/trainer.ts";
-import type { Example, Material, References } from "./material.ts";
+import type { Example, Material, References, Teacher } from "./define-material.ts";
 
 /** Rows are as long as a multiple of this: few shapes, and little padding. */
 const ROW_MULTIPLE = 16;
@@ -68,17 +68,18 @@ export interface PassMaker {
   readonly material: Material;
   readonly passTokens: number;
   readonly references: References;
+  readonly teacher: Teacher;
 }
 
 /** Some examples as passes, with the share of each. */
 export function passesOf(
   examples: readonly Example[],
-  { material, passTokens, references }: PassMaker,
+  { material, passTokens, references, teacher }: PassMaker,
 ): Pass[] {
   const total = examples.reduce((sum, { share }) => sum + share, 0);
   assert(total > 0, "nothing of these examples counts");
   return cutIntoPasses(examples, passTokens).map((some) => ({
-    data: material.step(some, rowOf(some), references),
+    data: material.step(some, rowOf(some), references, teacher),
     share: some.reduce((sum, { share }) => sum + share, 0) / total,
   }));
 }

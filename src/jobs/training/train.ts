@@ -14,8 +14,9 @@ import { initialLora } from "../../train/lora.ts";
 import { NotFinite, Trainer, type TrainingState } from "../../train/trainer.ts";
 import { loadState, weightsOf } from "../../train/training-state.ts";
 import { type Base, openBase } from "./base.ts";
+import type { Example, Material, References, Teacher } from "./define-material.ts";
 import { manifestOf } from "./manifest.ts";
-import { type Example, type Material, materialOf, type References } from "./material.ts";
+import { materialOf } from "./material.ts";
 import { refuseTooLarge } from "./memory.ts";
 import { needsReference } from "./methods.ts";
 import { openMetrics } from "./metrics.ts";
@@ -23,7 +24,8 @@ import type { TrainingOptions } from "./options.ts";
 import { type PreparedData, prepareData } from "./prepare.ts";
 import { computeReferences, loadReferences, saveReferences } from "./references.ts";
 import type { MetricsLine } from "./report.ts";
-import { cutIntoPasses, passesOf, rowOf, stepsOver } from "./schedule-examples.ts";
+import { cutIntoPasses, type PassMaker, passesOf, rowOf, stepsOver } from "./schedule-examples.ts";
+import { checkTeacher, computeLaws, loadLaws, nobody, saveLaws, teacherOf } from "./teacher.ts";
 import { type Manifest, openWorkFolder, type WorkFolder } from "./work-folder.ts";
 import { writeTrained } from "./write-trained.ts";
 
@@ -64,15 +66,18 @@ export async function train(
 ): Promise<TrainingSummary> {
   const { method, data, seed } = options;
   const base = await openBase(options.base, method);
-  const material = materialOf(method.loss);
+  const material = materialOf(method.loss, options.conditioning);
   const contextTokens = Math.min(data.contextTokens ?? Infinity, base.config.contextTokens);
+  const teacher = options.teacher ? await openBase(options.teacher.folder, method) : null;
+  if (teacher) checkTeacher(base, teacher, contextTokens);
   const reading = { method, material, format: base.format, contextTokens, seed };
   const prepared = await prepareData(data, reading);
   const plan = planOf(options, prepared);
   const neededBytes = await refuseTooLarge(options, base.config, {
     passes: largestPasses(options, plan, prepared),
+    teacher: teacher?.config,
   });
-  const manifest = manifestOf(options, base, prepared);
+  const manifest = manifestOf(options, base, teacher, prepared);
   const work = await openWorkFolder(options.out, manifest);
   try {
     if (work.summary !== null) return JSON.parse(work.summary) as TrainingSummary; // written by finish
@@ -81,6 +86,7 @@ export async function train(
       options,
       listener,
       base,
+      teacher,
       material,
       prepared,
       manifest,
@@ -100,6 +106,7 @@ interface Parts {
   readonly options: TrainingOptions;
   readonly listener: TrainingListener;
   readonly base: Base;
+  readonly teacher: Base | null;
   readonly material: Material;
   readonly prepared: PreparedData;
   readonly manifest: Manifest;
@@ -125,7 +132,9 @@ async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary>
     neededBytes,
   });
   const references = await referencesFor(work, parts);
-  const maker = { material: parts.material, passTokens: options.passTokens, references };
+  const teacher = await teacherFor(work, parts);
+  const { material } = parts;
+  const maker = { material, passTokens: options.passTokens, references, teacher };
   const metrics = await openMetrics(options.out, {
     method: options.method.loss.name,
     steps,
@@ -152,7 +161,7 @@ async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary>
         passes: (step) => passesOf(order.at(step), maker),
         checkpointEvery: options.checkpointEvery,
         statePath: work.state,
-        evaluation: evaluationOf(work, parts, references),
+        evaluation: evaluationOf(work, parts, maker),
         async onStep(report) {
           await metrics.add(report);
           listener.onStep(report);
@@ -185,12 +194,11 @@ function planOf(options: TrainingOptions, { train: examples }: PreparedData): Pl
 
 /** Every pass of the first epoch and of the held-out examples: later epochs have others of the like. */
 function largestPasses(
-  { passTokens }: TrainingOptions,
+  options: TrainingOptions,
   plan: Plan,
-  { heldOut }: PreparedData,
+  prepared: PreparedData,
 ): { rowTokens: number; tokens: number; scored: number }[] {
-  const passes = [...firstEpoch(plan, passTokens), ...cutIntoPasses(heldOut, passTokens)];
-  return passes.map((examples) => {
+  return passesOverAll(options, plan, prepared).map((examples) => {
     const rowTokens = rowOf(examples);
     const sum = examples.reduce((n, { lengths }) => n + lengths.reduce((a, b) => a + b, 0), 0);
     const scored = examples.reduce((n, { scoredTokens }) => n + scoredTokens, 0);
@@ -203,6 +211,34 @@ function firstEpoch({ order, steps }: Plan, passTokens: number): Example[][] {
   return Array.from({ length: count }, (_, i) => cutIntoPasses(order.at(i + 1), passTokens)).flat();
 }
 
+const passesOverAll = (
+  { passTokens }: TrainingOptions,
+  plan: Plan,
+  { heldOut }: PreparedData,
+): Example[][] => [...firstEpoch(plan, passTokens), ...cutIntoPasses(heldOut, passTokens)];
+
+/** Nobody where there is no teacher. */
+async function teacherFor(
+  work: WorkFolder,
+  { runtime, options, listener, teacher: base, material, prepared, plan }: Parts,
+): Promise<Teacher> {
+  if (!base) return nobody;
+  const examples = [...prepared.train, ...prepared.heldOut];
+  let laws = await loadLaws(work.laws, examples);
+  if (!laws) {
+    const { threads } = options;
+    laws = await computeLaws(runtime, passesOverAll(options, plan, prepared), examples, {
+      base,
+      material,
+      tokens: options.teacher!.tokens,
+      ...(threads !== null && { threads }),
+      onProgress: (done, total) => listener.onReferences(done, total),
+    });
+    await saveLaws(work.laws, laws);
+  }
+  return teacherOf(laws, examples);
+}
+
 /** @returns zeros where the loss asks for none. */
 async function referencesFor(
   work: WorkFolder,
@@ -212,11 +248,8 @@ async function referencesFor(
   const examples = [...prepared.train, ...prepared.heldOut];
   let table = await loadReferences(work.references, examples);
   if (!table) {
-    const { passTokens, threads } = options;
-    const passes = [
-      ...firstEpoch(plan, passTokens),
-      ...cutIntoPasses(prepared.heldOut, passTokens),
-    ];
+    const { threads } = options;
+    const passes = passesOverAll(options, plan, prepared);
     const { config } = base;
     const onProgress = (done: number, total: number) => listener.onReferences(done, total);
     table = await computeReferences(runtime, passes, {
@@ -234,13 +267,13 @@ async function referencesFor(
 
 function evaluationOf(
   work: WorkFolder,
-  { options, material, prepared: { heldOut }, plan: { steps } }: Parts,
-  references: References,
+  { options, prepared: { heldOut }, plan: { steps } }: Parts,
+  maker: PassMaker,
 ) {
   if (heldOut.length === 0) return undefined;
-  const { passTokens, patience } = options;
+  const { patience } = options;
   return {
-    passes: passesOf(heldOut, { material, passTokens, references }),
+    passes: passesOf(heldOut, maker),
     every: options.evaluateEvery ?? Math.max(1, Math.ceil(steps / 10)),
     patience,
     bestPath: work.best,

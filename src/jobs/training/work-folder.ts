@@ -16,6 +16,8 @@ export interface WorkFolder {
   readonly state: string;
   readonly best: string;
   readonly references: string;
+  /** What a teacher finds likely. */
+  readonly laws: string;
   /** Where the finished model is put together. */
   readonly model: string;
   /** What was said when the training ended; null while it has not. */
@@ -31,8 +33,9 @@ const SUMMARY = "summary.json";
 const STATE = "state.safetensors";
 const BEST = "best.safetensors";
 const REFERENCES = "references.json";
+const LAWS = "teacher.safetensors";
 /** What costs time to make again. */
-const KEPT: readonly string[] = [STATE, BEST, REFERENCES, SUMMARY];
+const KEPT: readonly string[] = [STATE, BEST, REFERENCES, LAWS, SUMMARY];
 
 /**
  * @throws GatewayError training_folder_taken for a folder of something else or one in use, training_differs for one of
@@ -53,11 +56,12 @@ export async function openWorkFolder(out: string, manifest: Manifest): Promise<W
       state: path(STATE),
       best: path(BEST),
       references: path(REFERENCES),
+      laws: path(LAWS),
       model: path("model"),
       summary,
       async finish(text) {
         await writeFileAtomically(path(SUMMARY), [text, "\n"]);
-        for (const name of [STATE, BEST, REFERENCES, "model"])
+        for (const name of [STATE, BEST, REFERENCES, LAWS, "model"])
           await rm(path(name), { recursive: true, force: true });
       },
       release: () => lock.release(),

@@ -189,19 +189,22 @@ export function prefixStep(pairs: readonly ComparedAnswers[], tokensPerRow: numb
   };
 }
 
-/** For a preference model, which reads both answers: each pair in both orders, with a separator between. */
-export function preferenceStep(
-  pairs: readonly ComparedAnswers[],
-  separator: readonly number[],
-  tokensPerRow: number,
-): StepData {
-  const groups = pairs.map(({ prompt, chosen, rejected }) => ({
+export interface ComparedInOne extends ComparedAnswers {
+  /** What stands between the two. */
+  readonly separator: readonly number[];
+  /** Of the pair, among all. */
+  readonly weight: number;
+}
+
+/** For a preference model, which reads both answers at once: each pair in both orders. */
+export function preferenceStep(pairs: readonly ComparedInOne[], tokensPerRow: number): StepData {
+  const groups = pairs.map(({ prompt, chosen, rejected, separator, weight }) => ({
     prompt,
     completions: [
       [...chosen, ...separator, ...rejected],
       [...rejected, ...separator, ...chosen],
     ],
-    pairs: [{ chosen: 0, rejected: 1 }],
+    pairs: [{ chosen: 0, rejected: 1, weight }],
   }));
   return rewardStep(groups, tokensPerRow);
 }

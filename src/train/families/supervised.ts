@@ -1,7 +1,7 @@
 /** Texts to be said: examples → arrays → what a supervised loss is given. */
 import { assert } from "../../base/assert.ts";
 import type { Graph, Value } from "../../onnx/graph.ts";
-import { pack, type StepData, type SupervisedExample, supervisedStep } from "../batches.ts";
+import { pack, type StepData } from "../batches.ts";
 import type { DistillationTerms, SupervisedTerms } from "../losses/define.ts";
 
 /** log of a probability that is none: e to it is 0, and it times 0 is too. */
@@ -19,43 +19,6 @@ export function distillationTerms(
     ...supervised,
     student: g.gatherElements(all, ids),
     teacher: table(g.input("teacher_logps", "float32", ["teacher_tokens"])),
-  };
-}
-
-/** A token that another model finds likely, and its log-probability. */
-interface Likely {
-  readonly id: number;
-  readonly logp: number;
-}
-
-export interface DistillationExample extends SupervisedExample {
-  /** For each token of the completion, the likeliest in its place; places may name different numbers of them. */
-  readonly teacher: readonly (readonly Likely[])[];
-}
-
-/** @throws InvariantError when the other model speaks of more or fewer tokens than there are, or says nothing of one. */
-export function distillationStep(
-  examples: readonly DistillationExample[],
-  tokensPerRow: number,
-): StepData {
-  const places = examples.flatMap(({ completion, teacher }) => {
-    assert(teacher.length === completion.length, `${teacher.length} laws for ${completion.length}`);
-    return [...teacher];
-  });
-  assert(
-    places.every((place) => place.length > 0),
-    "a token has no likely alternative",
-  );
-  const kept = Math.max(...places.map((place) => place.length));
-  const filled = places.flatMap((place) => [
-    ...place,
-    ...Array.from({ length: kept - place.length }, () => ({ id: place[0]!.id, logp: NOTHING })),
-  ]);
-  const step = supervisedStep(examples, tokensPerRow);
-  return {
-    packed: step.packed,
-    int64: { ...step.int64, teacher_ids: BigInt64Array.from(filled, ({ id }) => BigInt(id)) },
-    float32: { ...step.float32, teacher_logps: Float32Array.from(filled, ({ logp }) => logp) },
   };
 }
 
@@ -96,21 +59,52 @@ export function conversationStep(
   };
 }
 
+/** A token that another model finds likely, and its log-probability. */
+export interface Likely {
+  readonly id: number;
+  readonly logp: number;
+}
+
+export interface DistillationExample extends ConversationExample {
+  /** For each token that is learned, the likeliest in its place; places may name different numbers of them. */
+  readonly teacher: readonly (readonly Likely[])[];
+}
+
+/** @throws InvariantError when the other model speaks of more or fewer tokens than are learned, or says nothing of one. */
+export function distillationStep(
+  examples: readonly DistillationExample[],
+  tokensPerRow: number,
+): StepData {
+  const places = examples.flatMap(({ learned, teacher }) => {
+    const tokens = learned.filter(Boolean).length;
+    assert(teacher.length === tokens, `${teacher.length} laws for ${tokens} tokens`);
+    return [...teacher];
+  });
+  assert(
+    places.every((place) => place.length > 0),
+    "a token has no likely alternative",
+  );
+  const kept = places.reduce((most, { length }) => Math.max(most, length), 0);
+  const filled = places.flatMap((place) => [
+    ...place,
+    ...Array.from({ length: kept - place.length }, () => ({ id: place[0]!.id, logp: NOTHING })),
+  ]);
+  const step = conversationStep(examples, tokensPerRow);
+  return {
+    packed: step.packed,
+    int64: { ...step.int64, teacher_ids: BigInt64Array.from(filled, ({ id }) => BigInt(id)) },
+    float32: { ...step.float32, teacher_logps: Float32Array.from(filled, ({ logp }) => logp) },
+  };
+}
+
 /**
- * The example with its reward said before the prompt, by the token of its level: `tokens[k]` for a reward that
- * reaches k of the thresholds.
- * @throws InvariantError unless there is one token more than thresholds, which must rise.
+ * Which of the levels that the thresholds divide rewards into: k for one that reaches k of them.
+ * @param thresholds rising.
  */
-export function conditionedOnReward<E extends SupervisedExample>(
-  example: E,
-  reward: number,
-  { thresholds, tokens }: { thresholds: readonly number[]; tokens: readonly number[] },
-): E {
-  assert(tokens.length === thresholds.length + 1, `${tokens.length} tokens for the levels`);
+export function rewardLevel(reward: number, thresholds: readonly number[]): number {
   assert(
     thresholds.every((each, k) => k === 0 || each > thresholds[k - 1]!),
     "the thresholds do not rise",
   );
-  const level = thresholds.filter((threshold) => reward >= threshold).length;
-  return { ...example, prompt: [tokens[level]!, ...example.prompt] };
+  return thresholds.filter((threshold) => reward >= threshold).length;
 }

@@ -2,8 +2,10 @@
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { DatasetRow } from "../../../src/datasets/types.ts";
+import type { Example } from "../../../src/jobs/training/define-material.ts";
 import type { RowFormat } from "../../../src/jobs/training/encode-rows.ts";
-import { type Example, materialOf } from "../../../src/jobs/training/material.ts";
+import { materialOf } from "../../../src/jobs/training/material.ts";
+import { nobody } from "../../../src/jobs/training/teacher.ts";
 import { ChatTemplate } from "../../../src/text/chat-template.ts";
 import { Tokenizer } from "../../../src/text/tokenizer.ts";
 import type { StepData } from "../../../src/train/batches.ts";
@@ -29,7 +31,7 @@ function stepOf(
 ): StepData {
   const material = materialOf(lossNamed(loss));
   const read = rows.flatMap((row) => [...material.read(row, format)]);
-  return material.step(material.complete(read, 64), 96, references);
+  return material.step(material.complete(read, 64), 96, references, nobody);
 }
 
 describe("an answer to imitate", () => {

@@ -1,6 +1,6 @@
 /** Which examples a step takes, and how they are cut into passes. */
 import { describe, expect, test } from "vitest";
-import type { Example } from "../../../src/jobs/training/material.ts";
+import type { Example } from "../../../src/jobs/training/define-material.ts";
 import { cutIntoPasses, rowOf, stepsOver } from "../../../src/jobs/training/schedule-examples.ts";
 
 const example = (line: number, ...lengths: number[]): Example => ({

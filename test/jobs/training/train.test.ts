@@ -11,6 +11,7 @@ import type { TrainingOptions } from "../../../src/jobs/training/options.ts";
 import { train } from "../../../src/jobs/training/train.ts";
 import { loadPolicy } from "../../../src/registry/load.ts";
 import { loadReward } from "../../../src/registry/load-reward.ts";
+import { isPairwiseReward } from "../../../src/rewards/define.ts";
 import type { StepReport } from "../../../src/train/loop.ts";
 import {
   jsonLines,
@@ -146,6 +147,46 @@ describe("what comes out", () => {
     expect((await Checkpoint.open(at("reward"))).config.files.config["id2label"]).toEqual({
       0: "LABEL_0",
     });
+  });
+
+  test("of preference-model is a reward that compares, of answers that it has not seen, and is known by its folder", async () => {
+    const { steps } = await trained("preference-model", "taste", { steps: 24 });
+    expect(steps[0]!.metrics["loss"]).toBeCloseTo(Math.LN2, 6);
+    expect(steps.at(-1)!.heldOut!["accuracy"]).toBe(1);
+    const { reward, engine } = await loadReward({ ...serving, folder: at("taste") });
+    expect(isPairwiseReward(reward)).toBe(true);
+    if (!isPairwiseReward(reward)) return;
+    const messages = [{ role: "user", content: "Say red 9" }];
+    const session = reward.open({ messages }, signal);
+    const [good, bad] = ["It is red.", "No, two and no more of it."] as const;
+    const preference = await session.compare(good, bad);
+    expect(preference).toBeGreaterThan(0.75);
+    expect(await session.compare(bad, good)).toBeCloseTo(1 - preference, 6);
+    session.close();
+    await engine.dispose();
+    await trained("bradley-terry", "untaught", { steps: 1, base: at("taste") });
+    const plain = await loadReward({ ...serving, folder: at("untaught") });
+    expect(isPairwiseReward(plain.reward)).toBe(false);
+    await plain.engine.dispose();
+  });
+
+  test("of conditional-sft tells on the card which words were learned from where on", async () => {
+    const conditioning = {
+      words: ["Bad.", "Good."],
+      levels: { quantiles: [0.5] },
+      place: "system",
+    } as const;
+    const rows = pairRows(12).flatMap(({ prompt, chosen, rejected }, i) => [
+      { prompt, completion: chosen, reward: 2 + i / 100 },
+      { prompt, completion: rejected, reward: 1 },
+    ]);
+    const data = { files: [jsonLines(at("rewarded.jsonl"), rows)], heldOut: 0 };
+    const { summary } = await trained("conditional-sft", "told", { steps: 2, conditioning, data });
+    expect(summary.trainLoss).toBeGreaterThan(0);
+    const card = readFileSync(join(at("told"), "README.md"), "utf8");
+    expect(card).toContain('| control word | "Bad." (system) |');
+    expect(card).toContain('| control word from 1.500 | "Good." (system) |');
+    expect(card).toContain("| --quantiles | 0.5 |");
   });
 
   test("of kto and of a list loss is trained too", async () => {

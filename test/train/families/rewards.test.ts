@@ -128,7 +128,9 @@ test("prefixes are compared at equal lengths, from where the answers part", () =
 });
 
 test("a preference model reads both answers in both orders", () => {
-  const step = preferenceStep([{ prompt: [1], chosen: [5, 6], rejected: [7] }], [99], 8);
+  const pair = { prompt: [1], chosen: [5, 6], rejected: [7], separator: [99], weight: 0.5 };
+  const step = preferenceStep([pair], 8);
   expect(readAt(step, "chosen_rows")).toEqual([[1, 5, 6, 99, 7]]);
   expect(readAt(step, "rejected_rows")).toEqual([[1, 7, 99, 5, 6]]);
+  expect([...step.float32["pair_weights"]!]).toEqual([0.5]);
 });

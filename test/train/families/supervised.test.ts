@@ -3,9 +3,9 @@ import { InvariantError } from "../../../src/base/assert.ts";
 import { openRuntime, type Runtime } from "../../../src/onnx/runtime/index.ts";
 import { supervisedStep } from "../../../src/train/batches.ts";
 import {
-  conditionedOnReward,
   conversationStep,
   distillationStep,
+  rewardLevel,
 } from "../../../src/train/families/supervised.ts";
 import { distillation } from "../../../src/train/losses/supervised/distillation.ts";
 import { sft } from "../../../src/train/losses/supervised/sft.ts";
@@ -78,9 +78,13 @@ describe("another model's opinion", () => {
           ],
     ),
   );
+  const conversations = examples.map(({ prompt, completion }) => {
+    const tokens = [...prompt, ...completion];
+    return { tokens, learned: tokens.map((_, at) => at >= prompt.length) };
+  });
   const batch = () =>
     distillationStep(
-      examples.map((example, i) => ({ ...example, teacher: teacher[i]! })),
+      conversations.map((each, i) => ({ ...each, teacher: teacher[i]! })),
       12,
     );
 
@@ -114,22 +118,16 @@ describe("another model's opinion", () => {
 
   test("is refused when it is missing for a token", () => {
     const wrong = (opinion: typeof teacher) => () =>
-      distillationStep([{ ...examples[1]!, teacher: opinion[1]! }], 12);
+      distillationStep([{ ...conversations[1]!, teacher: opinion[1]! }], 12);
     expect(wrong([[], []])).toThrow(InvariantError);
     expect(wrong([[], [[], [], []]])).toThrow(InvariantError);
   });
 });
 
-test("a reward is said before the prompt by its level", () => {
-  const example = { prompt: [1, 2], completion: [3] };
-  const levels = { thresholds: [0, 0.5], tokens: [90, 91, 92] };
-  const firstOf = (reward: number) => conditionedOnReward(example, reward, levels).prompt;
-  expect([-1, 0, 0.49, 0.5, 9].map((reward) => firstOf(reward)[0])).toEqual([90, 91, 91, 92, 92]);
-  expect(firstOf(1)).toEqual([92, 1, 2]);
-  expect(() => conditionedOnReward(example, 0, { thresholds: [0], tokens: [1] })).toThrow(
-    InvariantError,
-  );
-  expect(() => conditionedOnReward(example, 0, { thresholds: [1, 0], tokens: [1, 2, 3] })).toThrow(
-    InvariantError,
-  );
+test("a reward's level is how many thresholds it reaches, which must rise", () => {
+  expect([-1, 0, 0.49, 0.5, 9].map((reward) => rewardLevel(reward, [0, 0.5]))).toEqual([
+    0, 1, 1, 2, 2,
+  ]);
+  expect(rewardLevel(7, [])).toBe(0);
+  expect(() => rewardLevel(0, [1, 0])).toThrow(InvariantError);
 });

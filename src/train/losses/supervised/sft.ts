@@ -23,8 +23,8 @@ export const sft = defineSupervisedLoss({
 export const raft = defineSupervisedLoss({ ...sft, name: "raft" });
 
 /**
- * Supervised learning of good and bad answers alike, each after a token that says how good it was
- * (`conditionedOnReward`); who wants a good answer asks for it.
+ * Supervised learning of good and bad answers alike, each after words that say how good it was
+ * (`jobs/training/conditional.ts`); who wants a good answer says the words for one.
  * Source: Korbak et al., arXiv:2302.08582, section 2; Hu et al., arXiv:2308.12050.
  */
 export const conditionalSft = defineSupervisedLoss({ ...sft, name: "conditional-sft" });
