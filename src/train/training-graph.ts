@@ -228,6 +228,10 @@ function familyTerms(
   options: Static<TObject>,
 ): LossTerms {
   const answers = () => answerTerms(g, labelled(g.input("rows", "int64", ["scored"])));
+  const drawn = (rows: Value) => {
+    const all = logProbabilities(rows);
+    return policyTerms(g, labelled(rows, all), all);
+  };
   switch (loss.family) {
     case "supervised":
       return loss.build(g, labelled(g.input("rows", "int64", ["scored"])), options);
@@ -237,10 +241,10 @@ function familyTerms(
       return loss.build(g, distillationTerms(g, labelled(rows, all), all), options);
     }
     case "policy":
-      return loss.build(g, policyTerms(g, labelled(g.input("rows", "int64", ["scored"]))), options);
+      return loss.build(g, drawn(g.input("rows", "int64", ["scored"])), options);
     case "actor-critic": {
       const rows = g.input("rows", "int64", ["scored"]);
-      const policy = policyTerms(g, labelled(rows));
+      const policy = drawn(rows);
       return loss.build(g, actorCriticTerms(g, policy, score(rows)), options);
     }
     case "correction": {

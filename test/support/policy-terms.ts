@@ -18,6 +18,8 @@ export interface PolicyNumbers {
   readonly values?: readonly number[];
   readonly oldValues?: readonly number[];
   readonly returns?: readonly number[];
+  /** Of the law of each token. */
+  readonly entropies?: readonly number[];
 }
 
 /** The loss, its metrics, and `slopes`: ∂loss/∂logps. */
@@ -46,11 +48,13 @@ export async function runPolicyLoss(
     values: column(values),
     oldValues: column(oldValues),
     returns: column(returns),
+    entropies: column(numbers.entropies ?? logps),
   };
   const g = new Graph();
   const terms = inputs(g, feeds);
   const complete = Json.Default(loss.options, { ...options });
-  const built = loss.build(g, terms, complete as Record<string, unknown>); // of the options' schema
+  const given = { ...terms, entropies: () => terms.entropies };
+  const built = loss.build(g, given, complete as Record<string, unknown>); // of the options' schema
   const [slopes] = backward(g, built.loss, [terms.logps]);
   const asked = { ...built.metrics, loss: built.loss, slopes: slopes! };
   const results = await evaluate(runtime, g, asked, feeds);

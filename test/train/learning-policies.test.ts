@@ -93,3 +93,26 @@ test("ppo does so too, with a value head on the same model", async () => {
   expect(before).toBeLessThan(0.07);
   expect(after).toBeGreaterThan(0.4);
 });
+
+test("an entropy bonus alone is the entropy of the law, and makes it uniform", async () => {
+  const lossOptions = { entropy_weight: 1 };
+  const optimizer: AdamOptions = { schedule: (g) => g.scalar(0.05), weightDecay: 0 };
+  const sharpened = new Map(startingWeights(policyConfig));
+  const table = "model.embed_tokens.weight"; // tied: larger entries make sharper laws
+  sharpened.set(
+    table,
+    sharpened.get(table)!.map((x) => 30 * x),
+  );
+  const options = { config: policyConfig, loss: grpo, lossOptions, optimizer, threads: 1 };
+  const trainer = await Trainer.create(runtime, options, sharpened);
+  const rollout = { prompt, completion: [3], logps: [0], reference: null, advantages: [0] };
+  const first = await trainer.run(policyStep([rollout], 12));
+  const entropy = -sum((await law(policyConfig, sharpened)).map((p) => p * Math.log(p)));
+  expect(first["entropy"]).toBeCloseTo(entropy, 4);
+  expect(first["loss"]).toBeCloseTo(-entropy, 4);
+  for (let i = 0; i < 30; i++) await trainer.run(policyStep([rollout], 12));
+  const last = await trainer.run(policyStep([rollout], 12));
+  trainer.dispose();
+  expect(entropy).toBeLessThan(2.5);
+  expect(last["entropy"]).toBeGreaterThan(Math.log(policyConfig.vocabSize) - 0.1);
+});

@@ -74,10 +74,14 @@ export function actorCriticStep(
   return { ...step, float32: { ...step.float32, ...judged } };
 }
 
-/** Feeds: one number for each drawn token, `owners` (whose token it is), and `lengths` of the answers. */
+/**
+ * Feeds: one number for each drawn token, `owners` (whose token it is), and `lengths` of the answers.
+ * @param all [scored, vocabulary] log-probabilities.
+ */
 export function policyTerms(
   g: Graph,
   { logps, weights }: { logps: Value; weights: Value },
+  all: Value,
 ): PolicyTerms {
   const column = (name: string) => g.input(name, "float32", ["scored"]);
   return {
@@ -88,6 +92,7 @@ export function policyTerms(
     advantages: column("advantages"),
     owners: g.input("owners", "int64", ["scored"]),
     lengths: g.input("lengths", "float32", ["answers"]),
+    entropies: () => g.neg(g.sum(g.mul(g.exp(all), all), 1)),
   };
 }
 

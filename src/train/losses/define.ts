@@ -87,6 +87,8 @@ export interface PolicyTerms {
   readonly owners: Value;
   /** [answers] tokens of each. */
   readonly lengths: Value;
+  /** [tokens] entropy of the law that the token was drawn by, nats; computed only if a loss asks. */
+  readonly entropies?: (() => Value) | undefined;
 }
 
 /** A policy's drawn tokens, with what its value head expects before each. */

@@ -11,6 +11,7 @@ const shared: Readonly<Record<string, unknown>> = {
   tokens_max: 512,
   kl_weight: 0,
   kl_estimator: "k3",
+  entropy_weight: 0,
 };
 
 test.each(documented)("$name", (loss) => {

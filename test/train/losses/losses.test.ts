@@ -45,6 +45,7 @@ const drawnAnswers = {
   advantages: random(8, [6], -1, 1),
   owners: nd([6], [0, 0, 0, 1, 1, 2]),
   lengths: nd([3], [3, 2, 1]),
+  entropies: random(16, [6], 0.1, 4),
 };
 
 /** What a family's losses are given: numbers of an ordinary batch, and the ones that depend on the model. */
@@ -143,11 +144,16 @@ function build(g: Graph, loss: Loss, given: Static<TObject>, feeds: Feeds): Loss
     case "list":
       return loss.build(g, listTerms(terms), options);
     case "actor-critic":
-      return loss.build(g, terms as unknown as ActorCriticTerms, options);
+      return loss.build(g, drawn(terms) as unknown as ActorCriticTerms, options);
     case "policy":
-      return loss.build(g, terms as unknown as PolicyTerms, options); // the feeds above are its terms
+      return loss.build(g, drawn(terms) as unknown as PolicyTerms, options); // the feeds above are its terms
   }
 }
+
+const drawn = ({ entropies, ...terms }: Record<string, Value>) => ({
+  ...terms,
+  entropies: () => entropies!,
+});
 
 const WHOLE_NUMBERS = ["lists", "owners"];
 const feedsOf = (terms: Record<string, Nd>, dtype: DType): Feeds =>

@@ -3,6 +3,7 @@
  * terms of tokens become one number. Units: log-probabilities and KL in nats, advantages in the reward's.
  */
 import { type Static, Type } from "typebox";
+import { assert } from "../../../base/assert.ts";
 import type { Graph, Value } from "../../../onnx/graph.ts";
 import { boundedExp } from "../answers.ts";
 import type { LossTerms, PolicyTerms } from "../define.ts";
@@ -39,6 +40,12 @@ export const policyOptions = (
     default: klEstimator,
     description:
       "k3: ≥ 0 with little variance, as GRPO has it; k2: its gradient is that of KL(π ‖ reference); k1: the plain log-ratio, whose gradient is 0 on average over π's own answers; iterate: ρ − ln ρ − 1, to the policy that drew the answers",
+  }),
+  entropy_weight: Type.Number({
+    minimum: 0,
+    default: 0,
+    description:
+      "of the mean entropy of a token's law, which is added to the gain; 0: it is not computed",
   }),
 });
 export type PolicyOptions = Static<
@@ -129,7 +136,9 @@ export function aggregate(
 }
 
 /**
- * loss = −aggregate(gain) + β·aggregate(k₃), the penalty once, with what is reported of every policy.
+ * loss = −aggregate(gain) + β·aggregate(k₃) − c·aggregate(H), the penalty once, H = −Σ_v π(v)·log π(v) the entropy of
+ * the law that each token was drawn by, with what is reported of every policy.
+ * Source of the bonus: Mnih et al., arXiv:1602.01783, section 4; Schulman et al., arXiv:1707.06347, eq. 9.
  * Erratum: Xiao & Zhu subtract the penalty inside the clipped utility (10.53) and again outside (10.54).
  */
 export function policyLoss(
@@ -139,27 +148,28 @@ export function policyLoss(
   options: PolicyOptions,
 ): LossTerms {
   const kl = klEstimate(g, terms.logps, terms.reference);
-  const surrogate = aggregate(g, terms, gain, options);
-  const loss =
-    options.kl_weight === 0
-      ? g.neg(surrogate)
-      : g.sub(
-          g.scale(
-            aggregate(g, terms, penalty(g, terms, options.kl_estimator), options),
-            options.kl_weight,
-          ),
-          surrogate,
-        );
+  const parts = [g.neg(aggregate(g, terms, gain, options))];
+  const weighed = (perToken: Value, weight: number) =>
+    parts.push(g.scale(aggregate(g, terms, perToken, options), weight));
+  if (options.kl_weight > 0) weighed(penalty(g, terms, options.kl_estimator), options.kl_weight);
+  const entropy = options.entropy_weight > 0 ? entropies(terms) : null;
+  if (entropy) weighed(entropy, -options.entropy_weight);
   const mean = (perToken: Value) =>
     aggregate(g, terms, perToken, { ...options, aggregation: "token-mean" });
   return {
-    loss,
+    loss: parts.reduce((sum, part) => g.add(sum, part)),
     metrics: {
       kl: mean(kl),
       sampling_kl: mean(klEstimate(g, terms.logps, terms.old)),
       negative_logp: g.neg(mean(terms.logps)), // an estimate of the entropy when π drew the tokens
+      ...(entropy && { entropy: mean(entropy) }),
     },
   };
+}
+
+function entropies({ entropies: of }: PolicyTerms): Value {
+  assert(of, "nobody computes the entropies that the loss asks for");
+  return of();
 }
 
 /** Share of tokens whose ratio lies outside of [1 − ε_low, 1 + ε_high]. */

@@ -24,6 +24,7 @@ interface Token {
   readonly value: number;
   readonly oldValue: number;
   readonly target: number;
+  readonly entropy: number;
 }
 type Options = Readonly<Record<string, number>> & { readonly [name: string]: unknown };
 /** What a token gains, given all tokens of its answer. */
@@ -40,6 +41,7 @@ const numbers = {
   values: column(25, -1, 1),
   oldValues: column(26, -1, 1),
   returns: column(27, -1, 1),
+  entropies: column(28, 0, 3),
   owners,
 };
 const tokens = owners.map(
@@ -52,6 +54,7 @@ const tokens = owners.map(
     value: numbers.values[t]!,
     oldValue: numbers.oldValues[t]!,
     target: numbers.returns[t]!,
+    entropy: numbers.entropies[t]!,
   }),
 );
 const answers = [0, 1, 2].map((owner) => tokens.filter((_, t) => owners[t] === owner));
@@ -142,5 +145,7 @@ test.each(cases)("%s %o", async (name, given, loss) => {
         aggregated((token) => valueError(token, options["value_clip"]!), "token-mean", 1)
       : 0;
   const { loss: actual } = await runPolicyLoss(runtime, loss, numbers, given);
-  expect(actual).toBeCloseTo(options["kl_weight"]! * penalty - gained + ofValues, 10);
+  const bonus = aggregated(({ entropy }) => entropy, aggregation, tokens_max!);
+  const expected = options["kl_weight"]! * penalty - gained - options["entropy_weight"]! * bonus;
+  expect(actual).toBeCloseTo(expected + ofValues, 10);
 });
