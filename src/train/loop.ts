@@ -60,23 +60,28 @@ export async function runLoop(
   options: LoopOptions,
   notes: Readonly<Record<string, number>> = {},
 ): Promise<LoopEnd> {
-  const { steps, passes, checkpointEvery, statePath, evaluation, onStep } = options;
-  let memory: LoopMemory = { ...nothing, ...notes };
+  const { steps: last, passes, checkpointEvery, statePath, evaluation, onStep } = options;
+  const { runningMean = 0, runningSteps = 0, ...remembers } = notes;
+  trainer.running = { mean: runningMean, steps: runningSteps };
+  let memory: LoopMemory = { ...nothing, ...remembers };
   const isDone = () => isOver(memory, evaluation);
-  const save = () => saveState(statePath, trainer, { ...memory });
-  while (trainer.step < steps && !isDone()) {
+  const save = () => {
+    const { mean, steps } = trainer.running;
+    return saveState(statePath, trainer, { ...memory, runningMean: mean, runningSteps: steps });
+  };
+  while (trainer.step < last && !isDone()) {
     const ofStep = passes(trainer.step + 1);
     const metrics = await trainer.runPasses(ofStep);
     const { step } = trainer;
     let heldOut: Record<string, number> | null = null;
-    if (evaluation && (step % evaluation.every === 0 || step === steps)) {
+    if (evaluation && (step % evaluation.every === 0 || step === last)) {
       heldOut = await trainer.evaluate(evaluation.passes);
       memory = await remembered(trainer, memory, heldOut["loss"]!, evaluation);
     }
     await onStep?.({ step, metrics, tokens: tokensOf(ofStep), heldOut });
-    if (step % checkpointEvery === 0 || step === steps || isDone()) await save();
+    if (step % checkpointEvery === 0 || step === last || isDone()) await save();
   }
-  return { ...memory, stoppedEarly: trainer.step < steps };
+  return { ...memory, stoppedEarly: trainer.step < last };
 }
 
 function isOver({ waited }: LoopMemory, evaluation: EvaluationOptions | undefined): boolean {

@@ -18,6 +18,8 @@ import {
   momentNames,
   nextName,
   normGraph,
+  RUNNING_MEAN,
+  RUNNING_STEPS,
   sumName,
   type Trained,
   type TrainedWeight,
@@ -61,9 +63,17 @@ export class NotFinite extends Error {
   }
 }
 
+/** Of the metric that the loss names: its mean over the steps so far. */
+export interface RunningNumbers {
+  readonly mean: number;
+  readonly steps: number;
+}
+
 export class Trainer {
   /** Steps taken. */
   step: number;
+  /** Starts at nothing; whoever goes on with a training gives back what was there. */
+  running: RunningNumbers = { mean: 0, steps: 0 };
   /** Those that are trained. */
   readonly weights: readonly TrainedWeight[];
   readonly #runtime: Runtime;
@@ -160,7 +170,9 @@ export class Trainer {
     refuse("gradient_norm", gradient_norm, { step, pass: passes.length === 1 ? 0 : null });
     const learningRate = await this.#update(step, gradient_norm);
     this.step = step;
-    return { ...weightedMeans(found, passes), gradient_norm, learning_rate: learningRate };
+    const means = weightedMeans(found, passes);
+    this.#remember(means);
+    return { ...means, gradient_norm, learning_rate: learningRate };
   }
 
   /** The loss and its metrics over some passes; nothing changes. */
@@ -172,7 +184,7 @@ export class Trainer {
     );
     const found: Record<string, number>[] = [];
     for (const { data } of passes) {
-      const feeds = feedsOf(this.#runtime, data);
+      const feeds = this.#feeds(data, this.#forward);
       const inputs = new Map([...feeds, ...this.#weights()]);
       found.push(await this.#scalars(this.#forward, this.#metrics, inputs));
       for (const tensor of feeds.values()) tensor.dispose();
@@ -206,8 +218,29 @@ export class Trainer {
     return [...trained, ...this.#frozen];
   }
 
-  async #addGradients(data: StepData, share: number): Promise<Record<string, number>> {
+  #remember(metrics: Readonly<Record<string, number>>): void {
+    const { runningMean } = this.#options.loss;
+    if (runningMean === undefined) return;
+    const { mean, steps } = this.running;
+    const moved = (metrics[runningMean]! - mean) / (steps + 1);
+    this.running = { mean: mean + moved, steps: steps + 1 };
+  }
+
+  /** With the running mean, where the session asks for it. */
+  #feeds(data: StepData, { inputs }: Session): Map<string, Tensor> {
     const feeds = feedsOf(this.#runtime, data);
+    if (!inputs.some(({ name }) => name === RUNNING_MEAN)) return feeds;
+    const { mean, steps } = this.running;
+    for (const [name, value] of [
+      [RUNNING_MEAN, mean],
+      [RUNNING_STEPS, steps],
+    ] as const)
+      feeds.set(name, this.#runtime.tensor("float32", [], Float32Array.of(value)));
+    return feeds;
+  }
+
+  async #addGradients(data: StepData, share: number): Promise<Record<string, number>> {
+    const feeds = this.#feeds(data, this.#graphs.gradients);
     feeds.set("share", this.#runtime.tensor("float32", [], Float32Array.of(share)));
     const inputs = new Map([...feeds, ...this.#weights(), ...this.#sums]);
     try {

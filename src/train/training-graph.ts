@@ -51,6 +51,9 @@ export interface TrainingGraph {
 /** Names of a weight's inputs and outputs; the outputs carry `next.` in front. */
 export const momentNames = (name: string) => ({ first: `first.${name}`, second: `second.${name}` });
 export const sumName = (name: string) => `sum.${name}`;
+/** Inputs of graphs whose loss asks for the mean of one of its metrics over the steps before. */
+export const RUNNING_MEAN = "running_mean";
+export const RUNNING_STEPS = "running_steps";
 export const nextName = (name: string) => `next.${name}`;
 
 /**
@@ -227,7 +230,15 @@ function familyTerms(
   loss: Loss,
   options: Static<TObject>,
 ): LossTerms {
-  const answers = () => answerTerms(g, labelled(g.input("rows", "int64", ["scored"])));
+  const answers = (needsLaws = false) => {
+    const rows = g.input("rows", "int64", ["scored"]);
+    const all = logProbabilities(rows);
+    return answerTerms(g, labelled(rows, all), needsLaws ? all : undefined);
+  };
+  const running = () => ({
+    mean: g.input(RUNNING_MEAN, "float32", []),
+    steps: g.input(RUNNING_STEPS, "float32", []),
+  });
   const drawn = (rows: Value) => {
     const all = logProbabilities(rows);
     return policyTerms(g, labelled(rows, all), all);
@@ -258,10 +269,15 @@ function familyTerms(
       return loss.build(g, rewardListTerms(g, score), options);
     case "reward-point":
       return loss.build(g, rewardPointTerms(g, score), options);
-    case "pair":
-      return loss.build(g, pairTerms(g, answers()), options);
-    case "unpaired":
-      return loss.build(g, unpairedTerms(g, answers(), loss.needsMismatched), options);
+    case "pair": {
+      const { needs = [] } = loss;
+      const terms = pairTerms(g, answers(needs.includes("collisions")), needs);
+      return loss.build(g, { ...terms, running }, options);
+    }
+    case "unpaired": {
+      const terms = unpairedTerms(g, answers(), loss.needsMismatched);
+      return loss.build(g, { ...terms, running }, options);
+    }
     case "list":
       return loss.build(g, listTerms(g, answers()), options);
   }

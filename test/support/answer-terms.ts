@@ -22,13 +22,24 @@ export interface AnswerNumbers {
   readonly logp: number;
   readonly reference: number;
   readonly tokens: number;
+  /** Σ over tokens of log Σ_v π(v)². */
+  readonly collisions: number;
 }
 
-export const answer = (logp: number, reference = 0, tokens = 1): AnswerNumbers => ({
-  logp,
-  reference,
-  tokens,
-});
+export const answer = (
+  logp: number,
+  reference = 0,
+  tokens = 1,
+  collisions = -tokens,
+): AnswerNumbers => ({ logp, reference, tokens, collisions });
+
+/** What some losses are told of pairs, beside their answers. */
+export interface PairNotes {
+  readonly margins?: readonly number[];
+  /** Row by row. */
+  readonly similarities?: readonly number[];
+  readonly running?: { readonly mean: number; readonly steps: number };
+}
 
 export type Pair = readonly [chosen: AnswerNumbers, rejected: AnswerNumbers];
 
@@ -38,10 +49,15 @@ export async function pairLossOf<O extends TObject>(
   loss: PairLoss<O>,
   given: Partial<Static<O>>,
   pairs: readonly Pair[],
+  notes: PairNotes = {},
 ): Promise<Record<string, number>> {
   const chosen = pairs.map(([each]) => each);
   const rejected = pairs.map(([, each]) => each);
-  const feeds = { ...answerFeeds("chosen.", chosen), ...answerFeeds("rejected.", rejected) };
+  const feeds = {
+    ...answerFeeds("chosen.", chosen),
+    ...answerFeeds("rejected.", rejected),
+    ...noteFeeds(notes, pairs.length),
+  };
   return numbersOf(runtime, feeds, (g, values) => {
     const terms = pairTerms(values);
     const built = loss.build(g, terms, complete(loss, given));
@@ -58,6 +74,7 @@ export async function unpairedLossOf<O extends TObject>(
   given: Partial<Static<O>>,
   rated: readonly (readonly [isDesirable: 0 | 1, AnswerNumbers])[],
   mismatched: readonly AnswerNumbers[] = [answer(0)],
+  notes: PairNotes = {},
 ): Promise<Record<string, number>> {
   const feeds = {
     ...answerFeeds(
@@ -72,6 +89,7 @@ export async function unpairedLossOf<O extends TObject>(
         rated.map(([kind]) => kind),
       ),
     ),
+    ...noteFeeds(notes, 1),
   };
   return numbersOf(runtime, feeds, (g, terms) =>
     loss.build(g, unpairedTerms(terms), complete(loss, given)),
@@ -124,12 +142,27 @@ export function complete<O extends TObject>(
   return completed;
 }
 
+function noteFeeds(
+  { margins, similarities, running = { mean: 0, steps: 0 } }: PairNotes,
+  pairs: number,
+): Feeds {
+  const same = (i: number) => (i % (pairs + 1) === 0 ? 1 : 0);
+  const table = similarities ?? Array.from({ length: pairs * pairs }, (_, i) => same(i));
+  return {
+    margins: feed("float64", nd([pairs], margins ?? Array.from({ length: pairs }, () => 0))),
+    similarities: feed("float64", nd([pairs, pairs], table)),
+    "running.mean": feed("float64", nd([], [running.mean])),
+    "running.steps": feed("float64", nd([], [running.steps])),
+  };
+}
+
 function answerFeeds(prefix: string, answers: readonly AnswerNumbers[]): Feeds {
   const column = (values: readonly number[]) => feed("float64", nd([values.length], values));
   return {
     [`${prefix}logps`]: column(answers.map(({ logp }) => logp)),
     [`${prefix}references`]: column(answers.map(({ reference }) => reference)),
     [`${prefix}tokens`]: column(answers.map(({ tokens }) => tokens)),
+    [`${prefix}collisions`]: column(answers.map(({ collisions }) => collisions)),
   };
 }
 
@@ -139,15 +172,24 @@ const answerTerms = (values: Values, prefix: string): AnswerTerms => ({
   logps: values[`${prefix}logps`]!,
   references: values[`${prefix}references`]!,
   tokens: values[`${prefix}tokens`]!,
+  collisions: values[`${prefix}collisions`],
+});
+const runningOf = (values: Values) => () => ({
+  mean: values["running.mean"]!,
+  steps: values["running.steps"]!,
 });
 export const pairTerms = (values: Values): PairTerms => ({
   chosen: answerTerms(values, "chosen."),
   rejected: answerTerms(values, "rejected."),
+  margins: values["margins"],
+  similarities: values["similarities"],
+  running: runningOf(values),
 });
 export const unpairedTerms = (values: Values): UnpairedTerms => ({
   answers: answerTerms(values, ""),
   desirable: values["desirable"]!,
   mismatched: answerTerms(values, "mismatched."),
+  running: runningOf(values),
 });
 export const listTerms = (values: Values): ListTerms => ({
   answers: answerTerms(values, ""),
@@ -157,8 +199,15 @@ export const listTerms = (values: Values): ListTerms => ({
 });
 
 /** Numbers of an ordinary batch of each family, and the ones that depend on the model. */
+const earlier = { "running.mean": nd([], [0.3]), "running.steps": nd([], [4]) };
 export const ordinaryPairs = {
-  terms: { ...sixAnswers("chosen.", 10), ...sixAnswers("rejected.", 20) },
+  terms: {
+    ...sixAnswers("chosen.", 10),
+    ...sixAnswers("rejected.", 20),
+    margins: nd([6], [0.5, 2, 0, 1, 0.25, -0.5]),
+    similarities: random(60, [6, 6], -1, 1),
+    ...earlier,
+  },
   trained: ["chosen.logps", "rejected.logps"],
 };
 export const ordinaryAnswers = {
@@ -166,6 +215,7 @@ export const ordinaryAnswers = {
     ...sixAnswers("", 30),
     ...sixAnswers("mismatched.", 46),
     desirable: nd([6], [1, 0, 0, 1, 1, 0]),
+    ...earlier,
   },
   trained: ["logps"],
 };
@@ -188,6 +238,7 @@ function sixAnswers(prefix: string, seed: number): Record<string, Nd> {
     [`${prefix}logps`]: nd([6], logps),
     [`${prefix}references`]: references,
     [`${prefix}tokens`]: nd([6], [3, 7, 4, 5, 9, 2]),
+    [`${prefix}collisions`]: random(seed + 2, [6], -9, -1),
   };
 }
 

@@ -5,15 +5,19 @@ import { openRuntime, type Runtime } from "../../src/onnx/runtime/index.ts";
 import type { StepData } from "../../src/train/batches.ts";
 import {
   type AnswerList,
+  desensitised,
   listStep,
   mismatched,
   type PreferenceGroup,
   pairStep,
+  promptSimilarities,
+  tokenRarity,
   unpairedStep,
 } from "../../src/train/families/answers.ts";
 import type { Loss } from "../../src/train/losses/define.ts";
 import { dpoPlackettLuce } from "../../src/train/losses/list/dpo-plackett-luce.ts";
 import { dpo } from "../../src/train/losses/pair/dpo.ts";
+import { wpo } from "../../src/train/losses/pair/wpo.ts";
 import { bco } from "../../src/train/losses/unpaired/bco.ts";
 import { kto } from "../../src/train/losses/unpaired/kto.ts";
 import { Trainer } from "../../src/train/trainer.ts";
@@ -207,5 +211,90 @@ describe("listStep", () => {
     expect(() => listStep([scored(1)], ROW)).toThrow(/1 answers/);
     expect(() => listStep([scored(1, Number.NaN)], ROW)).toThrow(/NaN/);
     expect(() => listStep([], ROW)).toThrow(/no list/);
+  });
+});
+
+describe("what a loss is told beside log-probabilities", () => {
+  const one = { prompt: [1, 2], completion: [3, 5, 0] };
+  const other = { prompt: [1, 2], completion: [4, 0] };
+  const pair = { prompt: one.prompt, pairs: [{ chosen: 0, rejected: 1 }] };
+
+  /** log π of each token of an answer, and log Σ_v π(v)² in its place, from the logits. */
+  async function laws({ prompt, completion }: typeof one) {
+    const weights = startingWeights(policyConfig);
+    const values = (name: string) => weights.get(name)!;
+    const model = { config: policyConfig, head: "logits", values } as const;
+    const [rows] = await runPacked(runtime, model, [[...prompt, ...completion]], ROW);
+    return completion.map((token, t) => {
+      const law = softmax(rows![prompt.length + t - 1]!);
+      return { logp: Math.log(law[token]!), collision: Math.log(sum(law.map((p) => p * p))) };
+    });
+  }
+
+  test("the collisions of each law weigh the pairs of wpo", async () => {
+    const answers = [one, other].map(({ completion }) => ({ completion, reference: 0 }));
+    const { first } = await learned(wpo, pairStep([{ ...pair, answers }], ROW));
+    const means = (await Promise.all([one, other].map(laws))).map(
+      (each) => sum(each.map(({ logp, collision }) => logp - collision)) / each.length,
+    );
+    expect(first["weight"]).toBeCloseTo(Math.min(1, Math.exp(sum(means))), 5);
+  });
+
+  test("tokens beyond the shorter answer count as ld_alpha says", async () => {
+    const weights = desensitised([one.completion, other.completion], 0.25);
+    expect(weights).toEqual([
+      [1, 1, 0.25],
+      [1, 1],
+    ]);
+    const answers = [one, other].map(({ completion }, i) => ({
+      completion,
+      reference: 0,
+      weights: weights[i]!,
+    }));
+    const { first } = await learned(dpo, pairStep([{ ...pair, answers }], ROW));
+    const [long, short] = await Promise.all([one, other].map(laws));
+    const chosen = sum(long!.map(({ logp }, t) => weights[0][t]! * logp));
+    expect(first["chosen_logp"]).toBeCloseTo(chosen, 5);
+    expect(first["rejected_logp"]).toBeCloseTo(sum(short!.map(({ logp }) => logp)), 5);
+  });
+
+  test("prompts are alike by the tokens that not all of them have", () => {
+    const prompts = [
+      [9, 1, 2, 8],
+      [9, 1, 3, 8],
+      [9, 4, 8],
+      [9, 8],
+    ];
+    const found = promptSimilarities(prompts, tokenRarity(prompts));
+    const [ln2, ln4] = [Math.log(2), Math.log(4)];
+    const shared = ln2 ** 2 / (ln2 ** 2 + ln4 ** 2); // token 1, in two of four
+    expect([...found]).toEqual(
+      [1, shared, 0, 0, shared, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1].map((x) => expect.closeTo(x, 6)),
+    );
+  });
+
+  test("the mean of a metric over the steps so far goes on where a saved state left it", async () => {
+    const texts = [one, other].map((each, i) => ({ ...each, reference: -5, isDesirable: i === 0 }));
+    const data = unpairedStep(texts, null, ROW);
+    const options = {
+      config: policyConfig,
+      loss: bco,
+      lossOptions: { shift: "running" },
+      optimizer,
+      threads: 1,
+    };
+    const trainer = await Trainer.create(runtime, options, startingWeights(policyConfig));
+    const middles: number[] = [];
+    for (let step = 1; step <= 4; step++) {
+      const found = await trainer.run(data);
+      middles.push(found["middle"]!);
+      expect(found["shift"]).toBeCloseTo(sum(middles) / step, 5);
+    }
+    expect(trainer.running).toEqual({ mean: expect.closeTo(sum(middles) / 4, 6), steps: 4 });
+    const resumed = await Trainer.create(runtime, options, trainer.state(), 4);
+    resumed.running = trainer.running;
+    expect(await resumed.run(data)).toEqual(await trainer.run(data));
+    trainer.dispose();
+    resumed.dispose();
   });
 });

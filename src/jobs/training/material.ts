@@ -2,7 +2,14 @@
 import { assert } from "../../base/assert.ts";
 import type { DatasetRow, ListRow, PairRow, RatedRow } from "../../datasets/types.ts";
 import { rewardStep } from "../../train/batches.ts";
-import { listStep, pairStep, unpairedStep } from "../../train/families/answers.ts";
+import {
+  desensitised,
+  listStep,
+  pairStep,
+  promptSimilarities,
+  tokenRarity,
+  unpairedStep,
+} from "../../train/families/answers.ts";
 import {
   type MarkedAnswer,
   pointStep,
@@ -15,7 +22,7 @@ import {
   conversationStep,
   distillationStep,
 } from "../../train/families/supervised.ts";
-import type { Loss } from "../../train/losses/define.ts";
+import type { Loss, PairLoss } from "../../train/losses/define.ts";
 import { type Conditioning, conditional } from "./conditional.ts";
 import { type Example, type Material, material, type PromptedAnswer } from "./define-material.ts";
 import {
@@ -27,8 +34,17 @@ import {
   UnusableRow,
 } from "./encode-rows.ts";
 
-/** @param conditioning of `conditional-sft`, which needs it. */
-export function materialOf(loss: Loss, conditioning?: Conditioning): Material {
+export interface MaterialOptions {
+  /** Of the loss; those left out have their defaults. */
+  readonly lossOptions?: Readonly<Record<string, unknown>>;
+  /** Of `conditional-sft`, which needs it. */
+  readonly conditioning?: Conditioning | undefined;
+}
+
+export function materialOf(
+  loss: Loss,
+  { lossOptions = {}, conditioning }: MaterialOptions = {},
+): Material {
   switch (loss.family) {
     case "supervised":
       if (loss.name !== "conditional-sft") return supervised;
@@ -37,7 +53,7 @@ export function materialOf(loss: Loss, conditioning?: Conditioning): Material {
     case "distillation":
       return distilled;
     case "pair":
-      return pairs;
+      return pairsFor(loss, Number(lossOptions["ld_alpha"] ?? 1));
     case "unpaired":
       return unpaired(loss.needsMismatched);
     case "list":
@@ -76,20 +92,50 @@ const distilled = material({
   },
 });
 
-const pairs = material({
-  read: (row, format) => {
-    assert(row.kind === "pair", "kinds are checked before");
-    return [{ ...compared(row, encodeAll(format, row, [row.chosen, row.rejected])), share: 1 }];
-  },
-  step: (examples, tokensPerRow, references) => {
-    const groups = examples.map((example) => ({
-      prompt: example.prompt,
-      answers: referenced(example, references(example)),
-      pairs: [{ chosen: 0, rejected: 1 }],
-    }));
-    return pairStep(groups, tokensPerRow);
-  },
-});
+interface PairExample extends Example, EncodedRow {
+  readonly margin: number;
+  /** Of the tokens of all prompts that it is among. */
+  readonly rarity: ReadonlyMap<number, number>;
+}
+
+/** @param ldAlpha what tokens beyond the shorter answer's length count. */
+function pairsFor({ name, needs = [] }: PairLoss, ldAlpha: number): Material {
+  return material<PairExample>({
+    read: (row, format) => {
+      assert(row.kind === "pair", "kinds are checked before");
+      if (needs.includes("margins") && row.margin === undefined)
+        throw new UnusableRow(`it has no margin, which ${name} learns`);
+      const example = compared(row, encodeAll(format, row, [row.chosen, row.rejected]));
+      return [{ ...example, margin: row.margin ?? 0, rarity: new Map(), share: 1 }];
+    },
+    complete(examples) {
+      if (!needs.includes("similarities")) return examples;
+      const rarity = tokenRarity(examples.map(({ prompt }) => prompt));
+      return examples.map((example) => ({ ...example, rarity }));
+    },
+    step(examples, tokensPerRow, references) {
+      const groups = examples.map((example) => ({
+        prompt: example.prompt,
+        answers: weighed(referenced(example, references(example)), ldAlpha),
+        pairs: [{ chosen: 0, rejected: 1 }],
+      }));
+      const step = pairStep(groups, tokensPerRow);
+      const prompts = examples.map(({ prompt }) => prompt);
+      return {
+        ...step,
+        float32: {
+          ...step.float32,
+          ...(needs.includes("margins") && {
+            margins: Float32Array.from(examples, ({ margin }) => margin),
+          }),
+          ...(needs.includes("similarities") && {
+            similarities: promptSimilarities(prompts, examples[0]!.rarity),
+          }),
+        },
+      };
+    },
+  });
+}
 
 interface RatedExample extends Example, PromptedAnswer {
   readonly isDesirable: boolean;
@@ -295,6 +341,14 @@ function checkedRewards({ rewards, completions }: ListRow, isOrdered = true): re
   if (isOrdered && new Set(rewards).size < 2)
     throw new UnusableRow("its rewards are equal and order nothing");
   return rewards;
+}
+
+/** Of two answers those tokens less that one has beyond the other's length. */
+function weighed(answers: ReturnType<typeof referenced>, alpha: number) {
+  if (alpha === 1) return answers;
+  const [a, b] = answers.map(({ completion }) => completion);
+  const weights = desensitised([a!, b!], alpha);
+  return answers.map((answer, i) => ({ ...answer, weights: weights[i]! }));
 }
 
 function referenced({ answers }: Example, references: readonly number[]) {

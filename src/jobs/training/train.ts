@@ -66,7 +66,7 @@ export async function train(
 ): Promise<TrainingSummary> {
   const { method, data, seed } = options;
   const base = await openBase(options.base, method);
-  const material = materialOf(method.loss, options.conditioning);
+  const material = materialOf(method.loss, options);
   const contextTokens = Math.min(data.contextTokens ?? Infinity, base.config.contextTokens);
   const teacher = options.teacher ? await openBase(options.teacher.folder, method) : null;
   if (teacher) checkTeacher(base, teacher, contextTokens);

@@ -9,17 +9,22 @@ import { type StepData, supervisedStep } from "../batches.ts";
 import type {
   AnswerTerms,
   ListTerms,
+  PairNeed,
   PairTerms,
   SupervisedTerms,
   UnpairedTerms,
 } from "../losses/define.ts";
 
 /**
- * Sums of each answer's tokens. Feeds: `owners` [scored], the answer a token belongs to;
- * `references` [answers].
- * @param tokens weighted by `weights`, which therefore say how much of an answer counts.
+ * Sums of each answer's tokens, weighted by `weights`, which therefore say how much of an answer counts.
+ * Feeds: `owners` [scored], the answer a token belongs to; `references` [answers].
+ * @param all [scored, vocabulary] log-probabilities, where collisions are needed.
  */
-export function answerTerms(g: Graph, { logps, weights }: SupervisedTerms): AnswerTerms {
+export function answerTerms(
+  g: Graph,
+  { logps, weights }: SupervisedTerms,
+  all?: Value,
+): AnswerTerms {
   const owners = g.input("owners", "int64", ["scored"]);
   const references = g.input("references", "float32", ["answers"]);
   const perAnswer = (values: Value) =>
@@ -27,14 +32,31 @@ export function answerTerms(g: Graph, { logps, weights }: SupervisedTerms): Answ
       axis: 0,
       reduction: "add",
     });
-  return { logps: perAnswer(g.mul(logps, weights)), references, tokens: perAnswer(weights) };
+  const collisions = all && g.logSumExp(g.scale(all, 2), 1); // [scored] log Σ_v π(v)²
+  return {
+    logps: perAnswer(g.mul(logps, weights)),
+    references,
+    tokens: perAnswer(weights),
+    collisions: collisions && perAnswer(g.mul(collisions, weights)),
+  };
 }
 
-/** Feeds: `chosen` and `rejected` [pairs], indices of answers; an answer may be in several pairs. */
-export function pairTerms(g: Graph, answers: AnswerTerms): PairTerms {
+/**
+ * Feeds: `chosen` and `rejected` [pairs], indices of answers; an answer may be in several pairs. As needed: `margins`
+ * [pairs], `similarities` [pairs · pairs].
+ */
+export function pairTerms(
+  g: Graph,
+  answers: AnswerTerms,
+  needs: readonly PairNeed[] = [],
+): PairTerms {
+  const table = () =>
+    g.reshape(g.input("similarities", "float32", ["compared_pairs"]), ["pairs", "pairs"]);
   return {
     chosen: picked(g, answers, g.input("chosen", "int64", ["pairs"])),
     rejected: picked(g, answers, g.input("rejected", "int64", ["pairs"])),
+    margins: needs.includes("margins") ? g.input("margins", "float32", ["pairs"]) : undefined,
+    similarities: needs.includes("similarities") ? table() : undefined,
   };
 }
 
@@ -65,11 +87,16 @@ export function listTerms(g: Graph, answers: AnswerTerms): ListTerms {
   };
 }
 
-function picked(g: Graph, { logps, references, tokens }: AnswerTerms, which: Value): AnswerTerms {
+function picked(
+  g: Graph,
+  { logps, references, tokens, collisions }: AnswerTerms,
+  which: Value,
+): AnswerTerms {
   return {
     logps: g.gather(logps, which),
     references: g.gather(references, which),
     tokens: g.gather(tokens, which),
+    collisions: collisions && g.gather(collisions, which),
   };
 }
 
@@ -83,6 +110,8 @@ export interface Answer {
    * reference.
    */
   readonly reference: number;
+  /** How much each token counts; 1 where nothing is said. */
+  readonly weights?: readonly number[];
 }
 
 /** Answers to one prompt, and which of two of them was preferred. */
@@ -108,10 +137,62 @@ export function answerStep(answers: readonly Answer[], tokensPerRow: number): St
     packed: step.packed,
     int64: { ...step.int64, owners: BigInt64Array.from(owners) },
     float32: {
-      ...step.float32,
+      weights: Float32Array.from(
+        answers.flatMap(({ completion, weights }) => weights ?? completion.map(() => 1)),
+      ),
       references: Float32Array.from(answers, ({ reference }) => reference),
     },
   };
+}
+
+/**
+ * Length-desensitised answers of a pair: what one has beyond the other's length counts α as much.
+ * @returns of each answer how much its tokens count.
+ * Source: Liu et al., arXiv:2409.06411 (LD-DPO), eq. 9; TRL's `ld_alpha`.
+ */
+export function desensitised(
+  [a, b]: readonly [readonly number[], readonly number[]],
+  alpha: number,
+): readonly [number[], number[]] {
+  const shared = Math.min(a.length, b.length);
+  const weights = (completion: readonly number[]) =>
+    completion.map((_, t) => (t < shared ? 1 : alpha));
+  return [weights(a), weights(b)];
+}
+
+/**
+ * How like prompts are by the tokens that they share: cosines of their counts, each weighed by log(N/n), n the prompts
+ * among all N that have the token: what all have, such as a template's words, counts nothing. A prompt is like itself (1);
+ * one of nothing but such tokens is like no other.
+ * @param rarity by token, of `tokenRarity`. @returns [prompts · prompts]
+ * Source: Spärck Jones 1972 (the weights); Salton et al. 1975 (the cosine).
+ */
+export function promptSimilarities(
+  prompts: readonly (readonly number[])[],
+  rarity: ReadonlyMap<number, number>,
+): Float32Array<ArrayBuffer> {
+  const vectors = prompts.map((prompt) => unitVector(prompt, rarity));
+  const cosine = (a: ReadonlyMap<number, number>, b: ReadonlyMap<number, number>) =>
+    [...a].reduce((sum, [token, x]) => sum + x * (b.get(token) ?? 0), 0);
+  return Float32Array.from(
+    vectors.flatMap((a, i) => vectors.map((b, j) => (i === j ? 1 : cosine(a, b)))),
+  );
+}
+
+/** log(N/n) of each token, n of N prompts having it. */
+export function tokenRarity(prompts: readonly (readonly number[])[]): ReadonlyMap<number, number> {
+  const having = new Map<number, number>();
+  for (const prompt of prompts)
+    for (const token of new Set(prompt)) having.set(token, (having.get(token) ?? 0) + 1);
+  return new Map([...having].map(([token, n]) => [token, Math.log(prompts.length / n)]));
+}
+
+function unitVector(prompt: readonly number[], rarity: ReadonlyMap<number, number>) {
+  const counts = new Map<number, number>();
+  for (const token of prompt)
+    counts.set(token, (counts.get(token) ?? 0) + (rarity.get(token) ?? 0));
+  const length = Math.hypot(...counts.values());
+  return new Map([...counts].map(([token, x]) => [token, length > 0 ? x / length : 0]));
 }
 
 /** @throws InvariantError when there is no pair, or a pair names an answer that its group lacks. */

@@ -1,6 +1,9 @@
 /** Quantities that many losses over answers are made of. Nats throughout. */
+
+import { assert } from "../../base/assert.ts";
 import type { Graph, Value } from "../../onnx/graph.ts";
-import type { AnswerTerms, PairTerms } from "./define.ts";
+import type { AnswerTerms, PairTerms, RunningMean } from "./define.ts";
+import type { Shift } from "./options.ts";
 
 /** log(π/π_ref) of each answer, summed over its tokens, or their mean. */
 export function logRatio(g: Graph, answer: AnswerTerms, lengthNormalize = false): Value {
@@ -59,6 +62,21 @@ export function smoothedNegLogSigmoid(g: Graph, margin: Value, epsilon: number):
   const asLabelled = negLogSigmoid(g, margin);
   if (epsilon === 0) return asLabelled;
   return g.add(g.scale(asLabelled, 1 - epsilon), g.scale(g.softplus(margin), epsilon));
+}
+
+/** What is neither a good nor a bad reward, by the middle of both kinds' means in this batch; a constant. */
+export function shiftOf(
+  g: Graph,
+  shift: Shift,
+  middle: Value,
+  running: (() => RunningMean) | undefined,
+): Value {
+  if (shift === "none") return g.scalar(0, middle.dtype);
+  if (shift === "batch") return g.stopGradient(middle);
+  assert(running, "nobody remembers the steps before");
+  const { mean, steps } = running();
+  const next = g.add(steps, g.scalar(1, steps.dtype));
+  return g.stopGradient(g.div(g.add(g.mul(mean, steps), middle), next));
 }
 
 /** x − c. */

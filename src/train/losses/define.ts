@@ -109,12 +109,26 @@ export interface AnswerTerms {
   readonly references: Value;
   /** [answers] tokens of each, at least 1. */
   readonly tokens: Value;
+  /** [answers] log Σ_v π(v)² summed over its places; only for a loss that needs them. */
+  readonly collisions?: Value | undefined;
+}
+
+/** Of a number that a loss reports: its mean over the steps before this one, and how many they are; scalars. */
+export interface RunningMean {
+  readonly mean: Value;
+  readonly steps: Value;
 }
 
 /** Pairs of answers to one prompt, [pairs] each. */
 export interface PairTerms {
   readonly chosen: AnswerTerms;
   readonly rejected: AnswerTerms;
+  /** [pairs] by how much the chosen one is known to be better; only for a loss that needs them. */
+  readonly margins?: Value | undefined;
+  /** [pairs, pairs] how like their prompts are, at most 1; only for a loss that needs them. */
+  readonly similarities?: Value | undefined;
+  /** Of the loss's `runningMean`; asked for only where an option wants it. */
+  readonly running?: (() => RunningMean) | undefined;
 }
 
 /** Answers that are good or bad by themselves. */
@@ -124,6 +138,8 @@ export interface UnpairedTerms {
   readonly desirable: Value;
   /** Answers under prompts of others, [mismatched] each; null for a loss that does not ask for them. */
   readonly mismatched: AnswerTerms | null;
+  /** Of the loss's `runningMean`; asked for only where an option wants it. */
+  readonly running?: (() => RunningMean) | undefined;
 }
 
 /** Lists of answers to one prompt each, one list after the other; [answers] each. */
@@ -141,6 +157,8 @@ interface Definition<F extends string, T, O extends TObject> {
   readonly name: string;
   readonly options: O;
   readonly family: F;
+  /** The metric whose mean over earlier steps it may ask for. */
+  readonly runningMean?: string;
   build(g: Graph, terms: T, options: Static<O>): LossTerms;
 }
 
@@ -182,7 +200,10 @@ export interface ActorCriticLoss<O extends TObject = TObject>
 export interface PairLoss<O extends TObject = TObject> extends Definition<"pair", PairTerms, O> {
   /** Whether the reference's log-probabilities have to be computed. */
   readonly needsReference: boolean;
+  /** What else of the rows, or of the laws, it is given. */
+  readonly needs?: readonly PairNeed[];
 }
+export type PairNeed = "margins" | "similarities" | "collisions";
 export interface UnpairedLoss<O extends TObject = TObject>
   extends Definition<"unpaired", UnpairedTerms, O> {
   readonly needsReference: boolean;

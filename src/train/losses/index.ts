@@ -6,6 +6,7 @@ import { dpoPlackettLuce } from "./list/dpo-plackett-luce.ts";
 import { lipo } from "./list/lipo.ts";
 import { listPairs } from "./list/list-pairs.ts";
 import { rrhf } from "./list/rrhf.ts";
+import { alphapo } from "./pair/alphapo.ts";
 import { aot } from "./pair/aot.ts";
 import { apoDown } from "./pair/apo-down.ts";
 import { apoZero } from "./pair/apo-zero.ts";
@@ -25,10 +26,13 @@ import { nca } from "./pair/nca.ts";
 import { orpo } from "./pair/orpo.ts";
 import { robust } from "./pair/robust.ts";
 import { rpo } from "./pair/rpo.ts";
+import { rpoRelative } from "./pair/rpo-relative.ts";
+import { rpoRewardAware } from "./pair/rpo-reward-aware.ts";
 import { simpo } from "./pair/simpo.ts";
 import { slic } from "./pair/slic.ts";
 import { spin } from "./pair/spin.ts";
 import { sppo } from "./pair/sppo.ts";
+import { wpo } from "./pair/wpo.ts";
 import { cispo } from "./policy/cispo.ts";
 import { dapo, drGrpo, grpo, raftPlusPlus, reinforceRej } from "./policy/clipped.ts";
 import { gspo } from "./policy/gspo.ts";
@@ -77,10 +81,14 @@ const pairLosses: readonly Loss[] = [
   apoZero,
   apoDown,
   discopop,
+  wpo,
   simpo,
+  alphapo,
   cpo,
   orpo,
   rpo,
+  rpoRelative,
+  rpoRewardAware,
   dilLsif,
   dilUkl,
   dilBce,

@@ -27,3 +27,14 @@ export const nllWeightOption = (preset: number) =>
     default: preset,
     description: "weight of −log π of the chosen answer",
   });
+
+const SHIFTS = ["none", "batch", "running"] as const;
+export type Shift = (typeof SHIFTS)[number];
+
+/** Of losses that classify answers by rewards whose zero is arbitrary. */
+export const shiftOption = (preset: Shift) =>
+  Type.Enum(SHIFTS, {
+    default: preset,
+    description:
+      "δ, what counts as neither good nor bad: 0, the middle of both kinds' mean rewards in the batch, or the mean of that over all steps so far",
+  });

@@ -189,6 +189,33 @@ describe("what comes out", () => {
     expect(card).toContain("| --quantiles | 0.5 |");
   });
 
+  test("of pair losses that are told more than the answers is what their rows say, from the first step on", async () => {
+    const margins = {
+      data: {
+        files: [
+          jsonLines(
+            at("margins.jsonl"),
+            pairRows(24).map((row) => ({ ...row, margin: 2 })),
+          ),
+        ],
+      },
+    };
+    const first = async (name: string, changes: Changes = {}) =>
+      (await trained(name, `more-${name}`, { steps: 2, passTokens: 256, ...changes })).steps[0]!
+        .metrics;
+    expect((await first("rpo-relative"))["loss"]).toBeCloseTo(Math.LN2, 6);
+    const { loss, weight } = await first("wpo");
+    expect(loss).toBeCloseTo(weight! * Math.LN2, 6);
+    expect(weight).toBeGreaterThan(0);
+    const known = 1 / (1 + Math.exp(-2));
+    const entropy = -known * Math.log(known) - (1 - known) * Math.log(1 - known);
+    const aware = await first("rpo-reward-aware", margins);
+    expect(aware["loss"]).toBeCloseTo(Math.LN2 - entropy, 5); // KL(σ(2) ‖ ½)
+    const short = await first("dpo", { lossOptions: { ld_alpha: 0.5 } });
+    expect(short["margin"]).toBe(0); // the reference counts the same tokens as much
+    await expect(trained("rpo-reward-aware", "none", {})).rejects.toThrow(/has no margin/);
+  });
+
   test("of kto and of a list loss is trained too", async () => {
     const kto = await trained("kto", "kto", { steps: 2 });
     expect(kto.steps[0]!.metrics["loss"]).toBeCloseTo(0.5, 6);

@@ -12,9 +12,10 @@ import { betaOption, lengthNormalizeOption } from "../options.ts";
  * - js: log σ(u)
  * - alpha: (e^((α−1)u) − 1)/(α − 1), which is u for α = 1
  * `length_normalize` takes means over tokens instead of sums (TRL's `sigmoid_norm`, and what the
- * authors of DIL call DPO).
+ * authors of DIL call DPO). `ld_alpha` below 1 is LD-DPO: log-probabilities beyond the shorter answer's
+ * length count so much, in both models; the batch sees to it (`desensitised`), not the formula.
  * Source: Rafailov et al., arXiv:2305.18290, eq. 7; divergences: Wang et al., arXiv:2309.16240, whose
- * α is 1 − α here (this is TRL's). Default β: TRL's DPOConfig.
+ * α is 1 − α here (this is TRL's); lengths: Liu et al., arXiv:2409.06411. Default β: TRL's DPOConfig.
  * Erratum: Sun & van der Schaar print neither π_ref nor the minus sign; see docs/methods.md.
  */
 export const dpo = definePairLoss({
@@ -33,6 +34,12 @@ export const dpo = definePairLoss({
     ),
     alpha: Type.Number({ default: 0.5, description: "of the divergence 'alpha'" }),
     length_normalize: lengthNormalizeOption(false),
+    ld_alpha: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 1,
+      description: "what tokens beyond the shorter answer's length count",
+    }),
   }),
   build(g, terms, { beta, divergence, alpha, length_normalize }) {
     const reward = (answer: (typeof terms)["chosen"]) =>

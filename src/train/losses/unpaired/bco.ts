@@ -1,7 +1,7 @@
 import { Type } from "typebox";
-import { logRatio, negLogSigmoid } from "../answers.ts";
+import { logRatio, negLogSigmoid, shiftOf } from "../answers.ts";
 import { defineUnpairedLoss } from "../define.ts";
-import { betaOption } from "../options.ts";
+import { betaOption, shiftOption } from "../options.ts";
 import { costByKind, meansByKind, unpairedMetrics } from "./metrics.ts";
 
 /**
@@ -9,29 +9,30 @@ import { costByKind, meansByKind, unpairedMetrics } from "./metrics.ts";
  * −log σ(δ − r),  r = β·log(π/π_ref); loss = their mean. `shift` says what δ is:
  * - batch: half the mean reward of desirable answers plus half that of undesirable ones in this batch,
  *   held constant
+ * - running: the mean of that middle over all steps so far, this one included; the paper's running mean
  * - none: 0
- * The paper's δ is a running mean over batches; TRL's a running mean of all rewards, which leans to
- * the larger kind.
+ * TRL's δ is a running mean of all rewards, which leans to the larger kind.
  * Source: Jung et al., arXiv:2404.04656, without the density ratios between kinds.
  */
 export const bco = defineUnpairedLoss({
   name: "bco",
   needsReference: true,
   needsMismatched: false,
-  options: Type.Object({
-    beta: betaOption(0.1),
-    shift: Type.Union([Type.Literal("none"), Type.Literal("batch")], { default: "batch" }),
-  }),
+  runningMean: "middle",
+  options: Type.Object({ beta: betaOption(0.1), shift: shiftOption("batch") }),
   build(g, terms, { beta, shift }) {
     const rewards = g.scale(logRatio(g, terms.answers), beta); // [answers]
     const means = meansByKind(g, rewards, terms.desirable);
     const middle = g.scale(g.add(means.desirable, means.undesirable), 0.5);
-    const delta = shift === "batch" ? g.stopGradient(middle) : g.scalar(0, rewards.dtype);
+    const delta = shiftOf(g, shift, middle, terms.running);
     const logits = g.sub(rewards, delta);
     const loss = costByKind(g, terms, {
       desirable: negLogSigmoid(g, logits),
       undesirable: g.softplus(logits),
     });
-    return { loss, metrics: { ...unpairedMetrics(g, terms, rewards, delta), shift: delta } };
+    return {
+      loss,
+      metrics: { ...unpairedMetrics(g, terms, rewards, delta), shift: delta, middle },
+    };
   },
 });

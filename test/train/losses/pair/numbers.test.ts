@@ -3,6 +3,7 @@ import type { Static, TObject } from "typebox";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openRuntime, type Runtime } from "../../../../src/onnx/runtime/index.ts";
 import type { PairLoss } from "../../../../src/train/losses/define.ts";
+import { alphapo } from "../../../../src/train/losses/pair/alphapo.ts";
 import { aot } from "../../../../src/train/losses/pair/aot.ts";
 import { apoDown } from "../../../../src/train/losses/pair/apo-down.ts";
 import { apoZero } from "../../../../src/train/losses/pair/apo-zero.ts";
@@ -22,10 +23,13 @@ import { nca } from "../../../../src/train/losses/pair/nca.ts";
 import { orpo } from "../../../../src/train/losses/pair/orpo.ts";
 import { robust } from "../../../../src/train/losses/pair/robust.ts";
 import { rpo } from "../../../../src/train/losses/pair/rpo.ts";
+import { rpoRelative } from "../../../../src/train/losses/pair/rpo-relative.ts";
+import { rpoRewardAware } from "../../../../src/train/losses/pair/rpo-reward-aware.ts";
 import { simpo } from "../../../../src/train/losses/pair/simpo.ts";
 import { slic } from "../../../../src/train/losses/pair/slic.ts";
 import { spin } from "../../../../src/train/losses/pair/spin.ts";
 import { sppo } from "../../../../src/train/losses/pair/sppo.ts";
+import { wpo } from "../../../../src/train/losses/pair/wpo.ts";
 import { answer, type Pair, pairLossOf } from "../../../support/answer-terms.ts";
 
 let runtime: Runtime;
@@ -312,4 +316,103 @@ test("every pair loss reports rewards, their margin, pairs in order, and both li
   expect(metrics["rejected_reward"]).toBeCloseTo((-0.1 + 0.2) / 2, 12);
   expect(metrics["chosen_logp"]).toBeCloseTo(-7.5, 12);
   expect(metrics["rejected_logp"]).toBeCloseTo(-6.5, 12);
+});
+
+describe("alphapo", () => {
+  test("has TRL's number: probabilities 0.5 and 0.25 a token, α 0.25, β 2.5, γ 0.5", async () => {
+    // r = (1 − p^−0.25)/0.25: −0.756828460011 and −1.656854249492
+    const pair: Pair = [answer(3 * Math.log(0.5), 0, 3), answer(2 * Math.log(0.25), 0, 2)];
+    const options = { alpha: 0.25, beta: 2.5, gamma: 0.5 };
+    const margin = 2.5 * (-0.756828460010884 + 1.6568542494923806) - 0.5;
+    const { value } = await of(alphapo, options, pair);
+    expect(value).toBeCloseTo(Math.log1p(Math.exp(-margin)), 12);
+    expect(value).toBeCloseTo(0.160214605549, 11);
+  });
+  test("is simpo for α = 0, and near it for a small α", async () => {
+    const same = { beta: 2, gamma: 1 };
+    const { value } = await of(simpo, same, survey);
+    expect((await of(alphapo, { ...same, alpha: 0 }, survey)).value).toBeCloseTo(value, 12);
+    expect((await of(alphapo, { ...same, alpha: 1e-6 }, survey)).value).toBeCloseTo(value, 5);
+  });
+  test("pulls an unlikely rejected answer down less, and a chosen one up more, the larger α is", async () => {
+    const pair: Pair = [answer(-2, 0, 1), answer(-1, 0, 1)];
+    const slope = async (alpha: number) => {
+      const found = await of(alphapo, { beta: 1, gamma: 0, alpha }, pair);
+      return -found["d chosen"]! / found["d rejected"]!;
+    };
+    expect(await slope(0)).toBeCloseTo(1, 12);
+    expect(await slope(0.5)).toBeCloseTo(Math.exp(0.5), 12); // e^(−α(ℓ̄_w − ℓ̄_l))
+  });
+});
+
+describe("wpo", () => {
+  test("is dpo weighed by how likely the policy is to say both answers", async () => {
+    const { value } = await of(dpo, {}, survey);
+    // means of −2 and −3 a token, laws of collisions e^−1.5 and e^−2: e^(−0.5) and e^(−1)
+    const pair: Pair = [answer(-12, -13, 6, -9), answer(-15, -14, 5, -10)];
+    const sampled = await of(wpo, {}, pair);
+    expect(sampled["weight"]).toBeCloseTo(Math.exp(-1.5), 12);
+    expect(sampled.value).toBeCloseTo(Math.exp(-1.5) * value, 12);
+    expect((await of(wpo, { alignment: "none" }, pair)).value).toBeCloseTo(
+      Math.exp(-5) * value,
+      12,
+    );
+    const plain = await of(dpo, {}, survey);
+    expect(sampled["d chosen"]).toBeCloseTo(Math.exp(-1.5) * plain["d chosen"]!, 12); // the weight is held
+  });
+  test("counts answers that are likelier than the policy's own once, not more", async () => {
+    const certain: Pair = [answer(-1, -1, 2, -8), answer(-1, -1, 2, -8)];
+    expect((await of(wpo, {}, certain)).value).toBeCloseTo(Math.LN2, 12);
+  });
+});
+
+describe("rpo-relative", () => {
+  const run = async (similarities: readonly number[], options = {}, pairs: readonly Pair[] = two) =>
+    (await pairLossOf(runtime, rpoRelative, options, pairs, { similarities }))["loss"]!;
+  const two: readonly Pair[] = [ratios(1, -1), ratios(3, 0)];
+  const softplus = (x: number) => Math.log1p(Math.exp(x));
+
+  test("is dpo of one pair, and of equal prompts the mean over all pairs of half the gaps", async () => {
+    expect(await run([1], { beta: 0.1 }, [survey])).toBeCloseTo(0.598138869, 9);
+    const gaps = [2, 1, 4, 3].map((gap) => softplus(-gap / 2));
+    const mean = gaps.reduce((a, b) => a + b) / 4;
+    expect(await run([1, 1, 1, 1], { beta: 1 })).toBeCloseTo(mean, 12);
+  });
+  test("counts each pair alone where prompts have nothing in common and τ is small", async () => {
+    const apart = await run([1, 0, 0, 1], { beta: 1, temperature: 0.01 });
+    expect(apart).toBeCloseTo((softplus(-2) + Math.LN2 + Math.LN2 + softplus(-3)) / 4, 12);
+    const weight = 1 / (1 + Math.exp(-2)); // of itself, τ = 0.5
+    const expected =
+      softplus(-2 * weight) +
+      softplus(weight - 1) +
+      softplus(4 * weight - 4) +
+      softplus(-3 * weight);
+    expect(await run([1, 0, 0, 1], { beta: 1 })).toBeCloseTo(expected / 4, 12);
+  });
+});
+
+describe("rpo-reward-aware", () => {
+  const run = (margin: number, options = {}) =>
+    pairLossOf(runtime, rpoRewardAware, options, [survey], { margins: [margin] });
+
+  test("rests where the margin is the known one, whichever distance is taken", async () => {
+    for (const distance of ["backward-kl", "forward-kl", "squared"] as const) {
+      const rest = await run(0.1, { distance, eta: 2 }); // β·2 = 0.2 = η·0.1
+      expect(rest["loss"]).toBeCloseTo(0, 12);
+      expect(rest["d chosen"]).toBeCloseTo(0, 12);
+    }
+    const beyond = await run(-1);
+    expect(beyond["d chosen"]).toBeGreaterThan(0); // dpo would go on
+  });
+  test("has the divergences of the two Bernoulli laws", async () => {
+    const [p, q] = [1 / (1 + Math.exp(-1)), 1 / (1 + Math.exp(-0.2))];
+    const kl = (a: number, b: number) =>
+      a * Math.log(a / b) + (1 - a) * Math.log((1 - a) / (1 - b));
+    expect((await run(1))["loss"]).toBeCloseTo(kl(p, q), 12);
+    expect((await run(1, { distance: "forward-kl" }))["loss"]).toBeCloseTo(kl(q, p), 12);
+    expect((await run(1, { distance: "squared" }))["loss"]).toBeCloseTo(0.64, 12);
+  });
+  test("is dpo, less a constant, for a margin without end", async () => {
+    expect((await run(50))["loss"]).toBeCloseTo(0.598138869, 9);
+  });
 });

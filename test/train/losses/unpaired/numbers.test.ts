@@ -89,6 +89,19 @@ describe("bco", () => {
     const results = await unpairedLossOf(runtime, bco, { shift: "none" }, rated);
     expect(results["loss"]).toBeCloseTo(1.28879332 / 2, 8);
   });
+  test("with a running shift classifies by the mean over the steps so far", async () => {
+    const rated = [
+      [1, answer(4)],
+      [0, answer(2)],
+    ] as const;
+    const options = { beta: 1, shift: "running" } as const;
+    const notes = { running: { mean: 1, steps: 3 } };
+    const found = await unpairedLossOf(runtime, bco, options, rated, [answer(0)], notes);
+    expect(found["middle"]).toBeCloseTo(3, 12);
+    expect(found["shift"]).toBeCloseTo(1.5, 12); // (1 + 1 + 1 + 3)/4
+    const loss = (-Math.log(sigmoid(2.5)) - Math.log(sigmoid(-0.5))) / 2;
+    expect(found["loss"]).toBeCloseTo(loss, 12);
+  });
   test("with one kind only takes the other's mean for 0", async () => {
     const results = await unpairedLossOf(runtime, bco, { beta: 1 }, [[1, answer(2)]]);
     expect(results["shift"]).toBeCloseTo(1, 12);
