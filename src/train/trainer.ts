@@ -135,6 +135,16 @@ export class Trainer {
     return new Trainer({ runtime, options, graphs, graph, state, step });
   }
 
+  /** Goes on from a saved state: its weights and moments are copied. @throws InvariantError for one of another training */
+  restore({ step, state }: { readonly step: number; readonly state: TrainingState }): void {
+    for (const [name, tensor] of this.#state) {
+      const values = state.get(name);
+      assert(values?.length === floats(tensor).length, `the state has no such ${name}`);
+      floats(tensor).set(values);
+    }
+    this.step = step;
+  }
+
   /** One update from one pass. */
   run(data: StepData): Promise<Record<string, number>> {
     return this.runPasses([{ data, share: 1 }]);

@@ -149,8 +149,7 @@ export function tokenGraph(
   return finished(g, held, {});
 }
 
-const labelColumn = (g: Graph) =>
-  g.reshape(g.input("labels", "int64", ["scored"]), ["scored", 1]);
+const labelColumn = (g: Graph) => g.reshape(g.input("labels", "int64", ["scored"]), ["scored", 1]);
 
 /** The model's weights by name. */
 interface Held {
@@ -202,7 +201,8 @@ function begun(config: TransformerConfig, trained: Trained) {
   const hidden = packedForward(g, config, products, packedInputs(g));
   const head = (kind: Head, rows: Value) =>
     applyHead(g, config, weight, kind, g.gather(hidden, rows));
-  const tempered = (logits: Value) => (temperature === 1 ? logits : g.scale(logits, 1 / temperature));
+  const tempered = (logits: Value) =>
+    temperature === 1 ? logits : g.scale(logits, 1 / temperature);
   const logProbabilities = (rows: Value) => g.logSoftmax(tempered(head("logits", rows)));
   const model: AskedModel = {
     score: (rows) => g.reshape(head("scores", rows), [rows.shape[0]!]),

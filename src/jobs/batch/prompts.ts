@@ -175,7 +175,7 @@ async function readPrompts({ source, format, badRows }: PromptOptions) {
   return { prompts: found, faults };
 }
 
-function refuseFaults(faults: readonly Fault[], badRows: PromptOptions["badRows"]): void {
+export function refuseFaults(faults: readonly Fault[], badRows: PromptOptions["badRows"]): void {
   if (faults.length === 0 || badRows === "drop") return;
   const problems = faults.slice(0, PROBLEMS_NAMED);
   throw new GatewayError("training_rows_unusable", { problems, total: faults.length });

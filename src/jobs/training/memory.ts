@@ -47,11 +47,12 @@ export function estimateBytes(
 
 /** @throws GatewayError training_too_large; @returns bytes of memory that training is expected to need. */
 export async function refuseTooLarge(
-  { out, memoryBytesMax, lora }: TrainingOptions,
+  { out, memoryBytesMax, lora }: Pick<TrainingOptions, "out" | "memoryBytesMax" | "lora">,
   config: ModelConfig,
-  { passes }: { passes: readonly PassSize[] },
+  { passes, besides = 0 }: { passes: readonly PassSize[]; besides?: number },
 ): Promise<number> {
-  const neededBytes = Math.max(...passes.map((pass) => estimateBytes(config, pass, lora)));
+  const step = Math.max(...passes.map((pass) => estimateBytes(config, pass, lora)));
+  const neededBytes = step + besides;
   const freeBytes = memoryBytesMax ?? freemem() - RESERVE_BYTES;
   if (neededBytes > freeBytes) {
     const remedy =

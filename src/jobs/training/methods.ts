@@ -17,7 +17,7 @@ const rowsOf: { readonly [F in Loss["family"]]?: readonly RowKind[] } = {
 };
 
 /** Of these families, but of batches of another making. */
-const otherwise = new Set(["conditional-sft", "preference-model"]);
+const otherwise = new Set(["conditional-sft", "preference-model", "online-dpo"]);
 
 export interface Method {
   readonly loss: Loss;
@@ -31,6 +31,11 @@ export const methods: readonly Method[] = losses.flatMap((loss) => {
   if (!rows || otherwise.has(loss.name)) return [];
   return [{ loss, rows, isReward: loss.family.startsWith("reward") }];
 });
+
+/** Those that learn from answers of the policy in training: no rows, but prompts and a reward. */
+export const onlineMethods: readonly Method[] = losses
+  .filter(({ family, name }) => /^(policy|actor-critic)$/.test(family) || name === "online-dpo")
+  .map((loss) => ({ loss, rows: ["prompt"], isReward: false }));
 
 /** Whether the loss compares with the log-probabilities of the model that it starts from. */
 export function needsReference(loss: Loss): boolean {

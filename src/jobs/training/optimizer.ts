@@ -9,14 +9,7 @@ import type { Recipe } from "./options.ts";
 
 type Asked = Pick<
   Recipe,
-  | "learningRate"
-  | "floor"
-  | "weightDecay"
-  | "clipNorm"
-  | "beta1"
-  | "beta2"
-  | "warmup"
-  | "schedule"
+  "learningRate" | "floor" | "weightDecay" | "clipNorm" | "beta1" | "beta2" | "warmup" | "schedule"
 >;
 
 export function optimizerOf(options: Asked, steps: number): AdamOptions {
