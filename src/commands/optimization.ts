@@ -6,6 +6,8 @@ import { dtypes, type ScheduleName, schedules } from "../jobs/training/options.t
 import { natural, nonNegative, oneOf, positive, share } from "./readers.ts";
 
 export interface OptimizationDefaults {
+  /** Of what a step takes so many; "examples of a step" unless said. */
+  readonly batched?: string;
   readonly epochs: number;
   /** Of all weights. */
   readonly learningRate: number;
@@ -20,10 +22,10 @@ const LORA_RANK = 16;
 const LORA_ALPHA = 32;
 
 export function withOptimization(command: Command, defaults: OptimizationDefaults): Command {
-  const { epochs, learningRate, schedule, floor } = defaults;
+  const { epochs, learningRate, schedule, floor, batched = "examples of a step" } = defaults;
   return withLora(command)
     .option("--epochs <number>", "times that every example is seen", positive, epochs)
-    .option("--batch <count>", "examples of a step", natural, 16)
+    .option("--batch <count>", batched, natural, 16)
     .option(
       "--pass-tokens <count>",
       "tokens computed at once; a step of more takes several passes",

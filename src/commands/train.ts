@@ -1,21 +1,24 @@
 /** `plumbline train <method>`: a command for each loss that learns from rows, with the loss's options as its flags. */
 import type { Command, OptionValues } from "commander";
-import type { TSchema } from "typebox";
-import { compileOptions } from "../base/options.ts";
 import { type Method, methods } from "../jobs/training/methods.ts";
 import type { TrainingOptions } from "../jobs/training/options.ts";
 import { type TrainingSummary, train } from "../jobs/training/train.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
+import { lossOptionsOf, withLossOptions } from "./loss-options.ts";
 import { type OptimizationDefaults, optimizationOf, withOptimization } from "./optimization.ts";
 import { count, natural, oneOf, share } from "./readers.ts";
 import { addOwnFlags, ownOptions } from "./train-methods.ts";
+import { addOnline } from "./train-online.ts";
 import { trainingProgress } from "./training-progress.ts";
 
 export function addTrain(program: Command): void {
   const group = program
     .command("train")
-    .description("train a model, or a reward model, on files of rows; one command a method");
+    .description(
+      "train a model, or a reward model, on files of rows, or on answers of its own; one command a method",
+    );
   for (const method of methods) addMethod(group, method);
+  addOnline(group);
 }
 
 /** Learning rates for all weights of models of about a billion parameters, by family. */
@@ -47,8 +50,7 @@ function addMethod(group: Command, method: Method): void {
     .requiredOption("--data <file...>", "of rows: JSONL or another known format")
     .requiredOption("--base <folder>", "the checkpoint to start from")
     .requiredOption("--out <folder>", "to be written; new, or of the same command cut short");
-  for (const [name, schema] of Object.entries(loss.options.properties))
-    addLossOption(command, name, schema);
+  withLossOptions(command, loss);
   addOwnFlags(command, method);
   withOptimization(withData(command), defaultsOf(method)).action((options: OptionValues) =>
     run(method, options),
@@ -110,15 +112,10 @@ function told({ out, steps, stoppedEarly, trainLoss, heldOutLoss, keptStep }: Tr
 
 /** @throws GatewayError invalid_request for an option that the loss does not take so */
 function trainingOptions(method: Method, given: OptionValues): TrainingOptions {
-  const { loss } = method;
-  const ofLoss = Object.keys(loss.options.properties).flatMap((name) => {
-    const value: unknown = given[camel(name)];
-    return value === undefined ? [] : [[name, value] as const];
-  });
   return {
     ...optimizationOf(given, defaultsOf(method)),
     method,
-    lossOptions: compileOptions(loss, loss.name)(Object.fromEntries(ofLoss)),
+    lossOptions: lossOptionsOf(method.loss, given),
     ...ownOptions(method, given),
     data: {
       files: given["data"],
@@ -137,24 +134,4 @@ function trainingOptions(method: Method, given: OptionValues): TrainingOptions {
     out: given["out"],
     threads: given["threads"] ?? null,
   };
-}
-
-const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-
-/** An option of the loss as a flag; what its value may be, the loss's schema decides. */
-function addLossOption(command: Command, name: string, schema: TSchema): void {
-  const { description = "of the loss", default: preset, type } = schema as SchemaNotes;
-  const flag = `--${name.replaceAll("_", "-")} <value>`;
-  const read = (text: string): unknown => {
-    if (type === "boolean") return text === "true" ? true : text === "false" ? false : text;
-    return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
-  };
-  command.option(flag, `${description} (default: ${JSON.stringify(preset)})`, read);
-}
-
-/** What JSON Schema says of one option. */
-interface SchemaNotes {
-  readonly description?: string;
-  readonly default?: unknown;
-  readonly type?: string;
 }

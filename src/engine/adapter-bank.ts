@@ -3,7 +3,7 @@
  * rows of any adapter, and of none, run in one batch.
  */
 import { assert } from "../base/assert.ts";
-import type { LoraAdapter } from "../checkpoints/adapter.ts";
+import type { LoraAdapter, LoraMatrix } from "../checkpoints/adapter.ts";
 import type { Runtime, Tensor } from "../onnx/runtime/index.ts";
 import type { Device } from "./device.ts";
 
@@ -47,6 +47,23 @@ export class AdapterBank {
     columns.fill(1, start + own.start, start + own.end);
   }
 
+  /**
+   * Takes an adapter's matrices anew, in place: the next run has them. In ordinary memory only.
+   * @throws InvariantError for one that is not here.
+   */
+  refresh(adapter: NamedAdapter): void {
+    const own = this.#columns.get(adapter.id);
+    assert(own, `the adapter '${adapter.id}' is not loaded`);
+    for (const [module, matrix] of adapter.matrices) {
+      const [a, b] = [`${module}.lora_a`, `${module}.lora_b`].map((name) => {
+        const data = this.tensors[name]?.data;
+        assert(data instanceof Float32Array, `the bank has no matrices of ${module}`);
+        return data;
+      }) as [Float32Array, Float32Array];
+      fill({ a, b }, matrix, { start: own.start });
+    }
+  }
+
   /** Moves the matrices to a device's memory. */
   async upload(device: Device): Promise<void> {
     for (const [name, tensor] of Object.entries(this.tensors)) {
@@ -67,17 +84,25 @@ export class AdapterBank {
     const { inputs, outputs } = found[0]!.matrix;
     const a = new Float32Array(this.rank * inputs);
     const b = new Float32Array(this.rank * outputs);
-    for (const { matrix, start } of found) {
-      a.set(matrix.a, start * inputs);
-      for (let k = 0; k < matrix.rank; k++) {
-        for (let output = 0; output < outputs; output++) {
-          b[(start + k) * outputs + output] = matrix.scale * matrix.b[output * matrix.rank + k]!;
-        }
-      }
-    }
+    for (const { matrix, start } of found) fill({ a, b }, matrix, { start });
     return [
       [`${module}.lora_a`, runtime.tensor("float32", [this.rank, inputs], a)],
       [`${module}.lora_b`, runtime.tensor("float32", [this.rank, outputs], b)],
     ];
+  }
+}
+
+/** Writes an adapter's columns, from the `start`-th on. */
+function fill(
+  { a, b }: { readonly a: Float32Array; readonly b: Float32Array },
+  matrix: LoraMatrix,
+  { start }: { readonly start: number },
+): void {
+  const { rank, inputs, outputs, scale } = matrix;
+  a.set(matrix.a, start * inputs);
+  for (let k = 0; k < rank; k++) {
+    for (let output = 0; output < outputs; output++) {
+      b[(start + k) * outputs + output] = scale * matrix.b[output * rank + k]!;
+    }
   }
 }

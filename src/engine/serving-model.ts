@@ -32,6 +32,14 @@ export interface ModelSource extends WeightFile {
   readonly config: TransformerConfig;
 }
 
+/** A model whose weights somebody else holds, and changes between runs. */
+export interface LiveSource {
+  readonly config: TransformerConfig;
+  readonly revision: string;
+  /** By the checkpoint's names, float32; whoever made them disposes them. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+}
+
 export interface ServingOptions {
   readonly provider: Provider;
   readonly threads?: number;
@@ -57,6 +65,8 @@ export class ServingModel implements PolicyModel {
   readonly #device: Device | null;
   /** In that memory. On a device every run is fed them, so that they are there once for all sessions. */
   readonly #weights: ReadonlyMap<string, Tensor>;
+  /** They are somebody else's and may change between runs, so every run is fed them, and nothing is made of them. */
+  readonly #isLive: boolean;
   readonly #prepacked: PrepackedWeights;
   /** By graph and the modules that adapters add to; opened when first asked for. */
   readonly #sessions = new Map<string, Promise<Session>>();
@@ -68,7 +78,9 @@ export class ServingModel implements PolicyModel {
     // The same weights in fewer bits give other tokens.
     this.revision = parts.source.revision + (format === "float32" ? "" : `-${format}`);
     this.head = head;
-    this.rowsMin = format === "int4" ? 2 : 1; // the runtime sums a single row's 4-bit products in another order
+    this.#isLive = parts.isLive;
+    // The runtime sums a single row's product in another order, with 4-bit weights and with those it has not rearranged.
+    this.rowsMin = format === "int4" || parts.isLive ? 2 : 1;
     this.runtime = parts.runtime;
     this.#options = options;
     this.#device = parts.device;
@@ -88,7 +100,25 @@ export class ServingModel implements PolicyModel {
     for (const [name, tensor] of device ? weights : []) {
       weights.set(name, await device!.upload(tensor));
     }
-    const model = new ServingModel({ runtime, source, weights, device }, head, options);
+    const parts = { runtime, source, weights, device, isLive: false };
+    const model = new ServingModel(parts, head, options);
+    await model.#session("serving", []);
+    return model;
+  }
+
+  /**
+   * On the CPU, over weights in the memory of a trainer: no copy of them, and nothing to do after they have changed.
+   * Keys and values from before must then not be used any more.
+   */
+  static async live(
+    runtime: Runtime,
+    source: LiveSource,
+    options: Omit<ServingOptions, "provider" | "format" | "cacheDir">,
+  ): Promise<ServingModel> {
+    const serving = { ...options, provider: "cpu" } as const;
+    const { tensors: weights } = source;
+    const parts = { runtime, source, weights, device: null, isLive: true };
+    const model = new ServingModel(parts, "logits", serving);
     await model.#session("serving", []);
     return model;
   }
@@ -171,7 +201,7 @@ export class ServingModel implements PolicyModel {
   ): Promise<BoundRun> {
     const bank = this.#bank;
     const session = await this.#session(graph, bank?.modules ?? []);
-    const fed = this.#device ? Object.fromEntries(this.#weights) : {};
+    const fed = this.#device || this.#isLive ? Object.fromEntries(this.#weights) : {};
     const binding = session.bind({ inputs: { ...inputs, ...fed, ...bank?.tensors }, outputs });
     return {
       output: (name) => binding.output(name),
@@ -186,7 +216,7 @@ export class ServingModel implements PolicyModel {
     await this.#closeSessionsBut([]);
     this.#bank?.dispose();
     this.#prepacked.dispose();
-    for (const tensor of this.#weights.values()) tensor.dispose();
+    if (!this.#isLive) for (const tensor of this.#weights.values()) tensor.dispose();
     this.#device?.dispose();
   }
 
@@ -202,8 +232,12 @@ export class ServingModel implements PolicyModel {
 
   #open(kind: GraphKind, adapted: readonly string[]): Promise<Session> {
     const { format, provider, threads } = this.#options;
-    const graph = graphs[kind](this.config, this.head, { format, provider, adapted });
+    const separate = this.#isLive;
+    const graph = graphs[kind](this.config, this.head, { format, provider, adapted, separate });
     if (this.#device) return this.runtime.session(encode(graph, "fed"), { provider });
+    if (this.#isLive) {
+      return this.runtime.session(encode(graph, "fed"), { ...(threads ? { threads } : {}) });
+    }
     return this.runtime.session(encode(graph), {
       provider,
       initializers: this.#weights,
@@ -248,9 +282,10 @@ const modulesKey = (modules: readonly string[]) => modules.join();
 
 interface LoadedParts {
   readonly runtime: Runtime;
-  readonly source: ModelSource;
+  readonly source: Pick<ModelSource, "config" | "revision">;
   readonly weights: ReadonlyMap<string, Tensor>;
   readonly device: Device | null;
+  readonly isLive: boolean;
 }
 
 /** @throws GatewayError format_unavailable, provider_unavailable */

@@ -10,6 +10,8 @@ export interface ServingGraphOptions {
   readonly provider?: Provider | undefined;
   /** Modules that adapters add to. */
   readonly adapted?: readonly string[];
+  /** Every matrix by itself, as the checkpoint has it, rather than joined with others of the same inputs. */
+  readonly separate?: boolean | undefined;
 }
 
 /**
@@ -19,9 +21,10 @@ export interface ServingGraphOptions {
  */
 export function servedWeights(
   g: Graph,
-  { format = "float32", provider = "cpu", adapted = [] }: ServingGraphOptions,
+  { format = "float32", provider = "cpu", adapted = [], separate = false }: ServingGraphOptions,
 ): Weights {
-  return withAdapters(g, joined(g, heldWeights(g, format, provider)), new Set(adapted));
+  const held = heldWeights(g, format, provider);
+  return withAdapters(g, separate ? held : joined(g, held), new Set(adapted));
 }
 
 /**

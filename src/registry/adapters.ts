@@ -78,7 +78,7 @@ export function createAdapters({
 }
 
 /** The engine, all of whose requests run with the adapter. */
-function generatorWith(engine: Engine, { id, revision }: NamedAdapter): Generator {
+export function generatorWith(engine: Engine, { id, revision }: NamedAdapter): Generator {
   return {
     revision: `${engine.revision}+${revision}`,
     contextTokens: engine.contextTokens,

@@ -6,7 +6,7 @@ import { GatewayError } from "../base/errors.ts";
 import { chooseProvider } from "../engine/choose-provider.ts";
 import type { EngineStats } from "../engine/engine.ts";
 import { Turnstile } from "../engine/turnstile.ts";
-import { openRuntime } from "../onnx/runtime/index.ts";
+import { openRuntime, type Runtime } from "../onnx/runtime/index.ts";
 import { createAdapters } from "../registry/adapters.ts";
 import { type LoadedPolicy, loadPolicy } from "../registry/load.ts";
 import { loadReward } from "../registry/load-reward.ts";
@@ -46,17 +46,29 @@ export type Models = Awaited<ReturnType<typeof loadModels>>;
 export const policyFolder = ({ policyDir }: Pick<Config, "policyDir">): string =>
   policyDir || join(EMBEDDED, "tiny-chat");
 
+/** A policy that somebody else has loaded, in place of the configured one. */
+export interface OwnPolicy {
+  readonly runtime: Runtime;
+  readonly turnstile: Turnstile;
+  readonly loaded: LoadedPolicy;
+}
+
 /**
  * @param policyId instead of the name of the policy's folder.
+ * @param own its engine is disposed with the others, its runtime is not.
  * @throws GatewayError checkpoint_invalid, architecture_unsupported, provider_unavailable
  */
-export async function loadModels(config: ModelSettings, policyId?: string) {
-  const runtime = openRuntime();
+export async function loadModels(
+  config: ModelSettings,
+  policyId?: string,
+  own: OwnPolicy | null = null,
+) {
+  const runtime = own?.runtime ?? openRuntime();
   const { provider, refused } = await chooseProvider(runtime, config.device);
   const common = {
     runtime,
     provider,
-    turnstile: new Turnstile(systemClock),
+    turnstile: own?.turnstile ?? new Turnstile(systemClock),
     cacheDir: join(config.dataDir, "quantized"),
     prefixBytesMax: config.prefixBytesMax,
     ...(config.threads ? { threads: config.threads } : {}),
@@ -68,16 +80,18 @@ export async function loadModels(config: ModelSettings, policyId?: string) {
     throw new GatewayError("config_invalid", { source: "draft", problem });
   }
   const limits = { sequencesMax, queueSequencesMax, cacheBytesMax, contextTokens };
-  const loaded = await loadPolicy({
-    ...common,
-    ...limits,
-    ...(policyId !== undefined && { id: policyId }),
-    folder: policyFolder(config),
-    onnxFile: config.policyOnnxFile,
-    format: config.policyFormat,
-    draft,
-    draftTokens,
-  });
+  const configured = () =>
+    loadPolicy({
+      ...common,
+      ...limits,
+      ...(policyId !== undefined && { id: policyId }),
+      folder: policyFolder(config),
+      onnxFile: config.policyOnnxFile,
+      format: config.policyFormat,
+      draft,
+      draftTokens,
+    });
+  const loaded = own?.loaded ?? (await configured());
   const further: LoadedPolicy[] = [];
   for (const [id, { dir, ...given }] of Object.entries(config.policies)) {
     further.push(await loadPolicy({ ...common, ...limits, ...given, id, folder: dir }));
@@ -106,7 +120,7 @@ export async function loadModels(config: ModelSettings, policyId?: string) {
     rewardStats: () => rewardEngine.stats,
     async dispose() {
       await Promise.all([...engines, rewardEngine].map((engine) => engine.dispose()));
-      runtime.dispose();
+      if (own === null) runtime.dispose();
     },
   };
 }

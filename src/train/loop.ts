@@ -8,7 +8,7 @@ import { saveState, saveWeights } from "./training-state.ts";
 export interface LoopOptions {
   readonly steps: number;
   /** Of the step numbered from 1: the same every time it is asked, in any process. */
-  readonly passes: (step: number) => readonly Pass[];
+  readonly passes: (step: number) => readonly Pass[] | Promise<readonly Pass[]>;
   readonly checkpointEvery: number;
   /** Where the state is kept. */
   readonly statePath: string;
@@ -17,7 +17,8 @@ export interface LoopOptions {
 }
 
 export interface EvaluationOptions {
-  readonly passes: readonly Pass[];
+  /** Numbers of the model as it is, `loss` among them, of which less is better. */
+  readonly measure: () => Promise<Record<string, number>>;
   /** Steps between evaluations; there is one more after the last step. */
   readonly every: number;
   /** Evaluations without a lower loss after which the loop ends; 0: it never does. */
@@ -70,12 +71,12 @@ export async function runLoop(
     return saveState(statePath, trainer, { ...memory, runningMean: mean, runningSteps: steps });
   };
   while (trainer.step < last && !isDone()) {
-    const ofStep = passes(trainer.step + 1);
+    const ofStep = await passes(trainer.step + 1);
     const metrics = await trainer.runPasses(ofStep);
     const { step } = trainer;
     let heldOut: Record<string, number> | null = null;
     if (evaluation && (step % evaluation.every === 0 || step === last)) {
-      heldOut = await trainer.evaluate(evaluation.passes);
+      heldOut = await evaluation.measure();
       memory = await remembered(trainer, memory, heldOut["loss"]!, evaluation);
     }
     await onStep?.({ step, metrics, tokens: tokensOf(ofStep), heldOut });

@@ -145,19 +145,33 @@ export class Trainer {
     return new Trainer({ runtime, options, graphs, graph, state, step });
   }
 
+  /** Goes on from a saved state: its weights and moments are copied. @throws InvariantError for one of another training */
+  restore({ step, state }: { readonly step: number; readonly state: TrainingState }): void {
+    for (const [name, tensor] of this.#state) {
+      const values = state.get(name);
+      assert(values?.length === floats(tensor).length, `the state has no such ${name}`);
+      floats(tensor).set(values);
+    }
+    this.step = step;
+  }
+
   /** One update from one pass. */
   run(data: StepData): Promise<Record<string, number>> {
     return this.runPasses([{ data, share: 1 }]);
   }
 
   /**
-   * One update.
+   * One update; without passes a step that changes nothing, of loss 0.
    * @returns the loss and its metrics, means over the passes by their shares; gradient_norm (before clipping) and
    * learning_rate.
    * @throws NotFinite when a loss or the gradient is not finite: the weights before the step are kept.
    */
   async runPasses(passes: readonly Pass[]): Promise<Record<string, number>> {
     const step = this.step + 1;
+    if (passes.length === 0) {
+      this.step = step;
+      return { loss: 0, gradient_norm: 0, learning_rate: 0 };
+    }
     for (const sum of this.#sums.values()) floats(sum).fill(0);
     const found: Record<string, number>[] = [];
     for (const [i, { data, share }] of passes.entries()) {
@@ -190,6 +204,14 @@ export class Trainer {
       for (const tensor of feeds.values()) tensor.dispose();
     }
     return weightedMeans(found, passes);
+  }
+
+  /**
+   * All that the model reads, where the trainer keeps it: for whoever runs the model between two steps. A step writes
+   * into them; they are the trainer's own to dispose.
+   */
+  tensors(): ReadonlyMap<string, Tensor> {
+    return new Map(this.#weights());
   }
 
   /** Trained weights and their moments: what a checkpoint keeps. Views, which the next step changes. */

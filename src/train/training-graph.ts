@@ -36,6 +36,8 @@ export interface Trained {
   readonly lora?: LoraSettings | undefined;
   /** Which of the model's own weights, by name. Beside LoRA: the score head, unless this says otherwise. */
   readonly isTrained?: ((name: string) => boolean) | undefined;
+  /** T of the law π ∝ exp(logits / T) whose log-probabilities losses are given; 1 where nothing is said. */
+  readonly temperature?: number | undefined;
 }
 
 export interface TrainingGraph {
@@ -142,6 +144,23 @@ export function lawGraph(config: TransformerConfig): TrainingGraph {
   return finished(g, held, {});
 }
 
+/**
+ * Of given answers, token by token: `logps` [scored], and with `hasValues` what the value head expects before each,
+ * `values` [scored].
+ */
+export function tokenGraph(
+  config: TransformerConfig,
+  { hasValues = false, ...trained }: Trained & { readonly hasValues?: boolean } = {},
+): TrainingGraph {
+  const { g, held, model } = begun(config, trained);
+  const rows = g.input("rows", "int64", ["scored"]);
+  g.output("logps", g.gatherElements(model.logProbabilities(rows), labelColumn(g)));
+  if (hasValues) g.output("values", model.score(rows));
+  return finished(g, held, {});
+}
+
+const labelColumn = (g: Graph) => g.reshape(g.input("labels", "int64", ["scored"]), ["scored", 1]);
+
 /** The model's weights by name. */
 interface Held {
   readonly weights: ReadonlyMap<string, Value>;
@@ -174,7 +193,7 @@ function forward(
 
 /** The model over packed tokens, and what families ask of it. */
 function begun(config: TransformerConfig, trained: Trained) {
-  const { lora, isTrained = trainedByDefault(lora) } = trained;
+  const { lora, isTrained = trainedByDefault(lora), temperature = 1 } = trained;
   const g = new Graph();
   const held = { weights: new Map<string, Value>(), frozen: new Map<string, Value>() };
   const input =
@@ -192,7 +211,9 @@ function begun(config: TransformerConfig, trained: Trained) {
   const hidden = packedForward(g, config, products, packedInputs(g));
   const head = (kind: Head, rows: Value) =>
     applyHead(g, config, weight, kind, g.gather(hidden, rows));
-  const logProbabilities = (rows: Value) => g.logSoftmax(head("logits", rows));
+  const tempered = (logits: Value) =>
+    temperature === 1 ? logits : g.scale(logits, 1 / temperature);
+  const logProbabilities = (rows: Value) => g.logSoftmax(tempered(head("logits", rows)));
   const model: AskedModel = {
     score: (rows) => g.reshape(head("scores", rows), [rows.shape[0]!]),
     logProbabilities,

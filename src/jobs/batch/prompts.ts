@@ -9,6 +9,7 @@ import {
 } from "../../corpus/index.ts";
 import { hashOf, promptKey } from "../../datasets/prompt.ts";
 import { openDataset } from "../../datasets/read.ts";
+import { isHeldOut } from "../../datasets/split.ts";
 import type { DatasetPlace, DatasetPrompt } from "../../datasets/types.ts";
 import type { Conversation, Policy } from "../../registry/types.ts";
 
@@ -17,6 +18,8 @@ export interface BatchPrompt {
   /** `promptKey` of it. */
   readonly key: string;
   readonly place: DatasetPlace;
+  /** The right answer; null: nobody knows it. */
+  readonly answer: string | null;
   /** With the facts by which an answer is right; null: nobody knows them. */
   readonly corpus: CorpusPrompt | null;
 }
@@ -85,7 +88,7 @@ export function readableBy(
 }
 
 /** What the embedded corpus was asked for; null: the source is a file. @throws GatewayError invalid_request */
-export function corpusAsked(source: string): { domain: Domain; count: number } | null {
+function corpusAsked(source: string): { domain: Domain; count: number } | null {
   if (!source.startsWith("corpus:")) return null;
   const [, name, digits = ""] = source.split(":");
   const domain = domains.find((each) => each === name);
@@ -95,7 +98,7 @@ export function corpusAsked(source: string): { domain: Domain; count: number } |
   throw new GatewayError("invalid_request", { param: "--prompts", problem });
 }
 
-export interface CorpusAsked {
+interface CorpusAsked {
   readonly domain: Domain;
   readonly side: Split;
   readonly count: number;
@@ -103,7 +106,7 @@ export interface CorpusAsked {
 }
 
 /** Distinct ones. @throws GatewayError invalid_request for more than the corpus has. */
-export function corpusPrompts({ domain, side, count, seed }: CorpusAsked): BatchPrompt[] {
+function corpusPrompts({ domain, side, count, seed }: CorpusAsked): BatchPrompt[] {
   const source = prompts(domain, side, seed);
   const found = new Map<string, BatchPrompt>();
   for (let draws = 0; found.size < count; draws++) {
@@ -116,9 +119,31 @@ export function corpusPrompts({ domain, side, count, seed }: CorpusAsked): Batch
     const key = promptKey(prompt);
     if (found.has(key)) continue;
     const place = { file: `corpus:${domain}:${side}`, line: found.size + 1 };
-    found.set(key, { prompt, key, place, corpus });
+    const { facts } = corpus;
+    const answer = facts.domain === "arithmetic" ? String(facts.answer) : null;
+    found.set(key, { prompt, key, place, answer, corpus });
   }
   return [...found.values()];
+}
+
+/** The corpus has a held-out side of its own; of a file's prompts a share is set apart by their hash. */
+export function splitHeldOut(
+  { prompts: given }: BatchPrompts,
+  { source, seed, share, count }: { source: string; seed: number; share: number; count: number },
+): { prompts: readonly BatchPrompt[]; heldOut: readonly BatchPrompt[] } {
+  const asked = corpusAsked(source);
+  if (asked) {
+    const { domain } = asked;
+    const heldOut = count === 0 ? [] : corpusPrompts({ domain, side: "heldout", count, seed });
+    return { prompts: given, heldOut };
+  }
+  if (share === 0) return { prompts: given, heldOut: [] };
+  const isHeld = ({ prompt, place }: BatchPrompt) =>
+    isHeldOut({ kind: "prompt", prompt, place }, { share, seed });
+  return {
+    prompts: given.filter((each) => !isHeld(each)),
+    heldOut: given.filter(isHeld).slice(0, count),
+  };
 }
 
 /** SHA-256, hexadecimal, of the prompts in their order. */
@@ -139,16 +164,18 @@ async function readPrompts({ source, format, badRows }: PromptOptions) {
   });
   const found: BatchPrompt[] = [];
   const faults: Fault[] = [];
-  for await (const { prompt, place } of rows) {
+  for await (const row of rows) {
+    const { prompt, place } = row;
+    const answer = (row.kind === "prompt" && row.answer) || null;
     const isEmpty = "text" in prompt ? prompt.text.trim() === "" : prompt.messages.length === 0;
     if (isEmpty) faults.push({ ...place, problem: "it has no prompt" });
-    else found.push({ prompt, key: promptKey(prompt), place, corpus: null });
+    else found.push({ prompt, key: promptKey(prompt), place, answer, corpus: null });
   }
   for (const { place, problem } of report.problems) faults.push({ ...place, problem });
   return { prompts: found, faults };
 }
 
-function refuseFaults(faults: readonly Fault[], badRows: PromptOptions["badRows"]): void {
+export function refuseFaults(faults: readonly Fault[], badRows: PromptOptions["badRows"]): void {
   if (faults.length === 0 || badRows === "drop") return;
   const problems = faults.slice(0, PROBLEMS_NAMED);
   throw new GatewayError("training_rows_unusable", { problems, total: faults.length });

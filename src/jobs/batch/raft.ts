@@ -16,7 +16,6 @@ import { bootstrapInterval, type Interval } from "../../base/statistics.ts";
 import { mergeAdapter } from "../../checkpoints/merge.ts";
 import { goldReward } from "../../corpus/index.ts";
 import { formatNamed } from "../../datasets/read.ts";
-import { isHeldOut } from "../../datasets/split.ts";
 import { writeDataset } from "../../datasets/write.ts";
 import type { Runtime } from "../../onnx/runtime/index.ts";
 import { openBase } from "../training/base.ts";
@@ -38,12 +37,11 @@ import { openBatchFolder } from "./batch-folder.ts";
 import {
   type BatchPrompt,
   type BatchPrompts,
-  corpusAsked,
-  corpusPrompts,
   hashOfPrompts,
   loadPrompts,
   type PromptOptions,
   readableBy,
+  splitHeldOut,
 } from "./prompts.ts";
 import { drawing, samplePrompts } from "./sample-prompts.ts";
 import { type Selection, type SelectionReport, selectRows } from "./selection.ts";
@@ -153,7 +151,11 @@ export async function raft(
   try {
     const served = await models.at(null);
     const given = readableBy(served.policy, asked, options.prompts.badRows);
-    const { prompts, heldOut } = split(given, options);
+    const { prompts, heldOut } = splitHeldOut(given, {
+      ...options.prompts,
+      share: options.heldOut,
+      count: options.evaluate,
+    });
     if (options.patience > 0 && heldOut.length === 0) throw nothingToWaitFor();
     const recipe = recipeOf(options, {
       policy: `${served.policy.id}@${served.policy.revision}`,
@@ -351,25 +353,6 @@ async function evaluate(
     gold: measured(golds.map(({ total }) => total)),
     accuracy: measured(golds.map(({ correct }) => Number(correct))),
     tokens: rewardMeans(sampled).tokens,
-  };
-}
-
-function split(
-  { prompts: given }: BatchPrompts,
-  { prompts: { source, seed }, heldOut: share, evaluate: count }: RaftOptions,
-): { prompts: readonly BatchPrompt[]; heldOut: readonly BatchPrompt[] } {
-  const asked = corpusAsked(source);
-  if (asked) {
-    const { domain } = asked;
-    const heldOut = count === 0 ? [] : corpusPrompts({ domain, side: "heldout", count, seed });
-    return { prompts: given, heldOut };
-  }
-  if (share === 0) return { prompts: given, heldOut: [] };
-  const isHeld = ({ prompt, place }: BatchPrompt) =>
-    isHeldOut({ kind: "prompt", prompt, place }, { share, seed });
-  return {
-    prompts: given.filter((each) => !isHeld(each)),
-    heldOut: given.filter(isHeld).slice(0, count),
   };
 }
 

@@ -7,15 +7,22 @@ import type { TrainingSummary } from "./train.ts";
 import type { Manifest } from "./work-folder.ts";
 
 export interface CardParts {
-  readonly options: TrainingOptions;
+  readonly options: Pick<TrainingOptions, "method" | "lora" | "dtype" | "out">;
   readonly base: Base;
-  readonly prepared: PreparedData;
-  readonly summary: TrainingSummary;
+  /** What is worth knowing first. */
+  readonly facts: readonly (readonly [name: string, value: string])[];
+  readonly data: Pick<PreparedData, "files" | "dropped">;
   readonly manifest: Manifest;
 }
 
-/** What is worth knowing first; for the card and the report. */
-export function factsOf({ base, prepared, summary }: CardParts): [name: string, value: string][] {
+interface FactParts {
+  readonly base: Base;
+  readonly prepared: PreparedData;
+  readonly summary: TrainingSummary;
+}
+
+/** Of a training on rows; for the card and the report. */
+export function factsOf({ base, prepared, summary }: FactParts): [name: string, value: string][] {
   const { steps, stoppedEarly, keptStep, trainLoss, heldOutLoss } = summary;
   const number = (value: number | null) => (value === null ? "–" : value.toPrecision(5));
   return [
@@ -30,11 +37,11 @@ export function factsOf({ base, prepared, summary }: CardParts): [name: string, 
 }
 
 export function cardText(parts: CardParts): string {
-  const { options, base, prepared, manifest } = parts;
+  const { options, base, facts, data, manifest } = parts;
   const name = basename(options.out);
   const table = (head: readonly string[], rows: readonly (readonly unknown[])[]) =>
     [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
-  const dropped = Object.entries(prepared.dropped).map(([why, rows]) => `- ${rows} rows: ${why}`);
+  const dropped = Object.entries(data.dropped).map(([why, rows]) => `- ${rows} rows: ${why}`);
   const front = {
     base_model: basename(base.folder),
     library_name: options.lora ? "peft" : "transformers",
@@ -56,7 +63,7 @@ ${Object.entries(front)
 
 ${made} trained by \`plumbline train ${options.method.loss.name}\`.
 
-${table(["", ""], factsOf(parts))}
+${table(["", ""], facts)}
 
 ![loss](loss.svg)
 
@@ -65,7 +72,7 @@ All curves are in \`report.html\`, the numbers of every step in \`metrics.jsonl\
 ## Data
 ${table(
   ["file", "rows", "SHA-256"],
-  prepared.files.map(({ name: file, rows, sha256 }) => [file, rows, sha256]),
+  data.files.map(({ name: file, rows, sha256 }) => [file, rows, sha256]),
 )}
 ${dropped.length > 0 ? `\nLeft out:\n${dropped.join("\n")}\n` : ""}
 ## Options

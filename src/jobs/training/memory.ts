@@ -51,15 +51,21 @@ const forwardBytes = (config: ModelConfig, { scored }: PassSize): number =>
 
 /** @throws GatewayError training_too_large; @returns bytes of memory that training is expected to need. */
 export async function refuseTooLarge(
-  { out, memoryBytesMax, lora }: TrainingOptions,
+  { out, memoryBytesMax, lora }: Pick<TrainingOptions, "out" | "memoryBytesMax" | "lora">,
   config: ModelConfig,
-  { passes, teacher }: { passes: readonly PassSize[]; teacher?: ModelConfig | undefined },
+  {
+    passes,
+    teacher,
+    besides = 0,
+  }: {
+    passes: readonly PassSize[];
+    teacher?: ModelConfig | undefined;
+    besides?: number;
+  },
 ): Promise<number> {
   const forward = teacher ? passes.map((pass) => forwardBytes(teacher, pass)) : [];
-  const neededBytes = Math.max(
-    ...passes.map((pass) => estimateBytes(config, pass, lora)),
-    ...forward,
-  );
+  const step = Math.max(...passes.map((pass) => estimateBytes(config, pass, lora)), ...forward);
+  const neededBytes = step + besides;
   const freeBytes = memoryBytesMax ?? freemem() - RESERVE_BYTES;
   if (neededBytes > freeBytes) {
     const remedy =

@@ -21,6 +21,8 @@ const rowsOf: { readonly [F in Loss["family"]]?: readonly RowKind[] } = {
 const rowsOfLoss: Readonly<Record<string, readonly RowKind[]>> = {
   "conditional-sft": ["rated", "pair", "supervised", "list"],
 };
+/** Its pairs are drawn by the policy in training. */
+const ONLINE_PAIRS = "online-dpo";
 
 export interface Method {
   readonly loss: Loss;
@@ -31,9 +33,14 @@ export interface Method {
 
 export const methods: readonly Method[] = losses.flatMap((loss) => {
   const rows = rowsOfLoss[loss.name] ?? rowsOf[loss.family];
-  if (!rows) return [];
+  if (!rows || loss.name === ONLINE_PAIRS) return [];
   return [{ loss, rows, isReward: loss.family.startsWith("reward") }];
 });
+
+/** Those that learn from answers of the policy in training: no rows, but prompts and a reward. */
+export const onlineMethods: readonly Method[] = losses
+  .filter(({ family, name }) => /^(policy|actor-critic)$/.test(family) || name === ONLINE_PAIRS)
+  .map((loss) => ({ loss, rows: ["prompt"], isReward: false }));
 
 /** Whether the loss compares with the log-probabilities of the model that it starts from. */
 export function needsReference(loss: Loss): boolean {

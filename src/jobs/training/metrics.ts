@@ -12,6 +12,8 @@ const PROMETHEUS_FILE = "metrics.prom";
 const PROMETHEUS_MS = 5_000;
 
 export interface MetricsLog {
+  /** What an evaluation before the first step has found. */
+  begin(heldOut: Readonly<Record<string, number>>): Promise<void>;
   add(report: StepReport): Promise<void>;
   /** All so far, those of former runs included. */
   lines(): readonly string[];
@@ -37,6 +39,7 @@ export async function openMetrics(
     await file.appendFile(texts.map((text) => `${text}\n`).join(""));
   };
   return {
+    begin: (heldOut) => write([{ step: 0, split: "held-out", ...heldOut }]),
     async add({ step, metrics, heldOut, tokens }) {
       const now = systemClock.elapsedMs();
       const seconds = (now - before) / 1000;

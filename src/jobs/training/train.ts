@@ -1,25 +1,21 @@
 /** A training from a command to a model's folder. Whatever moment it is killed at, the same command goes on. */
 import { existsSync } from "node:fs";
-import { GatewayError } from "../../base/errors.ts";
 import { createRandom } from "../../base/random.ts";
-import {
-  type AdamOptions,
-  constantSchedule,
-  cosineSchedule,
-  linearSchedule,
-} from "../../onnx/optimizers.ts";
 import type { Runtime } from "../../onnx/runtime/index.ts";
 import { type LoopEnd, runLoop, type StepReport } from "../../train/loop.ts";
 import { initialLora } from "../../train/lora.ts";
-import { NotFinite, Trainer, type TrainingState } from "../../train/trainer.ts";
+import { Trainer, type TrainingState } from "../../train/trainer.ts";
 import { loadState, weightsOf } from "../../train/training-state.ts";
 import { type Base, openBase } from "./base.ts";
+import { factsOf } from "./card.ts";
 import type { Example, Material, References, Teacher } from "./define-material.ts";
+import { asDivergence, asWriteFailure } from "./failures.ts";
 import { manifestOf } from "./manifest.ts";
 import { materialOf } from "./material.ts";
 import { refuseTooLarge } from "./memory.ts";
 import { needsReference } from "./methods.ts";
 import { openMetrics } from "./metrics.ts";
+import { optimizerOf } from "./optimizer.ts";
 import type { TrainingOptions } from "./options.ts";
 import { type PreparedData, prepareData } from "./prepare.ts";
 import { computeReferences, loadReferences, saveReferences } from "./references.ts";
@@ -161,7 +157,7 @@ async function trainIn(work: WorkFolder, parts: Parts): Promise<TrainingSummary>
         passes: (step) => passesOf(order.at(step), maker),
         checkpointEvery: options.checkpointEvery,
         statePath: work.state,
-        evaluation: evaluationOf(work, parts, maker),
+        evaluation: evaluationOf(work, parts, { trainer, maker }),
         async onStep(report) {
           await metrics.add(report);
           listener.onStep(report);
@@ -268,28 +264,17 @@ async function referencesFor(
 function evaluationOf(
   work: WorkFolder,
   { options, prepared: { heldOut }, plan: { steps } }: Parts,
-  maker: PassMaker,
+  { trainer, maker }: { trainer: Trainer; maker: PassMaker },
 ) {
   if (heldOut.length === 0) return undefined;
   const { patience } = options;
+  const passes = passesOf(heldOut, maker);
   return {
-    passes: passesOf(heldOut, maker),
+    measure: () => trainer.evaluate(passes),
     every: options.evaluateEvery ?? Math.max(1, Math.ceil(steps / 10)),
     patience,
     bestPath: work.best,
   };
-}
-
-function optimizerOf(options: TrainingOptions, steps: number): AdamOptions {
-  const { learningRate: peak, floor, weightDecay, clipNorm, beta1, beta2 } = options;
-  const warmup = options.warmup < 1 ? Math.round(options.warmup * steps) : options.warmup;
-  const schedule = {
-    constant: () => constantSchedule(peak, warmup),
-    linear: () => linearSchedule(peak, warmup, steps, floor),
-    cosine: () => cosineSchedule(peak, warmup, steps, floor),
-  }[options.schedule]();
-  const norm = clipNorm === 0 ? Number.POSITIVE_INFINITY : clipNorm;
-  return { schedule, weightDecay, clipNorm: norm, beta1, beta2 };
 }
 
 /** Early stopping keeps the weights with the lowest held-out loss, everything else the last ones. */
@@ -312,39 +297,16 @@ async function finish(
     heldOutLoss: (isBest ? end.bestLoss : lastOf("held-out")) ?? null,
     keptStep: isBest ? end.bestStep : trainer.step,
   };
-  await writeTrained(work.model, { options, base, prepared, manifest, weights, summary, lines });
+  const facts = factsOf({ base, prepared, summary });
+  await writeTrained(work.model, {
+    options,
+    base,
+    facts,
+    data: prepared,
+    manifest,
+    weights,
+    lines,
+  });
   await work.finish(JSON.stringify(summary));
   return summary;
-}
-
-function asDivergence(error: unknown, passesAt: (step: number) => Example[][]): unknown {
-  if (!(error instanceof NotFinite)) return error;
-  const passes = passesAt(error.step);
-  const places = (error.pass === null ? passes.flat() : passes[error.pass]!).map(
-    ({ place }) => place,
-  );
-  const { metric, value, step } = error;
-  const rows = linesOf(places);
-  return new GatewayError("training_diverged", { metric, value, step, rows }, { cause: error });
-}
-
-/** "a.jsonl, lines 3, 7 and 12; b.jsonl, line 1" */
-function linesOf(places: readonly Example["place"][]): string {
-  const files = [...new Set(places.map(({ file }) => file))];
-  return files
-    .map((file) => {
-      const lines = [...new Set(places.flatMap((each) => (each.file === file ? [each.line] : [])))];
-      const named = lines.sort((a, b) => a - b).join(", ");
-      return `${file}, ${lines.length === 1 ? "line" : "lines"} ${named}`;
-    })
-    .join("; ");
-}
-
-function asWriteFailure(error: unknown, path: string): unknown {
-  if (!(error instanceof Error) || !("syscall" in error)) return error;
-  return new GatewayError(
-    "training_write_failed",
-    { path, problem: error.message },
-    { cause: error },
-  );
 }

@@ -6,7 +6,7 @@ import { fillModelFolder } from "../../checkpoints/model-folder.ts";
 import { fillAdapterFolder } from "../../checkpoints/write-adapter.ts";
 import { trainedLora } from "../../train/lora.ts";
 import type { TrainingState } from "../../train/trainer.ts";
-import { type CardParts, cardText, factsOf } from "./card.ts";
+import { type CardParts, cardText } from "./card.ts";
 import { curvesOf, type MetricsLine, reportHtml } from "./report.ts";
 
 export interface Trained extends CardParts {
@@ -56,8 +56,8 @@ async function textsOf(trained: Trained): Promise<[name: string, text: string][]
     [...curvesOf(trained.lines)].map(([name, curves]) => [name, curvesSvg(curves)]),
   );
   const report = reportHtml({
-    title: `plumbline train ${trained.summary.method}`,
-    facts: factsOf(trained),
+    title: `plumbline train ${trained.manifest["method"]}`,
+    facts: trained.facts,
     manifest: trained.manifest,
     figures: [...svgs.values()],
   });
