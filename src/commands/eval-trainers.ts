@@ -13,6 +13,7 @@ import {
 } from "../jobs/trainers/evaluate-trainers.ts";
 import { curvesOf, plotsOf, tablesOf } from "../jobs/trainers/report.ts";
 import {
+  defaultTrials,
   rowsNames,
   type TrainerTrial,
   trainerTrials,
@@ -37,7 +38,10 @@ export function addTrainers(group: Command): void {
     .option("--held-out <count>", "prompts of each domain to judge policies on", natural, 100)
     .option("--samples <count>", "n of the base's best-of-n, the measure of all", answers, 16)
     .option("--domains <name...>", `of ${domains.join(", ")}; without it, all`)
-    .option("--methods <name...>", "of the trials that are known; without it, all of them")
+    .option(
+      "--methods <name...>",
+      `without it, a choice of them; there is ${trainerTrials.map(({ name }) => name).join(", ")}`,
+    )
     .option("--trials <file>", "a YAML list of trials instead")
     .option("--memory-bytes-max <bytes>", "that training may need", natural);
   withSettings(withSeed(command)).action(evaluate);
@@ -137,7 +141,7 @@ function domainsOf(names: readonly string[] = domains): Domain[] {
 }
 
 async function trialsOf({ methods, trials }: OptionValues): Promise<readonly TrainerTrial[]> {
-  if (trials === undefined) return methods === undefined ? trainerTrials : trialsNamed(methods);
+  if (trials === undefined) return methods === undefined ? defaultTrials : trialsNamed(methods);
   if (methods !== undefined) {
     const problem = "trials come from --methods or from --trials, not from both";
     throw new GatewayError("invalid_request", { param: "--trials", problem });

@@ -3,6 +3,10 @@
  * answers that it did not draw. All policies get the same prompts with the same seeds.
  */
 import { randomUUID } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { writeFileAtomically } from "../../base/atomic-file.ts";
+import { isMissing } from "../../base/json-file.ts";
 import { splitSeed } from "../../base/random.ts";
 import { type CorpusPrompt, goldReward } from "../../corpus/index.ts";
 import { openAiDefaults } from "../../registry/policy.ts";
@@ -11,6 +15,7 @@ import { answered } from "../answered.ts";
 import { type BatchPrompt, conversationOf } from "../batch/prompts.ts";
 import type { SampledAnswer, SampledPrompt } from "../batch/samples-file.ts";
 import type { Served } from "../batch/serve.ts";
+import { writing } from "../batch/writing.ts";
 import { ANSWER_TOKENS_MAX, inTurns } from "../in-turns.ts";
 
 /** A held-out prompt with answers of the base. */
@@ -39,7 +44,6 @@ export interface JudgedAnswer {
 }
 
 export interface JudgeOptions {
-  readonly served: Served;
   /** π_ref: what the candidates were drawn by. */
   readonly base: Policy;
   readonly prompts: readonly HeldOutPrompt[];
@@ -47,23 +51,57 @@ export interface JudgeOptions {
   readonly onProgress: (done: number, total: number) => void;
 }
 
-/** @throws GatewayError whatever an answer fails with */
-export async function judgePolicy(options: JudgeOptions): Promise<JudgedAnswer[]> {
+const FILE = "judged.json";
+
+/**
+ * Judges a policy, unless the folder has its judgements: they are written once all are there.
+ * @param serve asked only for a policy that is to be judged.
+ * @throws GatewayError whatever an answer or the disk fails with
+ */
+export async function keptJudgements(
+  folder: string,
+  serve: () => Promise<Served>,
+  options: JudgeOptions,
+): Promise<readonly JudgedAnswer[]> {
+  const file = join(folder, FILE);
+  const found = await readJudgements(file);
+  if (found) return found;
+  await writing(folder, () => mkdir(folder, { recursive: true }));
+  const judged = await judgePolicy(await serve(), options);
+  await writing(file, () => writeFileAtomically(file, [JSON.stringify(judged), "\n"]));
+  return judged;
+}
+
+async function readJudgements(file: string): Promise<readonly JudgedAnswer[] | null> {
+  try {
+    return JSON.parse(await readFile(file, "utf8")) as readonly JudgedAnswer[]; // written here, whole
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+export async function judgePolicy(served: Served, options: JudgeOptions): Promise<JudgedAnswer[]> {
   const { prompts, onProgress } = options;
   let done = 0;
   onProgress(0, prompts.length);
   return inTurns(prompts, async (asked, at) => {
-    const judged = await judge(options, asked, splitSeed(options.seed, at) >>> 0);
+    const seed = splitSeed(splitSeed(options.seed, JUDGED), at) >>> 0;
+    const judged = await judge(served, options.base, { asked, seed });
     onProgress(++done, prompts.length);
     return judged;
   });
 }
 
+/** Of the seeds that follow from the evaluation's: those of candidates are others. */
+const JUDGED = 2;
+
 async function judge(
-  { served, base }: JudgeOptions,
-  { prompt, corpus, pair }: HeldOutPrompt,
-  seed: number,
+  served: Served,
+  base: Policy,
+  { asked, seed }: { readonly asked: HeldOutPrompt; readonly seed: number },
 ): Promise<JudgedAnswer> {
+  const { prompt, corpus, pair } = asked;
   const { signal } = new AbortController();
   const conversation = conversationOf(prompt.prompt);
   const { choices } = await answered(

@@ -2,8 +2,9 @@
 import type { Interval } from "../../base/statistics.ts";
 import type { Domain } from "../../corpus/index.ts";
 import type { Curves, Plot, Point } from "../plots.ts";
-import type { LikelihoodCurve, TrainerRow, TrainersEvaluation } from "./evaluate-trainers.ts";
+import type { TrainerRow, TrainersEvaluation } from "./evaluate-trainers.ts";
 import type { Compared, PolicyFigures } from "./figures.ts";
+import type { LikelihoodCurve } from "./likelihood-curves.ts";
 
 export function tablesOf(evaluation: TrainersEvaluation): string {
   const { domains, rows } = evaluation;

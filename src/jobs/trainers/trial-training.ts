@@ -12,8 +12,8 @@ interface Circumstances {
 
 interface Files {
   readonly data: string;
-  /** Pairs to watch, of losses on pairs; null: there is none. */
-  readonly heldOut: string | null;
+  /** Of pairs to watch, where the loss is one on pairs; null: there is none. */
+  readonly watchedPairs: string | null;
   readonly out: string;
 }
 
@@ -21,16 +21,16 @@ interface Files {
 export function trainingOf(
   { trial, method, lossOptions }: CheckedTrial,
   { policy, seed, threads, memoryBytesMax }: Circumstances,
-  { data, heldOut, out }: Files,
+  { data, watchedPairs, out }: Files,
 ): TrainingOptions {
-  const isWatched = method.loss.family === "pair" && heldOut !== null;
+  const isWatched = method.loss.family === "pair" && watchedPairs !== null;
   return {
     method,
     lossOptions,
     lora: null,
     data: {
       files: [data],
-      heldOutFiles: isWatched ? [heldOut] : [],
+      heldOutFiles: isWatched ? [watchedPairs] : [],
       heldOut: 0,
       format: formatFor(trial.rows),
       rewardName: null,

@@ -3,7 +3,7 @@ import { GatewayError } from "../../base/errors.ts";
 import { nearestName } from "../../base/nearest.ts";
 import { compileOptions } from "../../base/options.ts";
 import { pairRules } from "../../datasets/pairing.ts";
-import { type Method, methods } from "../training/methods.ts";
+import { type Method, methods, type RowKind } from "../training/methods.ts";
 
 /** What is made of logged candidates: the best of each prompt, labels, rankings, or pairs by a rule. */
 export const rowsNames = ["winners", "rated", "lists", ...pairRules] as const;
@@ -41,45 +41,64 @@ function trial(method: string, changes: Changes = {}, name = method): TrainerTri
   };
 }
 
-const winners: Changes = { rows: "winners", learningRate: 3e-4 };
-const shuffled: Changes = { isShuffled: true };
+/** What the methods of a kind of rows get unless their own line says otherwise. */
+const usual: Readonly<Record<RowKind, Changes>> = {
+  supervised: { rows: "winners", learningRate: 3e-4 },
+  pair: { rows: "max_min" },
+  rated: { rows: "rated" },
+  list: { rows: "lists" },
+  prompt: {},
+};
 
+const own: Readonly<Record<string, Changes>> = {
+  spin: { rows: "max_random" },
+  gsil: { rows: "max_random" },
+};
+
+const policyMethods = methods.filter(({ isReward }) => !isReward);
+const plainTrials = policyMethods.map(({ loss, rows: [kind] }) =>
+  trial(loss.name, { ...usual[kind!], ...own[loss.name] }),
+);
+const shuffled = (method: string) => ({
+  ...plainTrials.find(({ name }) => name === method)!,
+  name: `${method}-shuffled`,
+  isShuffled: true,
+});
+
+/** One for each method that makes a policy of rows, and the controls. */
 export const trainerTrials: readonly TrainerTrial[] = [
-  trial("raft", winners),
-  trial("dpo"),
-  trial("cdpo"),
-  trial("robust"),
-  trial("ipo"),
-  trial("hinge"),
-  trial("slic"),
-  trial("exo"),
-  trial("nca"),
-  trial("bco-pair"),
-  trial("sppo"),
-  trial("aot"),
-  trial("apo-zero"),
-  trial("apo-down"),
-  trial("discopop"),
-  trial("simpo"),
-  trial("cpo"),
-  trial("orpo"),
-  trial("rpo"),
-  trial("dil-lsif"),
-  trial("dil-ukl"),
-  trial("dil-bce"),
-  trial("spin", { rows: "max_random" }),
-  trial("gsil", { rows: "max_random" }),
-  trial("kto", { rows: "rated" }),
-  trial("bco", { rows: "rated" }),
-  trial("apo-zero-unpaired", { rows: "rated" }),
-  trial("dpo-plackett-luce", { rows: "lists" }),
-  trial("list-pairs", { rows: "lists" }),
-  trial("lipo", { rows: "lists" }),
-  trial("rrhf", { rows: "lists" }),
-  trial("bonbon", { rows: "lists" }),
-  trial("raft", { ...winners, ...shuffled }, "raft, shuffled rewards"),
-  trial("dpo", shuffled, "dpo, shuffled rewards"),
+  ...plainTrials,
+  shuffled("raft"),
+  shuffled("dpo"),
 ];
+
+/** Those that are evaluated when nothing else is asked for: of each family the ones that differ most. */
+export const defaultTrials: readonly TrainerTrial[] = trialsNamed([
+  "raft",
+  "dpo",
+  "cdpo",
+  "ipo",
+  "hinge",
+  "slic",
+  "exo",
+  "nca",
+  "sppo",
+  "apo-zero",
+  "simpo",
+  "cpo",
+  "orpo",
+  "rpo",
+  "dil-lsif",
+  "dil-ukl",
+  "dil-bce",
+  "kto",
+  "bco",
+  "dpo-plackett-luce",
+  "rrhf",
+  "bonbon",
+  "raft-shuffled",
+  "dpo-shuffled",
+]);
 
 /** @throws GatewayError invalid_request for a name that is not in the list */
 export function trialsNamed(names: readonly string[]): TrainerTrial[] {
@@ -94,14 +113,14 @@ export function trialsNamed(names: readonly string[]): TrainerTrial[] {
   });
 }
 
-const kinds: Readonly<Record<"winners" | "rated" | "lists", Method["rows"][number]>> = {
+const kinds: Readonly<Record<"winners" | "rated" | "lists", RowKind>> = {
   winners: "supervised",
   rated: "rated",
   lists: "list",
 };
 
 /** The kind of rows that they are. */
-export const kindOf = (rows: RowsName): Method["rows"][number] =>
+export const kindOf = (rows: RowsName): RowKind =>
   rows in kinds ? kinds[rows as keyof typeof kinds] : "pair"; // all others are pairing rules
 
 /** What a trial trains, its options checked. */
@@ -114,10 +133,9 @@ export interface CheckedTrial {
 /** @throws GatewayError invalid_request for a method that makes no policy of such rows, or options that it does not take */
 export function checkedTrial(trial: TrainerTrial): CheckedTrial {
   const { name, rows } = trial;
-  const policies = methods.filter(({ isReward }) => !isReward);
-  const method = policies.find(({ loss }) => loss.name === trial.method);
+  const method = policyMethods.find(({ loss }) => loss.name === trial.method);
   if (!method) {
-    const known = policies.map(({ loss }) => loss.name).join(", ");
+    const known = policyMethods.map(({ loss }) => loss.name).join(", ");
     throw invalid(name, `'${trial.method}' makes no policy of rows; these do: ${known}`);
   }
   const kind = kindOf(rows);
