@@ -168,16 +168,21 @@ async function trainTrial(
   const { out, seed } = options;
   const { name, rows, isShuffled } = checked.trial;
   const given = isShuffled ? shuffledRewards(candidates, seed) : candidates;
-  const data = await writeRows(join(out, "data"), isShuffled ? `${rows}-shuffled` : rows, {
-    rows: rowsOf(given, rows, seed),
-    format: formatFor(rows),
-  });
+  const made = { rows: rowsOf(given, rows, seed), format: formatFor(rows) };
+  const data = await writeRows(join(out, "data"), isShuffled ? `${rows}-shuffled` : rows, made);
+  if (made.rows.length === 0) throw withoutRows(data, rows);
   const policy = join(out, trialFolder(name));
   const files = { data, watchedPairs, out: policy };
   await train(runtime, trainingOf(checked, options, files), listener.training);
   const metrics = await readFile(join(policy, METRICS_FILE), "utf8");
   const lines = metrics.trim().split("\n");
   return lines.map((line) => JSON.parse(line) as MetricsLine); // written by the training
+}
+
+function withoutRows(file: string, rows: string): GatewayError {
+  const problem = `the candidates make no rows of '${rows}': none that ended by itself is better than another`;
+  const remedy = "Draw more with --k or --prompts, into another --out.";
+  return new GatewayError("dataset_unusable", { file, problem, remedy });
 }
 
 /** Its judgements are kept in the model's folder: whoever removes that has both made anew. */
