@@ -33,7 +33,7 @@ export function addTrainers(group: Command): void {
     .command("trainers")
     .description("what each way of training makes of the same logged candidates")
     .requiredOption("--out <folder>", "of candidates, models, tables and figures; goes on there")
-    .option("--prompts <count>", "of each domain, to draw candidates for", natural, 150)
+    .option("--prompts <count>", "of each domain, to draw candidates for", natural, 120)
     .option("--k <count>", "candidates of a prompt", answers, 8)
     .option("--held-out <count>", "prompts of each domain to judge policies on", natural, 100)
     .option("--samples <count>", "n of the base's best-of-n, the measure of all", answers, 16)
@@ -159,6 +159,7 @@ const trialsSchema = Type.Array(
       shuffled: Type.Optional(Type.Boolean()),
       learning_rate: Type.Number({ exclusiveMinimum: 0 }),
       epochs: Type.Number({ exclusiveMinimum: 0 }),
+      batch: Type.Optional(Type.Integer({ minimum: 1 })),
     },
     { additionalProperties: false },
   ),
@@ -168,7 +169,7 @@ const trialsSchema = Type.Array(
 async function readTrials(file: string): Promise<TrainerTrial[]> {
   const listed = await readYaml("--trials", file, trialsSchema);
   return listed.map(({ method, name = method, options = {}, rows, epochs, ...rest }) => {
-    const { shuffled: isShuffled = false, learning_rate: learningRate } = rest;
-    return { name, method, options, rows, isShuffled, learningRate, epochs };
+    const { shuffled: isShuffled = false, learning_rate: learningRate, batch = 16 } = rest;
+    return { name, method, options, rows, isShuffled, learningRate, epochs, batch };
   });
 }

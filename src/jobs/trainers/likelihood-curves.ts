@@ -20,7 +20,7 @@ export interface LikelihoodCurve {
 }
 
 /** Of each domain: they are evaluated ten times a training. */
-const PAIRS = 24;
+const PAIRS = 16;
 
 /** Indices of the prompts whose pairs are watched. */
 function watched(heldOut: readonly HeldOutPrompt[]): number[] {

@@ -39,7 +39,7 @@ export function trainingOf(
     },
     steps: null,
     epochs: trial.epochs,
-    batch: 16,
+    batch: trial.batch,
     passTokens: 2048,
     learningRate: trial.learningRate,
     schedule: "cosine",
