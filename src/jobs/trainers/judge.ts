@@ -122,8 +122,6 @@ async function judge(
   const { text, reward, tokens } = choices[0]!;
   const encoded = base.encode(conversation);
   const ids = tokens.map(({ id }) => id);
-  const references = ids.length > 0 ? await base.score(encoded, ids, signal) : [];
-  const own = tokens.map(({ logprob }) => logprob);
   const likelihood = async (answer: string) => {
     const logps = await served.policy.score(
       encoded,
@@ -132,6 +130,11 @@ async function judge(
     );
     return logps.reduce((sum, logp) => sum + logp, 0);
   };
+  const [references, chosen, rejected] = await Promise.all([
+    ids.length > 0 ? base.score(encoded, ids, signal) : [],
+    pair && likelihood(pair.chosen),
+    pair && likelihood(pair.rejected),
+  ]);
   const { total, correct } = goldReward(corpus, text);
   return {
     text,
@@ -139,11 +142,11 @@ async function judge(
     isRight: correct,
     reward,
     tokens: ids.length,
-    ...klOf(own, [...references]),
-    pair: pair && {
-      chosen: await likelihood(pair.chosen),
-      rejected: await likelihood(pair.rejected),
-    },
+    ...klOf(
+      tokens.map(({ logprob }) => logprob),
+      [...references],
+    ),
+    pair: chosen === null || rejected === null ? null : { chosen, rejected },
   };
 }
 

@@ -2,6 +2,7 @@
 import type { Interval } from "../../base/statistics.ts";
 import type { Domain } from "../../corpus/index.ts";
 import type { Curves, Plot, Point } from "../plots.ts";
+import { aimsOf } from "./aims.ts";
 import type { TrainerRow, TrainersEvaluation } from "./evaluate-trainers.ts";
 import type { Compared, PolicyFigures } from "./figures.ts";
 import type { LikelihoodCurve } from "./likelihood-curves.ts";
@@ -9,7 +10,18 @@ import type { LikelihoodCurve } from "./likelihood-curves.ts";
 export function tablesOf(evaluation: TrainersEvaluation): string {
   const { domains, rows } = evaluation;
   const perDomain = domains.length > 1 ? domains.map((domain) => domainTable(domain, rows)) : [];
-  return [mainTable(evaluation), ...perDomain].join("\n\n");
+  return [mainTable(evaluation), aimsTable(evaluation), ...perDomain]
+    .filter((table) => table !== "")
+    .join("\n\n");
+}
+
+function aimsTable(evaluation: TrainersEvaluation): string {
+  const aims = aimsOf(evaluation);
+  if (aims.length === 0) return "";
+  return markdown(
+    ["aim", "found", "met"],
+    aims.map(({ aim, found, isMet }) => [aim, found, isMet ? "yes" : "no"]),
+  );
 }
 
 /** Gold of support and right answers of arithmetic; what remains is over all held-out prompts. */
