@@ -11,6 +11,7 @@ import { addEmbedded } from "./commands/eval-embedded.ts";
 import { addFormats } from "./commands/eval-formats.ts";
 import { addPrefix } from "./commands/eval-prefix.ts";
 import { addStrategies } from "./commands/eval-strategies.ts";
+import { addTrainers } from "./commands/eval-trainers.ts";
 import { addExport } from "./commands/models-export.ts";
 import { addMerge } from "./commands/models-merge.ts";
 import { configOf, withSettings } from "./commands/options.ts";
@@ -34,7 +35,7 @@ addTrain(program);
 addBatch(program);
 
 const measures = program.command("eval").description("measure models, rewards and strategies");
-for (const add of [addEmbedded, addPrefix, addStrategies, addFormats]) add(measures);
+for (const add of [addEmbedded, addPrefix, addStrategies, addTrainers, addFormats]) add(measures);
 
 const checkpoints = program.command("models").description("work with checkpoints");
 for (const add of [addExport, addMerge]) add(checkpoints);

@@ -1,6 +1,6 @@
 /** `plumbline batch <mode>`: training data from a served policy and a reward, and RAFT, which trains on them in iterations. */
 import { stat } from "node:fs/promises";
-import { type Command, InvalidArgumentError, type OptionValues } from "commander";
+import type { Command, OptionValues } from "commander";
 import type { Config } from "../base/config.ts";
 import { GatewayError } from "../base/errors.ts";
 import { pairRules } from "../datasets/pairing.ts";
@@ -8,14 +8,14 @@ import { type BatchOptions, type BatchSummary, batch } from "../jobs/batch/batch
 import { type IterationReport, type RaftSummary, raft } from "../jobs/batch/raft.ts";
 import { drawing } from "../jobs/batch/sample-prompts.ts";
 import type { Selection } from "../jobs/batch/selection.ts";
-import type { Serve } from "../jobs/batch/serve.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
-import { openGateway } from "../setup/gateway.ts";
-import { loadModels, policyFolder } from "../setup/models.ts";
+import { policyFolder } from "../setup/models.ts";
 import { batchProgress } from "./batch-progress.ts";
 import { type OptimizationDefaults, optimizationOf, withOptimization } from "./optimization.ts";
 import { configOf, withSettings } from "./options.ts";
 import {
+  ANSWERS_MAX,
+  answers,
   count,
   natural,
   nonNegative,
@@ -26,6 +26,7 @@ import {
   shareOrAll,
 } from "./readers.ts";
 import { plain } from "./report.ts";
+import { servingOf } from "./serving.ts";
 import { trainingProgress } from "./training-progress.ts";
 
 export function addBatch(program: Command): void {
@@ -132,20 +133,13 @@ function withFilter(command: Command): void {
 const filterOf = ({ filter, top }: OptionValues): Selection =>
   filter === "top" ? { kind: "top", share: top } : { kind: "best" };
 
-/** Of the strategies that draw them. */
-const K_MAX = 128;
-const answers = (text: string) => {
-  if (natural(text) <= K_MAX) return Number(text);
-  throw new InvalidArgumentError(`It must be ${K_MAX} at most.`);
-};
-
 function withShared(command: Command): Command {
   return command
     .requiredOption("--prompts <source>", "a file, or corpus:<domain>:<count>")
     .requiredOption("--out <folder>", "to be written; new, or of the same command cut short")
     .option("--policy <folder>", "the checkpoint that answers; without it, the configured policy")
     .option("--reward <folder|id>", "a checkpoint, or a configured reward; without it, the default")
-    .option("--k <count>", `answers of each prompt, at most ${K_MAX}`, answers, 8)
+    .option("--k <count>", `answers of each prompt, at most ${ANSWERS_MAX}`, answers, 8)
     .option("--temperature <number>", "of sampling", nonNegative, 1)
     .option("--top-p <share>", "of sampling", shareOrAll, 1)
     .option("--max-tokens <count>", "of an answer", natural, 160)
@@ -286,35 +280,6 @@ async function configured(options: OptionValues): Promise<Config> {
     ...(policy !== undefined && { policyDir: policy }),
     ...(isFolder && { rewardDir: reward }),
   });
-}
-
-/** The id stays that of the first policy: presets and rewards that name it mean the current one. */
-function servingOf(config: Config, { reward: asked }: OptionValues): Serve {
-  let id: string | undefined;
-  return async (folder) => {
-    const trained =
-      folder === null ? {} : { policyDir: folder, policyOnnxFile: "", adaptersDir: "" };
-    const settings = { ...config, ...trained };
-    const models = await loadModels(settings, id);
-    id = models.policy.id;
-    try {
-      const { registry, gateway } = await openGateway(settings, models, null);
-      const isDefault = asked === undefined || asked === config.rewardDir;
-      const reward = isDefault ? models.reward : registry.reward(asked, "--reward");
-      return {
-        gateway,
-        model: id,
-        sequencesMax: config.sequencesMax + Math.min(config.sequencesMax, config.queueSequencesMax),
-        policy: models.policy,
-        reward: reward.id,
-        rewardRevision: reward.revision,
-        dispose: () => models.dispose(),
-      };
-    } catch (error) {
-      await models.dispose();
-      throw error;
-    }
-  };
 }
 
 const figure = (value: number | null) => (value === null ? "–" : value.toFixed(3));

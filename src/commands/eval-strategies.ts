@@ -2,11 +2,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command, OptionValues } from "commander";
-import { type Static, Type } from "typebox";
-import { parseDocument } from "yaml";
+import { Type } from "typebox";
 import { writeFileAtomically } from "../base/atomic-file.ts";
-import { compileCheck, dottedPath } from "../base/check.ts";
-import { GatewayError } from "../base/errors.ts";
 import { type Domain, domains } from "../corpus/index.ts";
 import { bestOfNCurve, type CurvePoint } from "../jobs/best-of-n-curve.ts";
 import { evaluateStrategies, type Trial } from "../jobs/evaluate-strategies.ts";
@@ -15,7 +12,7 @@ import { embeddedTrials } from "../jobs/strategy-trials.ts";
 import { openGateway } from "../setup/gateway.ts";
 import { loadModels } from "../setup/models.ts";
 import { configOf, progressBar, withSeed, withSettings } from "./options.ts";
-import { count, natural, readText } from "./readers.ts";
+import { count, natural, readYaml } from "./readers.ts";
 
 export function addStrategies(group: Command): void {
   const command = group
@@ -94,20 +91,9 @@ const trialsSchema = Type.Array(
   ),
   { minItems: 1 },
 );
-const checkTrials = compileCheck(trialsSchema);
-
 async function readTrials(file: string): Promise<Trial[]> {
-  const document = parseDocument(await readText("--trials", file));
-  const [fault] = document.errors;
-  if (fault) throw invalidTrials(fault.message);
-  const listed: unknown = document.toJS();
-  const wrong = checkTrials(listed);
-  if (wrong) throw invalidTrials(`${dottedPath(wrong.path) ?? "the list"} ${wrong.problem}`);
-  const checked = listed as Static<typeof trialsSchema>; // just checked
-  return checked.map(({ reward = null, options = {}, domains: where = domains, ...named }) => {
+  const listed = await readYaml("--trials", file, trialsSchema);
+  return listed.map(({ reward = null, options = {}, domains: where = domains, ...named }) => {
     return { ...named, reward, options, domains: where };
   });
 }
-
-const invalidTrials = (problem: string) =>
-  new GatewayError("invalid_request", { param: "--trials", problem });

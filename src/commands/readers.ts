@@ -1,6 +1,9 @@
 /** What values of flags are read by: each refuses what it is not for, in the words of the command line. */
 import { readFile } from "node:fs/promises";
 import { InvalidArgumentError } from "commander";
+import type { Static, TSchema } from "typebox";
+import { parseDocument } from "yaml";
+import { compileCheck, dottedPath } from "../base/check.ts";
 import { GatewayError } from "../base/errors.ts";
 
 export const number = numberThat(() => true, "a number");
@@ -22,6 +25,14 @@ export const count = numberThat(
   (value) => Number.isSafeInteger(value) && value >= 0,
   "an integer from 0 on",
 );
+
+/** Of the strategies that draw them. */
+export const ANSWERS_MAX = 128;
+
+export const answers = (text: string): number => {
+  if (natural(text) <= ANSWERS_MAX) return Number(text);
+  throw new InvalidArgumentError(`It must be ${ANSWERS_MAX} at most.`);
+};
 
 export const oneOf =
   <T extends string>(known: readonly T[]) =>
@@ -47,4 +58,20 @@ export async function readText(param: string, path: string): Promise<string> {
     const problem = `cannot read it: ${String(cause)}`;
     throw new GatewayError("invalid_request", { param, problem }, { cause });
   }
+}
+
+/** @throws GatewayError invalid_request naming the flag for a file that is not what the schema says */
+export async function readYaml<S extends TSchema>(
+  param: string,
+  path: string,
+  schema: S,
+): Promise<Static<S>> {
+  const invalid = (problem: string) => new GatewayError("invalid_request", { param, problem });
+  const document = parseDocument(await readText(param, path));
+  const [fault] = document.errors;
+  if (fault) throw invalid(fault.message);
+  const value: unknown = document.toJS();
+  const wrong = compileCheck(schema)(value);
+  if (wrong) throw invalid(`${dottedPath(wrong.path) ?? "the list"} ${wrong.problem}`);
+  return value as Static<S>; // just checked
 }

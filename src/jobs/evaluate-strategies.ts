@@ -4,11 +4,11 @@
  * gateway, so that milliseconds are those of a server with nothing else to do.
  */
 import { randomUUID } from "node:crypto";
-import { assert } from "../base/assert.ts";
 import { splitSeed } from "../base/random.ts";
 import { bootstrapInterval, type Interval, meanOf } from "../base/statistics.ts";
 import { type CorpusPrompt, type Domain, goldReward, prompts } from "../corpus/index.ts";
 import type { AlignmentRequest, Answer, Gateway } from "../gateway/types.ts";
+import { answered } from "./answered.ts";
 import { ANSWER_TOKENS_MAX, take } from "./in-turns.ts";
 
 /** A strategy with its options and reward, as a request names them. */
@@ -96,13 +96,6 @@ async function judge(
   );
   const { total, correct } = goldReward(prompt, choices[0]!.text);
   return { gold: total, isRight: correct, report };
-}
-
-async function answered(events: ReturnType<Gateway["answer"]>): Promise<Answer> {
-  let answer: Answer | null = null;
-  for await (const event of events) if (event.type === "done") answer = event.answer;
-  assert(answer !== null, "the gateway ended without an answer");
-  return answer;
 }
 
 function rowOf({ name }: Trial, domain: Domain, judged: readonly Judged[]): TrialRow {

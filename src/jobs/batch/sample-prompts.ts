@@ -3,10 +3,10 @@
  * follows from its place, and its answers from the seed, whatever else runs: where the work was cut does not show.
  */
 import { randomUUID } from "node:crypto";
-import { assert } from "../../base/assert.ts";
 import { splitSeed } from "../../base/random.ts";
 import type { AlignmentRequest, Answer, Gateway } from "../../gateway/types.ts";
 import type { ScoredCandidate } from "../../strategies/define.ts";
+import { answered } from "../answered.ts";
 import { type BatchPrompt, conversationOf } from "./prompts.ts";
 import { openSamples, type SampledPrompt } from "./samples-file.ts";
 
@@ -105,9 +105,7 @@ async function sampleOne(
     metadata: null,
     signal,
   });
-  let answer: Answer | null = null;
-  for await (const event of events) if (event.type === "done") answer = event.answer;
-  assert(answer !== null, "the gateway ended without an answer");
+  const answer = await answered(events);
   const candidates = settled(answer);
   return {
     seed,

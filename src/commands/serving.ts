@@ -1,0 +1,35 @@
+/** Policies that commands serve in their own process, one after the other under one name. */
+import type { OptionValues } from "commander";
+import type { Config } from "../base/config.ts";
+import type { Serve } from "../jobs/batch/serve.ts";
+import { openGateway } from "../setup/gateway.ts";
+import { loadModels } from "../setup/models.ts";
+
+/** The id stays that of the first policy: presets and rewards that name it mean the current one. */
+export function servingOf(config: Config, { reward: asked }: OptionValues): Serve {
+  let id: string | undefined;
+  return async (folder) => {
+    const trained =
+      folder === null ? {} : { policyDir: folder, policyOnnxFile: "", adaptersDir: "" };
+    const settings = { ...config, ...trained };
+    const models = await loadModels(settings, id);
+    id = models.policy.id;
+    try {
+      const { registry, gateway } = await openGateway(settings, models, null);
+      const isDefault = asked === undefined || asked === config.rewardDir;
+      const reward = isDefault ? models.reward : registry.reward(asked, "--reward");
+      return {
+        gateway,
+        model: id,
+        sequencesMax: config.sequencesMax + Math.min(config.sequencesMax, config.queueSequencesMax),
+        policy: models.policy,
+        reward: reward.id,
+        rewardRevision: reward.revision,
+        dispose: () => models.dispose(),
+      };
+    } catch (error) {
+      await models.dispose();
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,159 @@
+/** What `plumbline eval trainers` trains when it is told nothing else: a loss, the rows it gets, and how long it learns. */
+import { GatewayError } from "../../base/errors.ts";
+import { nearestName } from "../../base/nearest.ts";
+import { compileOptions } from "../../base/options.ts";
+import { pairRules } from "../../datasets/pairing.ts";
+import { type Method, methods, type RowKind } from "../training/methods.ts";
+
+/** What is made of logged candidates: the best of each prompt, labels, rankings, or pairs by a rule. */
+export const rowsNames = ["winners", "rated", "lists", ...pairRules] as const;
+export type RowsName = (typeof rowsNames)[number];
+
+export interface TrainerTrial {
+  /** Of its folder and its row of the table. */
+  readonly name: string;
+  /** A loss's name. */
+  readonly method: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly rows: RowsName;
+  /** A control: rewards are permuted among each prompt's answers, so that there is nothing to learn from them. */
+  readonly isShuffled: boolean;
+  readonly learningRate: number;
+  readonly epochs: number;
+  /** Rows of a step. */
+  readonly batch: number;
+}
+
+type Changes = Partial<Omit<TrainerTrial, "name" | "method">>;
+
+/** Rates and epochs are those found for `tiny-chat`: docs/log.md says how. */
+const RATE = 1e-4;
+const EPOCHS = 3;
+const BATCH = 16;
+
+function trial(method: string, changes: Changes = {}, name = method): TrainerTrial {
+  return {
+    name,
+    method,
+    options: {},
+    rows: "max_min",
+    isShuffled: false,
+    learningRate: RATE,
+    epochs: EPOCHS,
+    batch: BATCH,
+    ...changes,
+  };
+}
+
+/**
+ * What the methods of a kind of rows get unless their own line says otherwise. All of them come to about as many steps:
+ * there are k times as many labels as pairs, and a list holds the tokens of k/2 pairs.
+ */
+const usual: Readonly<Record<RowKind, Changes>> = {
+  supervised: { rows: "winners", learningRate: 3e-4, epochs: 2 },
+  pair: { rows: "max_min" },
+  rated: { rows: "rated", epochs: 1 },
+  list: { rows: "lists", epochs: 1, batch: 4 },
+  prompt: {},
+};
+
+const own: Readonly<Record<string, Changes>> = {
+  ipo: { options: { beta: 1 } }, // a margin of ½ nat a token; the default's 5 nats a token are no policy's any more
+  sppo: { options: { beta: 0.1 } }, // ±5 nats an answer instead of the default's ±500
+  spin: { rows: "max_random" },
+  gsil: { rows: "max_random" },
+};
+
+const policyMethods = methods.filter(({ isReward }) => !isReward);
+const plainTrials = policyMethods.map(({ loss, rows: [kind] }) =>
+  trial(loss.name, { ...usual[kind!], ...own[loss.name] }),
+);
+const shuffled = (method: string) => ({
+  ...plainTrials.find(({ name }) => name === method)!,
+  name: `${method}-shuffled`,
+  isShuffled: true,
+});
+
+/** One for each method that makes a policy of rows, and the controls. */
+export const trainerTrials: readonly TrainerTrial[] = [
+  ...plainTrials,
+  shuffled("raft"),
+  shuffled("dpo"),
+];
+
+/** Those that are evaluated when nothing else is asked for: of each family the ones that differ most. */
+export const defaultTrials: readonly TrainerTrial[] = trialsNamed([
+  "raft",
+  "dpo",
+  "cdpo",
+  "ipo",
+  "hinge",
+  "slic",
+  "exo",
+  "nca",
+  "sppo",
+  "apo-zero",
+  "simpo",
+  "cpo",
+  "orpo",
+  "rpo",
+  "dil-lsif",
+  "dil-ukl",
+  "dil-bce",
+  "kto",
+  "bco",
+  "dpo-plackett-luce",
+  "rrhf",
+  "bonbon",
+  "raft-shuffled",
+  "dpo-shuffled",
+]);
+
+/** @throws GatewayError invalid_request for a name that is not in the list */
+export function trialsNamed(names: readonly string[]): TrainerTrial[] {
+  return names.map((name) => {
+    const found = trainerTrials.find((each) => each.name === name);
+    if (found) return found;
+    const known = trainerTrials.map((each) => each.name);
+    const nearest = nearestName(name, known);
+    const hint =
+      nearest === null ? `; there is ${known.join("; ")}` : `; did you mean '${nearest}'?`;
+    throw invalid("--methods", `'${name}' is not one of them${hint}`);
+  });
+}
+
+const kinds: Readonly<Record<"winners" | "rated" | "lists", RowKind>> = {
+  winners: "supervised",
+  rated: "rated",
+  lists: "list",
+};
+
+/** The kind of rows that they are. */
+export const kindOf = (rows: RowsName): RowKind =>
+  rows in kinds ? kinds[rows as keyof typeof kinds] : "pair"; // all others are pairing rules
+
+/** What a trial trains, its options checked. */
+export interface CheckedTrial {
+  readonly trial: TrainerTrial;
+  readonly method: Method;
+  readonly lossOptions: ReturnType<ReturnType<typeof compileOptions>>;
+}
+
+/** @throws GatewayError invalid_request for a method that makes no policy of such rows, or options that it does not take */
+export function checkedTrial(trial: TrainerTrial): CheckedTrial {
+  const { name, rows } = trial;
+  const method = policyMethods.find(({ loss }) => loss.name === trial.method);
+  if (!method) {
+    const known = policyMethods.map(({ loss }) => loss.name).join(", ");
+    throw invalid(name, `'${trial.method}' makes no policy of rows; these do: ${known}`);
+  }
+  const kind = kindOf(rows);
+  if (!method.rows.includes(kind)) {
+    const problem = `${trial.method} learns from rows of: ${method.rows.join(", ")}; '${rows}' are ${kind}`;
+    throw invalid(name, problem);
+  }
+  return { trial, method, lossOptions: compileOptions(method.loss, name)(trial.options) };
+}
+
+const invalid = (param: string, problem: string) =>
+  new GatewayError("invalid_request", { param, problem });
