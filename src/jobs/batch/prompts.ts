@@ -106,7 +106,7 @@ interface CorpusAsked {
 }
 
 /** Distinct ones. @throws GatewayError invalid_request for more than the corpus has. */
-function corpusPrompts({ domain, side, count, seed }: CorpusAsked): BatchPrompt[] {
+export function corpusPrompts({ domain, side, count, seed }: CorpusAsked): BatchPrompt[] {
   const source = prompts(domain, side, seed);
   const found = new Map<string, BatchPrompt>();
   for (let draws = 0; found.size < count; draws++) {
