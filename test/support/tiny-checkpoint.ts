@@ -10,8 +10,15 @@ import { type Published, tinyLlama } from "./configs.ts";
 
 const embedded = join(import.meta.dirname, "../../models/tiny-chat");
 
-/** @returns the folder. @param changes keys of `config.json`. */
-export async function tinyCheckpoint(folder: string, changes: Published = {}): Promise<string> {
+/**
+ * @returns the folder. @param changes keys of `config.json`.
+ * @param scale of matrices: at 1 each next token is nearly as likely as the others.
+ */
+export async function tinyCheckpoint(
+  folder: string,
+  changes: Published = {},
+  scale = 1,
+): Promise<string> {
   const config = tinyLlama({
     vocab_size: 1536,
     hidden_size: 16,
@@ -27,9 +34,11 @@ export async function tinyCheckpoint(folder: string, changes: Published = {}): P
   });
   const shapes = weightShapes(config);
   const weights = initialWeights(shapes, config.layers, createRandom(1));
-  const shaped = [...shapes].map(
-    ([name, shape]) => [name, { shape, data: weights.get(name)! }] as const,
-  );
+  const scaled = (data: Float32Array) => data.map((value) => scale * value);
+  const shaped = [...shapes].map(([name, shape]) => {
+    const data = weights.get(name)!;
+    return [name, { shape, data: shape.length > 1 ? scaled(data) : data }] as const;
+  });
   mkdirSync(folder, { recursive: true });
   await writeCheckpoint(folder, config, new Map(shaped), { dtype: "F32" });
   await copyTokenizer(embedded, folder);

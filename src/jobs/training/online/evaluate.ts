@@ -33,7 +33,10 @@ export function worthOf(answers: readonly Judged[]): Record<string, number> {
   };
 }
 
-/** Of a rollout; `no_spread`: the share of prompts whose answers are all worth the same. */
+/**
+ * Of a rollout; `no_spread`: the share of prompts whose answers are all worth the same; `entropy`: mean over tokens of
+ * −log π at sampling, an estimate of the law's entropy at each token, nats.
+ */
 export function rolloutMetrics(
   groups: readonly DrawnGroup[],
   hasSpread: (group: DrawnGroup) => boolean,
@@ -47,7 +50,12 @@ export function rolloutMetrics(
       isFinished,
     })),
   );
-  return { ...worthOf(answers), no_spread: mean(groups.map((each) => Number(!hasSpread(each)))) };
+  const logps = groups.flatMap((group) => group.answers.flatMap((answer) => [...answer.logps]));
+  return {
+    ...worthOf(answers),
+    entropy: -mean(logps),
+    no_spread: mean(groups.map((each) => Number(!hasSpread(each)))),
+  };
 }
 
 export function mean(values: readonly number[]): number {

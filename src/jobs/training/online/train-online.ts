@@ -293,10 +293,10 @@ async function learn(
         statePath: work.state,
         evaluation,
         async onStep(report) {
-          const all = { ...report.metrics, ...last!.metrics };
-          if (references.reader === null) delete all["kl"]; // to nothing: there is no reference
-          await metrics.add({ ...report, metrics: all });
-          listener.onStep({ ...report, metrics: all });
+          const own = ofTheLearned(report.metrics, last!.counted, references.reader !== null);
+          const told = { ...report, metrics: { ...own, ...last!.metrics } };
+          await metrics.add(told);
+          listener.onStep(told);
         },
       },
       notes,
@@ -307,6 +307,24 @@ async function learn(
     own?.dispose();
     await file.close();
   }
+}
+
+/**
+ * The loss and its gradient are of all answers, the other numbers means over those that were computed. Of the entropy the
+ * rollout knows more; without a reference `kl` is to nothing.
+ */
+function ofTheLearned(
+  metrics: Readonly<Record<string, number>>,
+  counted: number,
+  hasReference: boolean,
+): Record<string, number> {
+  const isWhole = (name: string) => ["loss", "gradient_norm", "learning_rate"].includes(name);
+  const isTold = (name: string) => name !== "negative_logp" && (hasReference || name !== "kl");
+  return Object.fromEntries(
+    Object.entries(metrics)
+      .filter(([name]) => isTold(name))
+      .map(([name, value]) => [name, isWhole(name) ? value : value / counted]),
+  );
 }
 
 /** What the policy in training says of its answers: asked only where the engine does not say it. */

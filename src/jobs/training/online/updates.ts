@@ -15,6 +15,8 @@ import type { ReadPrompt } from "./prompts.ts";
 /** Examples and the passes that they are cut into, for whoever has to name them. */
 export interface Update {
   readonly passes: readonly Pass[];
+  /** What the shares of the passes sum to: less than 1 where something needs no computing. */
+  readonly counted: number;
   readonly examples: readonly (readonly Example[])[];
 }
 
@@ -40,25 +42,60 @@ export function correctedWeights(
   }));
 }
 
-/** One answer is one example. A mean over tokens counts its tokens, every other it. */
+/**
+ * A mean over tokens counts an answer's tokens, every other it. What changes no gradient is not computed: answers without
+ * advantage, where nothing else is asked of them, and what was drawn several times is read once and weighs as often.
+ */
 export function policyUpdate(answers: readonly CreditedAnswer[], options: UpdateOptions): Update {
-  const { loss } = options;
+  const { loss, lossOptions } = options;
   const step = (some: readonly CreditedAnswer[], rowTokens: number): StepData =>
     loss.family === "actor-critic" ? actorCriticStep(some, rowTokens) : policyStep(some, rowTokens);
-  const countsTokens = options.lossOptions["aggregation"] === "token-mean";
-  const weightOf = ({ weights, completion }: CreditedAnswer) =>
-    weights?.reduce((sum, weight) => sum + weight, 0) ?? completion.length;
-  const examples = answers.map((answer) => ({
+  const countsTokens = lossOptions["aggregation"] === "token-mean";
+  const shareOf = (answer: CreditedAnswer) => (countsTokens ? weightOf(answer) : 1);
+  const examples = whatTeaches(answers, options).map((answer) => ({
     ...exampleOf(answer.from, [answer]),
-    share: countsTokens ? weightOf(answer) : 1,
+    share: shareOf(answer),
     answer,
   }));
-  return updateOf(examples, options, (some) =>
-    step(
-      some.map(({ answer }) => answer),
-      rowOf(some),
-    ),
+  const total = answers.reduce((sum, answer) => sum + shareOf(answer), 0);
+  return updateOf(
+    examples,
+    (some) =>
+      step(
+        some.map(({ answer }) => answer),
+        rowOf(some),
+      ),
+    { ...options, total },
   );
+}
+
+const weightOf = ({ weights, completion }: CreditedAnswer) =>
+  weights?.reduce((sum, weight) => sum + weight, 0) ?? completion.length;
+
+function whatTeaches(
+  answers: readonly CreditedAnswer[],
+  { loss, lossOptions }: UpdateOptions,
+): readonly CreditedAnswer[] {
+  if (loss.family === "actor-critic") return answers; // its critic learns from all
+  const isPenalised = Number(lossOptions["kl_weight"] ?? 0) > 0;
+  const some = isPenalised
+    ? answers
+    : answers.filter(({ advantages }) => advantages.some((advantage) => advantage !== 0));
+  return loss.name === "gspo" ? some : distinct(some); // its ratio takes weights within the exponent
+}
+
+/** Equal answers to one prompt as one of their weight together, where they are worth the same. */
+function distinct(answers: readonly CreditedAnswer[]): CreditedAnswer[] {
+  const found = new Map<string, CreditedAnswer>();
+  for (const answer of answers) {
+    const { from, completion, advantages, weights } = answer;
+    const key = JSON.stringify([from.key, completion, advantages, weights?.length]);
+    const known = found.get(key);
+    const own = weights ?? completion.map(() => 1);
+    const before = known?.weights ?? completion.map(() => 0);
+    found.set(key, { ...answer, ...known, weights: own.map((weight, t) => weight + before[t]!) });
+  }
+  return [...found.values()];
 }
 
 /** The best and the worst answer to each prompt; where all are worth the same there is no pair. */
@@ -82,11 +119,14 @@ export function pairUpdate(
     const prompted = answers.map(({ completion }) => ({ prompt: prompt.ids, completion }));
     return { ...exampleOf(prompt, prompted), group };
   });
-  return updateOf(examples, options, (some) =>
-    pairStep(
-      some.map(({ group }) => group),
-      rowOf(some),
-    ),
+  return updateOf(
+    examples,
+    (some) =>
+      pairStep(
+        some.map(({ group }) => group),
+        rowOf(some),
+      ),
+    { ...options, total: examples.length },
   );
 }
 
@@ -118,16 +158,17 @@ function exampleOf({ place }: ReadPrompt, answers: readonly Sequence[]): Example
   };
 }
 
+/** @param total of the shares, those left out included. */
 function updateOf<E extends Example>(
   examples: readonly E[],
-  { passTokens }: UpdateOptions,
   data: (some: readonly E[]) => StepData,
+  { passTokens, total }: { readonly passTokens: number; readonly total: number },
 ): Update {
   const counted = examples.filter(({ share }) => share > 0);
-  const total = counted.reduce((sum, { share }) => sum + share, 0);
   const cut = cutIntoPasses(counted, passTokens);
   return {
     examples: cut,
+    counted: counted.reduce((sum, { share }) => sum + share, 0) / total,
     passes: cut.map((some) => ({
       data: data(some),
       share: some.reduce((sum, { share }) => sum + share, 0) / total,

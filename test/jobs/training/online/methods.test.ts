@@ -27,7 +27,7 @@ const at = (name: string) => join(folder, name);
 let base: string;
 let prompts: string;
 beforeAll(async () => {
-  base = await tinyCheckpoint(at("base"));
+  base = await tinyCheckpoint(at("base"), {}, 10);
   prompts = promptFile(folder, 8);
 });
 
@@ -97,7 +97,12 @@ describe("a method", () => {
   });
 
   test("nash-md compares with an answer of the mixture, with LoRA too, where the reference is the base", async () => {
-    const lora = { rank: 2, alpha: 4, isRankStabilized: false, modules: ["q_proj", "v_proj"] };
+    const lora = {
+      rank: 2,
+      alpha: 4,
+      isRankStabilized: false,
+      modules: ["q_proj", "v_proj"],
+    } as const;
     const { steps } = await run("nash-md", { lora, mixture: 0.5 }, "nash-lora");
     const baselines = rolloutLines(at("nash-lora")).map(({ metadata }) => metadata.baseline);
     expect(baselines.every((baseline) => baseline !== null && baseline > 0)).toBe(true);
@@ -106,15 +111,25 @@ describe("a method", () => {
     expect(existsSync(join(at("nash-lora"), "adapter_config.json"))).toBe(true);
   });
 
-  test("raises what it is rewarded for, all weights and adapters alike", async () => {
-    const longer = { steps: 30, k: 8, batch: 8, learningRate: 0.03 };
-    const { steps } = await run("rloo", longer, "raised");
-    const rewards = steps.map(({ metrics }) => metrics["reward"]!);
-    expect(rewards.at(-1)).toBeGreaterThan(2 * rewards[0]!);
-    const lora = { rank: 4, alpha: 8, isRankStabilized: false, modules: ["o_proj", "down_proj"] };
-    const adapted = await run("grpo", { ...longer, lora }, "adapted");
-    const second = adapted.steps.map(({ metrics }) => metrics["reward"]!);
-    expect(second.at(-1)).toBeGreaterThan(2 * second[0]!);
+  test("raises what it is rewarded for, all weights and adapters alike, always drawing by the weights of now", async () => {
+    const sharp = await tinyCheckpoint(at("sharp"), {}, 40);
+    const lora = {
+      rank: 4,
+      alpha: 32,
+      isRankStabilized: false,
+      modules: ["o_proj", "down_proj"],
+    } as const;
+    for (const [out, changes] of [
+      ["raised", { learningRate: 0.02 }],
+      ["adapted", { learningRate: 0.1, lora }],
+    ] as const) {
+      const longer = { steps: 20, k: 8, batch: 8, base: sharp, ...changes };
+      const { steps } = await run("rloo", longer, out);
+      const rewards = steps.map(({ metrics }) => metrics["reward"]!);
+      expect(rewards.at(-1), out).toBeGreaterThan(1.4 * rewards[0]!);
+      for (const { metrics } of steps)
+        expect(Math.abs(metrics["sampling_kl"]!), out).toBeLessThan(1e-6);
+    }
   });
 });
 

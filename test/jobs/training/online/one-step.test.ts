@@ -26,7 +26,7 @@ let base: string;
 let prompts: string;
 let tokenizer: Tokenizer;
 beforeAll(async () => {
-  base = await tinyCheckpoint(at("base"));
+  base = await tinyCheckpoint(at("base"), {}, 10);
   prompts = promptFile(folder, 4);
   tokenizer = await Tokenizer.load(base);
 });
