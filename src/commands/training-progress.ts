@@ -77,7 +77,7 @@ function inLines(isQuiet: boolean) {
       if (!isTold) return;
       const seconds = (systemClock.elapsedMs() - started) / 1000;
       const minutesLeft = ((seconds / (step - start)) * (steps - step)) / 60;
-      const held = heldOut ? `  held-out loss ${heldOut["loss"]!.toPrecision(4)}` : "";
+      const held = heldOut ? heldOutText(heldOut) : "";
       const numbers = Object.entries(metrics).map(
         ([name, value]) => `${name} ${Number(value.toPrecision(4))}`,
       );
@@ -87,6 +87,12 @@ function inLines(isQuiet: boolean) {
     },
   };
   return { listener, stop: () => {} };
+}
+
+/** Of what an evaluation found those numbers that say how good the model is. */
+function heldOutText(heldOut: Readonly<Record<string, number>>): string {
+  const told = ["loss", "reward", "gold", "accuracy"].filter((name) => name in heldOut);
+  return told.map((name) => `  held-out ${name} ${heldOut[name]!.toPrecision(4)}`).join("");
 }
 
 function planText({

@@ -236,7 +236,7 @@ export class ServingModel implements PolicyModel {
     const graph = graphs[kind](this.config, this.head, { format, provider, adapted, separate });
     if (this.#device) return this.runtime.session(encode(graph, "fed"), { provider });
     if (this.#isLive) {
-      return this.runtime.session(encode(graph, "fed"), { ...(threads ? { threads } : {}) });
+      return this.runtime.session(encode(graph, "fed"), threads ? { threads } : {});
     }
     return this.runtime.session(encode(graph), {
       provider,

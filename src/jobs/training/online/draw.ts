@@ -3,7 +3,7 @@ import { InvariantError } from "../../../base/assert.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { splitSeed } from "../../../base/random.ts";
 import type { Policy, TextSampling } from "../../../registry/types.ts";
-import { isPairwiseReward, type Reward } from "../../../rewards/define.ts";
+import { isPairwiseReward, type PairwiseReward, type Reward } from "../../../rewards/define.ts";
 import { Budget, unlimited } from "../../../strategies/budget.ts";
 import type { ScoredCandidate, StrategyInput } from "../../../strategies/define.ts";
 import { dera } from "../../../strategies/dera.ts";
@@ -102,7 +102,7 @@ async function drawGroup(
   const reward = drawing.rewards.of(prompt);
   const compared =
     other !== null && isPairwiseReward(reward)
-      ? await comparedWith(reward, { prompt, candidates, other, signal })
+      ? await preferences(reward, { prompt, candidates, other, signal })
       : null;
   return {
     prompt,
@@ -202,11 +202,10 @@ interface Compared {
 }
 
 /** P(candidate ≻ other) by a reward that compares; null: no judgement. */
-async function comparedWith(
-  reward: Extract<Reward, { comparesPairs?: true }> | Reward,
+async function preferences(
+  reward: PairwiseReward,
   { prompt, candidates, other, signal }: Compared,
-): Promise<(number | null)[] | null> {
-  if (!isPairwiseReward(reward)) return null;
+): Promise<(number | null)[]> {
   const session = reward.open({ messages: messagesOf(prompt) }, signal);
   try {
     return await Promise.all(

@@ -41,12 +41,13 @@ const judges: OpenJudges = async ({ loaded }) => {
   };
 };
 
+let asked = 0;
 async function refusal(
   name: string,
   changes: Partial<OnlineOptions> = {},
   { file = prompts, by = judges, lossOptions = {} as Record<string, unknown> } = {},
 ): Promise<string> {
-  const out = at(`refused-${Math.abs(hash(JSON.stringify([name, changes, file])))}`);
+  const out = at(`refused-${asked++}`);
   const options = onlineOptions(name, { base, out, prompts: file, lossOptions }, changes);
   try {
     await runOnline(runtime, by, options);
@@ -57,9 +58,6 @@ async function refusal(
   }
   throw new Error("nothing was refused");
 }
-
-const hash = (text: string) =>
-  [...text].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) | 0, 7);
 
 const source = (file: string) => ({
   source: file,
