@@ -34,8 +34,8 @@ export function worthOf(answers: readonly Judged[]): Record<string, number> {
 }
 
 /**
- * Of a rollout; `no_spread`: the share of prompts whose answers are all worth the same; `entropy`: mean over tokens of
- * −log π at sampling, an estimate of the law's entropy at each token, nats.
+ * Of a rollout; `no_spread`: the share of prompts whose answers are all worth the same; `negative_logp`: mean over
+ * tokens of −log π at sampling, an estimate of the entropy of a token's law, nats.
  */
 export function rolloutMetrics(
   groups: readonly DrawnGroup[],
@@ -53,7 +53,7 @@ export function rolloutMetrics(
   const logps = groups.flatMap((group) => group.answers.flatMap((answer) => [...answer.logps]));
   return {
     ...worthOf(answers),
-    entropy: -mean(logps),
+    negative_logp: -mean(logps),
     no_spread: mean(groups.map((each) => Number(!hasSpread(each)))),
   };
 }

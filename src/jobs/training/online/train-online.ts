@@ -4,7 +4,7 @@
  * Whatever moment it is killed at, the same command goes on, to the same weights.
  */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { systemClock } from "../../../base/clock.ts";
 import { GatewayError } from "../../../base/errors.ts";
 import { createRandom } from "../../../base/random.ts";
@@ -76,7 +76,7 @@ export async function trainOnline(
   const turnstile = new Turnstile(systemClock);
   const live = await openLivePolicy(runtime, trainer, base, {
     ...options,
-    id: "policy",
+    id: basename(options.base),
     contextTokens: prompts.contextTokens,
     turnstile,
   });
@@ -310,8 +310,8 @@ async function learn(
 }
 
 /**
- * The loss and its gradient are of all answers, the other numbers means over those that were computed. Of the entropy the
- * rollout knows more; without a reference `kl` is to nothing.
+ * The loss and its gradient are of all answers, the other numbers means over those that were computed. `negative_logp`
+ * is the rollout's, of all its answers; without a reference `kl` is to nothing.
  */
 function ofTheLearned(
   metrics: Readonly<Record<string, number>>,
@@ -433,7 +433,7 @@ function factsOf(
   };
   return [
     ["method", method],
-    ["base", `${base.folder.split(/[\\/]/).at(-1)} (SHA-256 ${base.sha256.slice(0, 12)}…)`],
+    ["base", `${basename(base.folder)} (SHA-256 ${base.sha256.slice(0, 12)}…)`],
     ["reward", reward],
     ["prompts", `${prompts.train.length}, and ${prompts.heldOut.length} held out`],
     ["steps", `${steps}${stoppedEarly ? ", stopped early" : ""}; weights of step ${keptStep}`],

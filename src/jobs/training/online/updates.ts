@@ -77,8 +77,10 @@ function whatTeaches(
   { loss, lossOptions }: UpdateOptions,
 ): readonly CreditedAnswer[] {
   if (loss.family === "actor-critic") return answers; // its critic learns from all
-  const isPenalised = Number(lossOptions["kl_weight"] ?? 0) > 0;
-  const some = isPenalised
+  const asksMore = ["kl_weight", "entropy_weight"].some(
+    (name) => Number(lossOptions[name] ?? 0) > 0,
+  );
+  const some = asksMore
     ? answers
     : answers.filter(({ advantages }) => advantages.some((advantage) => advantage !== 0));
   return loss.name === "gspo" ? some : distinct(some); // its ratio takes weights within the exponent

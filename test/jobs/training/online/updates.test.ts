@@ -94,7 +94,7 @@ test.each(names.flatMap((name) => AGGREGATIONS.map((aggregation) => [name, aggre
   },
 );
 
-test("a penalty is of answers without advantage too", () => {
+test("a penalty and a bonus are of answers without advantage too", () => {
   const options = { loss: lossNamed("grpo"), passTokens: 100 };
   const tokensOf = (lossOptions: Record<string, unknown>) =>
     policyUpdate(answers, { ...options, lossOptions }).passes.reduce(
@@ -102,5 +102,6 @@ test("a penalty is of answers without advantage too", () => {
       0,
     );
   expect(tokensOf({ kl_weight: 0 })).toBe(3 + 4 + 3 + 2);
-  expect(tokensOf({ kl_weight: 0.1 })).toBe(3 + 2 + 4 + 3 + 2);
+  for (const asked of [{ kl_weight: 0.1 }, { entropy_weight: 0.01 }])
+    expect(tokensOf(asked)).toBe(3 + 2 + 4 + 3 + 2);
 });
