@@ -5,12 +5,9 @@ import type { Config } from "../base/config.ts";
 import { GatewayError } from "../base/errors.ts";
 import { compileOptions } from "../base/options.ts";
 import { type Method, onlineMethods } from "../jobs/training/methods.ts";
+import type { OnlineSummary } from "../jobs/training/online/finish.ts";
 import { type OnlineOptions, unfinishedWays } from "../jobs/training/online/options.ts";
-import {
-  type OnlineSummary,
-  type OpenJudges,
-  trainOnline,
-} from "../jobs/training/online/train-online.ts";
+import { type OpenJudges, trainOnline } from "../jobs/training/online/train-online.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
 import type { RewardSpec } from "../rewards/define.ts";
 import { rewardKinds } from "../rewards/index.ts";
@@ -179,7 +176,10 @@ async function configured(given: OptionValues): Promise<Config> {
 const judgesOf =
   (config: Config): OpenJudges =>
   async (own) => {
-    const models = await loadModels(config, undefined, own);
+    const models = await loadModels(config, undefined, own).catch(async (error: unknown) => {
+      await own.loaded.engine.dispose();
+      throw error;
+    });
     try {
       const { registry } = await openRegistry(config, models);
       return {

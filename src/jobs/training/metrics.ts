@@ -12,6 +12,8 @@ const PROMETHEUS_FILE = "metrics.prom";
 const PROMETHEUS_MS = 5_000;
 
 export interface MetricsLog {
+  /** Nothing was written by this run or a former one. */
+  readonly isEmpty: boolean;
   /** What an evaluation before the first step has found. */
   begin(heldOut: Readonly<Record<string, number>>): Promise<void>;
   add(report: StepReport): Promise<void>;
@@ -39,6 +41,9 @@ export async function openMetrics(
     await file.appendFile(texts.map((text) => `${text}\n`).join(""));
   };
   return {
+    get isEmpty() {
+      return kept.length === 0;
+    },
     begin: (heldOut) => write([{ step: 0, split: "held-out", ...heldOut }]),
     async add({ step, metrics, heldOut, tokens }) {
       const now = systemClock.elapsedMs();

@@ -7,6 +7,8 @@ import type { Manifest } from "../work-folder.ts";
 import type { OnlineOptions } from "./options.ts";
 import type { ReadPrompt } from "./prompts.ts";
 
+export const PROMPTS_HASH = "prompts, SHA-256";
+
 export function onlineManifest(
   options: OnlineOptions,
   base: Base,
@@ -28,7 +30,7 @@ export function onlineManifest(
     ...Object.fromEntries(ofLoss),
     "--base": base.sha256,
     "--prompts": basename(options.prompts.source), // what is in it, the next tells
-    "prompts, SHA-256": hashOfPrompts(of.train),
+    [PROMPTS_HASH]: hashOfPrompts(of.train),
     "held-out prompts, SHA-256": hashOfPrompts(of.heldOut),
     "--reward": of.reward,
     "--k": options.k,

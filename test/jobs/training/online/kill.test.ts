@@ -42,7 +42,7 @@ describe("a training on own answers", { timeout: 300_000 }, () => {
     const through = await run("through");
     expect(through.said).toContain("9/9");
     expect(through.code).toBe(0);
-    for (const killAt of ["\n1/9", "\n3/9", "\n6/9"]) {
+    for (const killAt of ["held out", "\n1/9", "\n3/9", "\n6/9"]) {
       const { code, said } = await run("killed", { killAt });
       expect(said).toContain(killAt);
       expect(code).toBeNull(); // by a signal
@@ -54,7 +54,10 @@ describe("a training on own answers", { timeout: 300_000 }, () => {
     for (const name of ["model.safetensors", "rollouts.jsonl", "config.json", "tokenizer.json"])
       expect(same(name), name).toBe(true);
     expect(reported("killed")).toEqual(reported("through"));
-    expect(reported("killed").filter(({ split }) => split === "train")).toHaveLength(9);
+    const stepsOf = (wanted: string) =>
+      reported("killed").flatMap(({ step, split }) => (split === wanted ? [step] : []));
+    expect(stepsOf("train")).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(stepsOf("held-out")).toEqual([0, 3, 6, 9]);
     const trained = readFileSync(join(at("through"), "model.safetensors"));
     expect(trained.equals(readFileSync(join(at("base"), "model.safetensors")))).toBe(false);
   });
