@@ -32,8 +32,11 @@ function tensorsOf(seed: number): Map<string, Tensor<"float32">> {
   );
 }
 
-async function liveEngine(tensors: ReadonlyMap<string, Tensor>): Promise<Engine> {
-  const source = { config: tinyConfig, revision: "live", tensors };
+async function liveEngine(
+  tensors: ReadonlyMap<string, Tensor>,
+  config = tinyConfig,
+): Promise<Engine> {
+  const source = { config, revision: "live", tensors };
   const turnstile = new Turnstile(systemClock);
   return new Engine(await ServingModel.live(runtime, source, { turnstile, threads: 1 }), limits);
 }
@@ -60,6 +63,21 @@ test("what is written into the weights is what answers next, as a model loaded w
 
 const idsOf = ({ tokens }: { readonly tokens: readonly { readonly id: number }[] }) =>
   tokens.map(({ id }) => id);
+
+test("several answers to a long prompt, which they hold once, are those of a loaded model", async () => {
+  const config = { ...tinyConfig, contextTokens: 320 };
+  const source = { ...tinySource(1), config };
+  const tensors = tensorsOf(1);
+  const live = await liveEngine(tensors, config);
+  const loaded = new Engine(await loadModel(runtime, source, "logits"), limits);
+  const prompt = Array.from({ length: 270 }, (_, i) => (i * 7) % 61);
+  const [own, other] = await Promise.all(
+    [live, loaded].map((engine) => engine.sample(prompt, 5, sampling, { signal })),
+  );
+  expect(own!.map(idsOf)).toEqual(other!.map(idsOf));
+  await Promise.all([live.dispose(), loaded.dispose()]);
+  for (const tensor of tensors.values()) tensor.dispose();
+});
 
 test("an answer has the same bits alone and among others", async () => {
   const tensors = tensorsOf(1);
