@@ -5,7 +5,7 @@ import type { Config } from "../base/config.ts";
 import { GatewayError } from "../base/errors.ts";
 import { pairRules } from "../datasets/pairing.ts";
 import { type BatchOptions, type BatchSummary, batch } from "../jobs/batch/batch.ts";
-import { type IterationReport, type RaftSummary, raft } from "../jobs/batch/raft.ts";
+import { type RaftReport, type RaftSummary, raft } from "../jobs/batch/raft.ts";
 import { drawing } from "../jobs/batch/sample-prompts.ts";
 import type { Selection } from "../jobs/batch/selection.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
@@ -219,7 +219,7 @@ async function runRaft(options: OptionValues): Promise<void> {
         training.listener.onStep(report);
       },
     },
-    onIteration(report: IterationReport) {
+    onIteration(report: RaftReport) {
       training.stop();
       if (!isQuiet) process.stderr.write(`${iterationText(report)}\n`);
     },
@@ -292,7 +292,7 @@ function told({ out, prompts, selection, rewards }: BatchSummary): string {
   return `${out}: ${rows} rows of ${answers} answers to ${prompts} prompts${left.join("")}; reward ${figure(rewards.sampled)}, of the best ${figure(rewards.best)}`;
 }
 
-function iterationText({ iteration, heldOut, made }: IterationReport): string {
+function iterationText({ iteration, heldOut, made }: RaftReport): string {
   const sampled = made
     ? `; sampled ${figure(made.rewards.sampled)}, of the best ${figure(made.rewards.best)}, ${made.selection.rows} winners, ${made.steps} steps`
     : "";
