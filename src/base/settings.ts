@@ -39,7 +39,7 @@ const policySettings = Type.Object(
   { additionalProperties: false },
 );
 
-const stepSettings = Type.Object(
+export const stepSettings = Type.Object(
   {
     convention: Type.Enum(["qwen2.5-math-prm", "math-shepherd", "rlhflow", "trl"]),
     layout: Type.Optional(Type.Enum(["chat", "text", "turns", "pieces"])),

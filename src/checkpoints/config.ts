@@ -91,13 +91,17 @@ export function parseModelConfig(path: string, files: ConfigFiles): ModelConfig 
 }
 
 /**
- * The same transformer with one score in place of the next token's logits, as a reward model is published.
+ * The same transformer with one score in place of the next token's logits, as a reward model is published, at the end of a
+ * sequence or at every token.
  * @returns null for a family without such a class.
  */
-export function withScalarHead(config: ModelConfig): ModelConfig | null {
+export function withScalarHead(
+  config: ModelConfig,
+  scored: Exclude<Task, "generation"> = "sequence-scores",
+): ModelConfig | null {
   const { config: declared, generation } = config.files;
   const found = [...architectures].find(
-    ([, { type, task }]) => type === declared["model_type"] && task === "sequence-scores",
+    ([, { type, task }]) => type === declared["model_type"] && task === scored,
   );
   if (!found) return null;
   const changes = {

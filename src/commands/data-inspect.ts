@@ -40,7 +40,7 @@ async function inspect(files: readonly string[], flags: InspectFlags): Promise<v
 }
 
 function described(statistics: DatasetStatistics, unit: string): string[] {
-  const { rows, kinds, prompts, duplicates, pairs, desirableShare, lists } = statistics;
+  const { rows, kinds, prompts, duplicates, pairs, desirableShare, lists, steps } = statistics;
   const counts = Object.entries(kinds).map(([kind, n]) => `${n} ${kind}`);
   return [
     `${rows} rows (${counts.join(", ") || "none"}), ${prompts} different prompts, ${duplicates} repeated rows`,
@@ -55,12 +55,13 @@ function described(statistics: DatasetStatistics, unit: string): string[] {
           `rewards are all the same in ${percent(lists.flatShare)} of the lists; ${lists.unrewarded} answers have none`,
         ]
       : []),
+    ...(steps ? [`${steps.unjudged} steps are not judged`] : []),
     ...table(statistics, unit),
   ];
 }
 
 function table(
-  { promptLength, answerLength, reward, pairs, lists }: DatasetStatistics,
+  { promptLength, answerLength, reward, pairs, lists, steps }: DatasetStatistics,
   unit: string,
 ): string[] {
   const measured: readonly [string, Quantiles | null | undefined][] = [
@@ -69,6 +70,8 @@ function table(
     ["reward", reward],
     ["margin", pairs?.margin],
     ["answers of a list", lists?.answers],
+    ["steps of an answer", steps?.steps],
+    ["label of a step", steps?.label],
   ];
   const lines = measured.flatMap(([name, values]) => {
     if (!values) return [];

@@ -4,15 +4,20 @@ import type { Static, TObject, TSchema } from "typebox";
 import { compileOptions } from "../base/options.ts";
 import type { Loss } from "../train/losses/define.ts";
 
-export function withLossOptions(command: Command, { options }: Loss): Command {
+/** @param fixed options that the command decides itself. */
+export function withLossOptions(command: Command, { options }: Loss, fixed: object = {}): Command {
   for (const [name, schema] of Object.entries(options.properties))
-    addLossOption(command, name, schema);
+    if (!(name in fixed)) addLossOption(command, name, schema);
   return command;
 }
 
 /** Those that were given, with the loss's defaults. @throws GatewayError invalid_request for one that it does not take so */
-export function lossOptionsOf(loss: Loss, given: OptionValues): Static<TObject> {
-  return compileOptions(loss, loss.name)(givenLossOptions(loss, given));
+export function lossOptionsOf(
+  loss: Loss,
+  given: OptionValues,
+  fixed: Readonly<Record<string, unknown>> = {},
+): Static<TObject> {
+  return compileOptions(loss, loss.name)({ ...givenLossOptions(loss, given), ...fixed });
 }
 
 /** Those that were given, unchecked. */

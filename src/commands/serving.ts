@@ -5,18 +5,29 @@ import type { Serve } from "../jobs/batch/serve.ts";
 import { openGateway } from "../setup/gateway.ts";
 import { loadModels } from "../setup/models.ts";
 
+/** What of the configuration speaks of the reward that another one takes the place of. */
+const onlyReward = {
+  rewardLabel: "",
+  rewardFile: "",
+  rewardSteps: undefined,
+  rewards: {},
+  presets: {},
+};
+
 /** The id stays that of the first policy: presets and rewards that name it mean the current one. */
 export function servingOf(config: Config, { reward: asked }: OptionValues): Serve {
   let id: string | undefined;
-  return async (folder) => {
+  return async (folder, rewardDir) => {
     const trained =
       folder === null ? {} : { policyDir: folder, policyOnnxFile: "", adaptersDir: "" };
-    const settings = { ...config, ...trained };
+    const own = rewardDir === undefined ? {} : { ...onlyReward, rewardDir };
+    const settings = { ...config, ...trained, ...own };
     const models = await loadModels(settings, id);
     id = models.policy.id;
     try {
       const { registry, gateway } = await openGateway(settings, models, null);
-      const isDefault = asked === undefined || asked === config.rewardDir;
+      const isDefault =
+        asked === undefined || asked === config.rewardDir || rewardDir !== undefined;
       const reward = isDefault ? models.reward : registry.reward(asked, "--reward");
       return {
         gateway,

@@ -1,6 +1,8 @@
 /** Flags of `plumbline train` that one method has, and what they say. */
-import type { Command, OptionValues } from "commander";
+import { type Command, InvalidArgumentError, type OptionValues } from "commander";
+import { Value } from "typebox/value";
 import { GatewayError } from "../base/errors.ts";
+import { stepSettings } from "../base/settings.ts";
 import {
   type Conditioning,
   checkConditioning,
@@ -8,6 +10,8 @@ import {
 } from "../jobs/training/conditional.ts";
 import type { Method } from "../jobs/training/methods.ts";
 import type { TrainingOptions } from "../jobs/training/options.ts";
+import { neutrals } from "../jobs/training/step-marks.ts";
+import { type StepSettings, stepConventions } from "../rewards/step-conventions.ts";
 import { natural, number, oneOf, part } from "./readers.ts";
 
 /** Tokens beyond hold little of a trained model's probability, and cost 8 bytes each for every token that is learned. */
@@ -23,6 +27,19 @@ export function addOwnFlags(command: Command, { loss }: Method): void {
         "likeliest tokens that are kept of each place",
         natural,
         TEACHER_TOKENS,
+      );
+  if (loss.family === "reward-point")
+    command
+      .option(
+        "--step-convention <name>",
+        "of rows of judged steps: how they are read, a name or JSON as PLUMBLINE_REWARD_STEPS",
+        stepSettingsOf,
+      )
+      .option(
+        "--neutral <what>",
+        `what a step rated 0, between -1 and 1, is: ${neutrals.join(", ")}`,
+        oneOf(neutrals),
+        "good",
       );
   if (loss.name === "conditional-sft")
     command
@@ -48,9 +65,11 @@ export function addOwnFlags(command: Command, { loss }: Method): void {
 export function ownOptions(
   { loss }: Method,
   given: OptionValues,
-): Pick<TrainingOptions, "teacher" | "conditioning"> {
+): Pick<TrainingOptions, "teacher" | "conditioning" | "stepReading"> {
   if (loss.name === "distillation")
     return { teacher: { folder: given["teacher"], tokens: given["teacherTokens"] } };
+  if (loss.family === "reward-point" && given["stepConvention"] !== undefined)
+    return { stepReading: { settings: given["stepConvention"], neutral: given["neutral"] } };
   if (loss.name === "preference-model" && given["lora"] === true) {
     const problem = "an adapter does not say that its score is of two answers; train all weights";
     throw new GatewayError("invalid_request", { param: "--lora", problem });
@@ -76,3 +95,21 @@ function conditioningOf(given: OptionValues): Conditioning {
 const several =
   <T>(read: (text: string) => T) =>
   (text: string, before: readonly T[] | undefined): T[] => [...(before ?? []), read(text)];
+
+/** A convention's name, or settings in JSON. */
+function stepSettingsOf(text: string): StepSettings {
+  const settings: unknown = text.trimStart().startsWith("{") ? parsed(text) : { convention: text };
+  if (Value.Check(stepSettings, settings)) return settings;
+  const known = Object.keys(stepConventions).join(", ");
+  throw new InvalidArgumentError(
+    `It must be one of ${known}, or {"convention": …} with what differs from it (docs/rewards.md).`,
+  );
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // which is no setting, as the check then says
+  }
+}

@@ -1,7 +1,7 @@
 /** What no training can use, however well it is written: empty answers, pairs of equal ones, rewards that are none. */
 import { RowFault } from "./fault.ts";
 import { sameText } from "./prompt.ts";
-import type { DatasetRow } from "./types.ts";
+import type { DatasetRow, StepsRow } from "./types.ts";
 
 /** @throws RowFault empty_answer, equal_answers, no_reward */
 export function checkRow(row: DatasetRow): void {
@@ -24,9 +24,26 @@ export function checkRow(row: DatasetRow): void {
     case "list":
       checkList(row.completions, row.rewards);
       break;
+    case "steps":
+      checkSteps(row);
+      break;
     case "prompt":
       break;
   }
+}
+
+function checkSteps({ steps, labels, scale }: StepsRow): void {
+  const name = scale === "right" ? "labels" : "ratings";
+  if (steps.length !== labels.length) {
+    const problem = `there are ${steps.length} steps and ${labels.length} ${name}`;
+    throw new RowFault("wrong_field", name, problem);
+  }
+  for (const [i, step] of steps.entries()) refuseEmpty(step, `completions.${i}`);
+  if (!labels.some(Number.isFinite)) throw new RowFault("no_reward", name, "judges no step");
+  const wrong = scale === "right" ? labels.find((label) => label < 0 || label > 1) : undefined;
+  if (wrong === undefined) return;
+  const problem = `${wrong} is neither true, false nor a probability; other scales go into 'ratings'`;
+  throw new RowFault("wrong_field", name, problem);
 }
 
 /** Single answers without a reward, or empty, are left out where lists are used. */

@@ -47,6 +47,8 @@ function contentOf(row: DatasetRow): unknown[] {
       return [normalText(row.completion), row.desirable];
     case "list":
       return row.completions.map(normalText);
+    case "steps":
+      return [row.steps.map(normalText), row.labels.map(String)];
     case "prompt":
       return [];
   }

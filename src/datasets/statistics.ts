@@ -29,6 +29,7 @@ export interface DatasetStatistics {
   /** Share of rated answers that are desirable; null without any. */
   readonly desirableShare: number | null;
   readonly lists: ListStatistics | null;
+  readonly steps: StepStatistics | null;
 }
 
 export interface PairStatistics {
@@ -47,6 +48,14 @@ export interface ListStatistics {
   readonly flatShare: number;
 }
 
+export interface StepStatistics {
+  /** Of an answer. */
+  readonly steps: Quantiles;
+  readonly unjudged: number;
+  /** Of the judged ones, as they stand in the rows: right ones are 1. */
+  readonly label: Quantiles;
+}
+
 /** Of a text: its characters unless a tokenizer counts. */
 export type Measure = (text: string) => number;
 
@@ -60,6 +69,8 @@ export class DatasetCounter {
   readonly #rewards: number[] = [];
   readonly #margins: number[] = [];
   readonly #listSizes: number[] = [];
+  readonly #stepCounts: number[] = [];
+  readonly #stepLabels: number[] = [];
   #rows = 0;
   #duplicates = 0;
   #chosenLonger = 0;
@@ -67,6 +78,7 @@ export class DatasetCounter {
   #desirable = 0;
   #unrewarded = 0;
   #flat = 0;
+  #unjudged = 0;
 
   constructor(measure: Measure = characters) {
     this.#measure = measure;
@@ -111,6 +123,14 @@ export class DatasetCounter {
               unrewarded: this.#unrewarded,
               flatShare: this.#flat / list,
             },
+      steps:
+        this.#stepLabels.length === 0
+          ? null
+          : {
+              steps: quantilesOf(this.#stepCounts)!,
+              unjudged: this.#unjudged,
+              label: quantilesOf(this.#stepLabels)!,
+            },
     };
   }
 
@@ -134,6 +154,14 @@ export class DatasetCounter {
         this.#listSizes.push(row.completions.length);
         this.#unrewarded += row.rewards.length - rewards.length;
         if (new Set(rewards).size <= 1) this.#flat++;
+        break;
+      }
+      case "steps": {
+        this.#addAnswer(row.steps.join(" "));
+        const judged = row.labels.filter(Number.isFinite);
+        for (const label of judged) this.#stepLabels.push(label);
+        this.#stepCounts.push(row.steps.length);
+        this.#unjudged += row.labels.length - judged.length;
         break;
       }
       case "prompt":

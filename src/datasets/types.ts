@@ -32,6 +32,8 @@ export interface PairRow {
   readonly rejected: string;
   /** By how much, in the unit of whatever scored them. */
   readonly margin?: number;
+  /** The chosen one is a demonstration, the rejected one a policy's own answer. */
+  readonly demonstrated?: true;
   readonly place: DatasetPlace;
 }
 
@@ -54,6 +56,18 @@ export interface ListRow {
   readonly place: DatasetPlace;
 }
 
+/** An answer in steps or segments, each judged in the light of those before it. */
+export interface StepsRow {
+  readonly kind: "steps";
+  readonly prompt: DatasetPrompt;
+  readonly steps: readonly string[];
+  /** One for each step; NaN: nobody judged it. */
+  readonly labels: readonly number[];
+  /** Probabilities that a step is right, mostly 0 or 1; or ratings in the scale of whoever gave them. */
+  readonly scale: "right" | "rating";
+  readonly place: DatasetPlace;
+}
+
 /** A prompt to answer, with the right answer where one is known. */
 export interface PromptRow {
   readonly kind: "prompt";
@@ -62,4 +76,4 @@ export interface PromptRow {
   readonly place: DatasetPlace;
 }
 
-export type DatasetRow = SupervisedRow | PairRow | RatedRow | ListRow | PromptRow;
+export type DatasetRow = SupervisedRow | PairRow | RatedRow | ListRow | StepsRow | PromptRow;

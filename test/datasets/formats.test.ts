@@ -235,6 +235,92 @@ test("lists by the names of RLHFlow and RRHF, with Python's NaN", async () => {
   ]);
 });
 
+test("TRL, stepwise supervision, and steps rated in another scale", async () => {
+  const prompt = "Which number is larger, 9.8 or 9.11?";
+  const completions = ["The fractional part of 9.8 is 0.8.", "0.11 is greater than 0.8."];
+  expect(await read({ prompt, completions, labels: [true, false] })).toEqual({
+    format: "stepwise",
+    rows: [
+      {
+        kind: "steps",
+        prompt: { text: prompt },
+        steps: completions,
+        labels: [1, 0],
+        scale: "right",
+      },
+    ],
+  });
+  const soft = await read({ prompt: sky, completions, labels: [0.75, null] });
+  expect(soft.rows[0]).toMatchObject({ labels: [0.75, Number.NaN], scale: "right" });
+  const rated = await read({ prompt, completions, ratings: [1, -1] });
+  expect(rated.rows[0]).toMatchObject({ labels: [1, -1], scale: "rating" });
+  await expect(read({ prompt, completions, labels: [1, -1] })).rejects.toThrow(
+    /field 'labels': -1 is neither true, false nor a probability; other scales go into 'ratings'/,
+  );
+  await expect(read({ prompt, completions, labels: [true] })).rejects.toThrow(
+    /there are 2 steps and 1 labels/,
+  );
+});
+
+test("PRM800K: the way that was gone, and each candidate that was left", async () => {
+  const candidate = (text: string, rating: number | null) => ({ text, rating, flagged: false });
+  const row = {
+    labeler: "x",
+    question: { problem: "1 + 1?", ground_truth_answer: "2" },
+    label: {
+      steps: [
+        {
+          completions: [candidate("Add.", 0), candidate("Guess.", -1)],
+          human_completion: null,
+          chosen_completion: 0,
+        },
+        {
+          completions: [candidate("It is 3.", -1)],
+          human_completion: { text: "It is 2.", rating: null },
+          chosen_completion: null,
+        },
+        {
+          completions: [candidate("# Answer 2", 1)],
+          human_completion: null,
+          chosen_completion: null,
+        },
+      ],
+      finish_reason: "solution",
+    },
+  };
+  const { format, rows } = await read(row);
+  expect(format).toBe("prm800k");
+  const none = Number.NaN;
+  expect(rows.map(({ steps, labels }) => [steps, labels])).toEqual([
+    [
+      ["Add.", "It is 2."],
+      [0, none],
+    ],
+    [["Guess."], [-1]],
+    [
+      ["Add.", "It is 3."],
+      [none, -1],
+    ],
+    [
+      ["Add.", "It is 2.", "# Answer 2"],
+      [none, none, 1],
+    ],
+  ]);
+  expect(rows[0]).toMatchObject({
+    kind: "steps",
+    scale: "rating",
+    prompt: { messages: [{ role: "user", content: "1 + 1?" }] },
+  });
+});
+
+test("a pair whose chosen answer is a demonstration says so", async () => {
+  const pair = { prompt: "a", chosen: "b", rejected: "c" };
+  expect((await read({ ...pair, demonstrated: true })).rows[0]).toMatchObject({
+    demonstrated: true,
+  });
+  expect((await read({ ...pair, demonstrated: false })).rows[0]).not.toHaveProperty("demonstrated");
+});
+
 test("the log of requests: candidates with their rewards, those cut short without", async () => {
   const candidates = [
     candidateRecord({

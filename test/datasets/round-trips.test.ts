@@ -84,6 +84,19 @@ const lists = (prompt: Arbitrary<DatasetPrompt>) =>
       rewards: [reward, ...others.map(([, each]) => each)],
       place,
     }));
+/** Steps that were all judged right or wrong, or by numbers. */
+const steps = (scale: "right" | "rating", label: Arbitrary<number>) =>
+  fc
+    .tuple(fc.oneof(bare), fc.array(fc.tuple(answer, label), { minLength: 1, maxLength: 3 }))
+    .map(([prompt, judged]) => ({
+      kind: "steps",
+      prompt,
+      steps: judged.map(([each]) => each),
+      labels: judged.map(([, each]) => each),
+      scale,
+      place,
+    }));
+const between = fc.double({ min: 0.1, max: 0.9, noNaN: true });
 const trimmed = text
   .map((each) => each.trim())
   .filter((each) => !/\n\n(Human|Assistant):/.test(each));
@@ -114,6 +127,10 @@ const rows: readonly [string, Arbitrary<object>][] = [
       .map(([prompt, more]) => ({ kind: "prompt", prompt, ...more, place })),
   ],
   ["preference", pair(bare, optional("margin", number))],
+  ["preference", pair(bare, optional("demonstrated", fc.constant(true)))],
+  ["stepwise", steps("right", fc.constantFrom(0, 1))],
+  ["stepwise", steps("right", between)],
+  ["stepwise", steps("rating", number)],
   ["preference", pair(conversation, optional("margin", number))],
   ["unpaired", rated(bare)],
   ["unpaired", rated(conversation)],

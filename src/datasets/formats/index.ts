@@ -7,20 +7,24 @@ import { listFormat } from "./list.ts";
 import { messagesFormat } from "./messages.ts";
 import { openaiPreference } from "./openai-preference.ts";
 import { preference } from "./preference.ts";
+import { prm800k } from "./prm800k.ts";
 import { promptCompletion } from "./prompt-completion.ts";
 import { promptOnly } from "./prompt-only.ts";
 import { requestLog } from "./request-log.ts";
+import { stepwise } from "./stepwise.ts";
 import { textFormat } from "./text.ts";
 import { unpaired } from "./unpaired.ts";
 
 export const formats: readonly DatasetFormat[] = [
   requestLog,
+  prm800k,
   halos,
   openaiPreference,
   hhRlhf,
   preference,
   unpaired,
   listFormat,
+  stepwise,
   messagesFormat,
   promptCompletion,
   promptOnly,
@@ -33,5 +37,6 @@ export const formatOfKind: Readonly<Record<DatasetRow["kind"], DatasetFormat>> =
   pair: preference,
   rated: unpaired,
   list: listFormat,
+  steps: stepwise,
   prompt: promptOnly,
 };

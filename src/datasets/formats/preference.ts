@@ -1,5 +1,5 @@
 /** TRL's preference: a chosen and a rejected answer, texts or messages; without a prompt, what both begin with is it. */
-import { isGiven, optionalNumberAt, promptOf, requiredAt } from "../fields.ts";
+import { flagOf, isGiven, optionalNumberAt, promptOf, requiredAt } from "../fields.ts";
 import type { PairRow } from "../types.ts";
 import { pairTo, writtenAnswer, writtenPrompt } from "./answers.ts";
 import { type DatasetFormat, type Fields, wantKind } from "./define.ts";
@@ -13,6 +13,7 @@ export const preference: DatasetFormat = {
     "chosen",
     "rejected",
     "margin",
+    "demonstrated",
     "score_chosen",
     "score_rejected",
     "prompt_id", // these two repeat what stands in the others
@@ -22,22 +23,26 @@ export const preference: DatasetFormat = {
   read(fields, { place }) {
     const [chosen, rejected] = [requiredAt(fields, "chosen"), requiredAt(fields, "rejected")];
     const margin = marginOf(fields);
+    const { demonstrated } = fields;
+    const isDemonstrated = isGiven(demonstrated) && flagOf(demonstrated, "demonstrated");
     return [
       {
         kind: "pair",
         ...answersOf(fields, chosen, rejected),
         ...(margin === undefined ? {} : { margin }),
+        ...(isDemonstrated ? { demonstrated: true as const } : {}),
         place,
       },
     ];
   },
   write(row) {
-    const { prompt, chosen, rejected, margin } = wantKind(row, "pair");
+    const { prompt, chosen, rejected, margin, demonstrated } = wantKind(row, "pair");
     return {
       prompt: writtenPrompt(prompt),
       chosen: writtenAnswer(prompt, chosen),
       rejected: writtenAnswer(prompt, rejected),
       ...(margin === undefined ? {} : { margin }),
+      ...(demonstrated ? { demonstrated } : {}),
     };
   },
 };

@@ -54,6 +54,7 @@ const usual: Readonly<Record<RowKind, Changes>> = {
   pair: { rows: "max_min" },
   rated: { rows: "rated", epochs: 1 },
   list: { rows: "lists", epochs: 1, batch: 4 },
+  steps: {}, // of reward models, which are not tried
   prompt: {},
 };
 

@@ -2,7 +2,13 @@
 import { createHash } from "node:crypto";
 import { GatewayError } from "../../base/errors.ts";
 import { Checkpoint } from "../../checkpoints/checkpoint.ts";
-import { type ModelConfig, tasks, withPairs, withScalarHead } from "../../checkpoints/config.ts";
+import {
+  type ModelConfig,
+  type Task,
+  tasks,
+  withPairs,
+  withScalarHead,
+} from "../../checkpoints/config.ts";
 import { weightShapes } from "../../checkpoints/weight-shapes.ts";
 import { ChatTemplate } from "../../text/chat-template.ts";
 import { Tokenizer } from "../../text/tokenizer.ts";
@@ -23,13 +29,20 @@ export interface Base {
 }
 
 /**
- * A reward model starts from one, or from a language model with a head of zeros.
+ * A reward model starts from one, or from a language model with a head of zeros; a process reward model is one that scores
+ * tokens.
  * @throws GatewayError checkpoint_invalid, architecture_unsupported
  */
-export async function openBase(folder: string, { isReward, loss }: Method): Promise<Base> {
+export async function openBase(
+  folder: string,
+  { isReward, loss }: Method,
+  readsSteps = false,
+): Promise<Base> {
   const checkpoint = await Checkpoint.open(folder);
   const readsPairs = loss.name === "preference-model";
-  const config = isReward ? withPairs(asReward(checkpoint), readsPairs) : asPolicy(checkpoint);
+  const config = isReward
+    ? withPairs(asReward(checkpoint, readsSteps ? "token-scores" : "sequence-scores"), readsPairs)
+    : asPolicy(checkpoint);
   const tokenizer = await Tokenizer.load(folder);
   const template = await ChatTemplate.load(folder);
   const endIds = config.eosIds.length > 0 ? config.eosIds : tokenizer.endIds;
@@ -62,13 +75,13 @@ function asPolicy({ folder, config }: Checkpoint): ModelConfig {
   throw unfit(folder, config, [`…${tasks.generation}`]);
 }
 
-function asReward({ folder, config }: Checkpoint): ModelConfig {
-  const made = config.task === "generation" ? withScalarHead(config) : config;
-  if (made?.task === "sequence-scores" && made.labels === 1) return made;
-  throw unfit(folder, config, [
-    `…${tasks["sequence-scores"]} with one label`,
-    `…${tasks.generation}`,
-  ]);
+function asReward(
+  { folder, config }: Checkpoint,
+  scored: Exclude<Task, "generation">,
+): ModelConfig {
+  const made = config.task === "generation" ? withScalarHead(config, scored) : config;
+  if (made?.task === scored && made.labels === 1) return made;
+  throw unfit(folder, config, [`…${tasks[scored]} with one label`, `…${tasks.generation}`]);
 }
 
 function unfit(path: string, { task, labels }: ModelConfig, known: readonly string[]) {

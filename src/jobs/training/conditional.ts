@@ -151,6 +151,7 @@ function judged(
       return [of(row.chosen, levels - 1), of(row.rejected, 0)];
     case "list":
       return row.completions.map((text, i) => of(text, levelOf(row.rewards[i])));
+    case "steps":
     case "prompt":
       assert(false, "kinds are checked before");
   }

@@ -23,6 +23,10 @@ export function manifestOf(
     "--base": base.sha256,
     ...(teacher && { "--teacher": teacher.sha256, "--teacher-tokens": options.teacher!.tokens }),
     ...(options.conditioning && conditioned(options.conditioning)),
+    ...(options.stepReading && {
+      "--step-convention": JSON.stringify(options.stepReading.settings),
+      "--neutral": options.stepReading.neutral,
+    }),
     ...Object.fromEntries(files.map(({ name, sha256 }, i) => [`--data ${i + 1}, ${name}`, sha256])),
     ...optimizationManifest(options),
     "--held-out": data.heldOutFiles.length > 0 ? "files" : data.heldOut,

@@ -33,17 +33,20 @@ import {
   type RowFormat,
   UnusableRow,
 } from "./encode-rows.ts";
+import { markedSteps, type StepReading } from "./step-marks.ts";
 
 export interface MaterialOptions {
   /** Of the loss; those left out have their defaults. */
   readonly lossOptions?: Readonly<Record<string, unknown>>;
   /** Of `conditional-sft`, which needs it. */
   readonly conditioning?: Conditioning | undefined;
+  /** Of reward models that learn from rows of steps. */
+  readonly stepReading?: StepReading | undefined;
 }
 
 export function materialOf(
   loss: Loss,
-  { lossOptions = {}, conditioning }: MaterialOptions = {},
+  { lossOptions = {}, conditioning, stepReading }: MaterialOptions = {},
 ): Material {
   switch (loss.family) {
     case "supervised":
@@ -63,7 +66,7 @@ export function materialOf(
     case "reward-list":
       return rewardLists;
     case "reward-point":
-      return rewardPoints(loss.name);
+      return stepReading ? markedSteps(loss.name, stepReading) : rewardPoints(loss.name);
     case "correction":
     case "policy":
     case "actor-critic":
@@ -220,7 +223,14 @@ const rewardPairs = material({
     const texts = row.kind === "pair" ? [row.chosen, row.rejected] : row.completions;
     const pairs =
       row.kind === "pair"
-        ? [{ chosen: 0, rejected: 1, margin: row.margin ?? 0 }]
+        ? [
+            {
+              chosen: 0,
+              rejected: 1,
+              margin: row.margin ?? 0,
+              demonstrated: row.demonstrated ?? false,
+            },
+          ]
         : rankedPairs(checkedRewards(row).map((reward) => -reward));
     const example = compared(row, encodeAll(format, row, texts, "whole"));
     return [{ ...example, scoredTokens: 0, answers: [], pairs, share: 1 }];
@@ -276,7 +286,7 @@ function rewardPoints(loss: string): Material {
     read(row, format) {
       const judged = judgedAnswers(row, loss);
       const texts = judged.map(({ text }) => text);
-      assert(row.kind !== "prompt", "kinds are checked before");
+      assert(row.kind !== "prompt" && row.kind !== "steps", "kinds are checked before");
       const { prompt, completions } = encodeAll(format, row, texts, "whole");
       return completions.map((completion, i) => ({
         place: row.place,
@@ -306,6 +316,10 @@ function judgedAnswers(row: DatasetRow, loss: string): { text: string; target: n
       const rewards = checkedRewards(row, false);
       return row.completions.map((text, i) => ({ text, target: rewards[i]! }));
     }
+    case "steps":
+      throw new UnusableRow(
+        "it is judged step by step; say with --step-convention how they are read, for instance trl",
+      );
     case "pair":
     case "prompt":
       assert(false, "kinds are checked before");

@@ -14,7 +14,7 @@ const rowsOf: { readonly [F in Loss["family"]]?: readonly RowKind[] } = {
   list: ["list"],
   reward: ["pair", "list"],
   "reward-list": ["list"],
-  "reward-point": ["rated", "supervised", "list"],
+  "reward-point": ["rated", "supervised", "list", "steps"],
 };
 
 /** Of these families, but learned from other rows. */

@@ -3,6 +3,7 @@ import type { Static, TObject } from "typebox";
 import type { LoraSettings } from "../../checkpoints/adapter.ts";
 import type { Conditioning } from "./conditional.ts";
 import type { Method } from "./methods.ts";
+import type { StepReading } from "./step-marks.ts";
 
 export const schedules = ["constant", "linear", "cosine"] as const;
 export type ScheduleName = (typeof schedules)[number];
@@ -40,6 +41,8 @@ export interface Recipe extends Optimization {
   readonly teacher?: TeacherChoice | undefined;
   /** Of `conditional-sft` alone. */
   readonly conditioning?: Conditioning | undefined;
+  /** Of reward models that learn from rows of steps. */
+  readonly stepReading?: StepReading | undefined;
   readonly data: DataOptions;
   /** null: as many as `epochs` make. */
   readonly steps: number | null;

@@ -141,6 +141,7 @@ const KINDS: Readonly<Record<DatasetRow["kind"], string>> = {
   pair: "a chosen and a rejected answer",
   rated: "an answer that is good or bad",
   list: "answers with rewards",
+  steps: "an answer in judged steps",
   prompt: "a prompt alone",
 };
 

@@ -61,7 +61,7 @@ export async function train(
   listener: TrainingListener,
 ): Promise<TrainingSummary> {
   const { method, data, seed } = options;
-  const base = await openBase(options.base, method);
+  const base = await openBase(options.base, method, options.stepReading !== undefined);
   const material = materialOf(method.loss, options);
   const contextTokens = Math.min(data.contextTokens ?? Infinity, base.config.contextTokens);
   const teacher = options.teacher ? await openBase(options.teacher.folder, method) : null;

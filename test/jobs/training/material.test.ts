@@ -34,6 +34,12 @@ function stepOf(
   return material.step(material.complete(read, 64), 96, references, nobody);
 }
 
+test("a pair of a demonstration is told apart from labelled pairs, for losses that weigh the two", () => {
+  const pair: DatasetRow = { kind: "pair", prompt: asked, chosen: "4", rejected: "5", place };
+  const { float32 } = stepOf("aihf", [pair, { ...pair, demonstrated: true }]);
+  expect([...float32["demonstrated"]!]).toEqual([0, 1]);
+});
+
 describe("an answer to imitate", () => {
   const row: DatasetRow = { kind: "supervised", prompt: asked, completion: "It is 4.", place };
 
