@@ -82,7 +82,8 @@ export async function evaluateTrainers(
   try {
     const folder = await openBatchFolder<never>(options.out, recipeOf(options, served, asked));
     try {
-      const drawn = await drawAll(served, asked, options, listener.onProgress);
+      const onProgress: TrainersListener["onProgress"] = (...of) => listener.onProgress(...of);
+      const drawn = await drawAll(served, asked, options, onProgress);
       return await evaluateIn({ runtime, serve, served, options, listener, trials, ...drawn });
     } finally {
       await folder.release();
@@ -149,7 +150,12 @@ async function evaluateIn(parts: Parts): Promise<TrainersEvaluation> {
     curves.push(likelihoodCurve(name, lines, { heldOut, judged }));
   }
   return {
-    ...{ domains, prompts, k, n, seed, heldOut: options.heldOut },
+    domains,
+    prompts,
+    k,
+    heldOut: options.heldOut,
+    n,
+    seed,
     model: served.policy.id,
     reward: served.reward,
     rows,
