@@ -33,7 +33,7 @@ export function addTrainers(group: Command): void {
     .command("trainers")
     .description("what each way of training makes of the same logged candidates")
     .requiredOption("--out <folder>", "of candidates, models, tables and figures; goes on there")
-    .option("--prompts <count>", "of each domain, to draw candidates for", natural, 120)
+    .option("--prompts <count>", "of each domain, to draw candidates for", natural, 100)
     .option("--k <count>", "candidates of a prompt", answers, 8)
     .option("--held-out <count>", "prompts of each domain to judge policies on", natural, 100)
     .option("--samples <count>", "n of the base's best-of-n, the measure of all", answers, 16)

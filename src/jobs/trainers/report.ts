@@ -147,8 +147,14 @@ function pointOf({ name, klBound }: TrainerRow, figures: PolicyFigures | undefin
   return [{ x: Math.max(KL_MIN, kl), y: figures.gold.value, label: name }];
 }
 
-/** Those whose likelihoods are compared: DPO, its kin without a reference, and direct imitation learning. */
-const WATCHED: readonly string[] = ["dpo", "dil-lsif", "dil-ukl", "dil-bce", "simpo"];
+/** Those whose likelihoods are compared: DPO at its usual length and far beyond it, and direct imitation learning. */
+const WATCHED: readonly string[] = [
+  "dpo",
+  "dpo-long",
+  "dil-lsif-long",
+  "dil-ukl-long",
+  "dil-bce-long",
+];
 
 /** Curves over training, by file name. */
 export function curvesOf({ curves }: TrainersEvaluation): Map<string, Curves> {

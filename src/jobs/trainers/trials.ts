@@ -68,26 +68,28 @@ const policyMethods = methods.filter(({ isReward }) => !isReward);
 const plainTrials = policyMethods.map(({ loss, rows: [kind] }) =>
   trial(loss.name, { ...usual[kind!], ...own[loss.name] }),
 );
-const shuffled = (method: string) => ({
-  ...plainTrials.find(({ name }) => name === method)!,
-  name: `${method}-shuffled`,
-  isShuffled: true,
+const like = (method: string, name: string, changes: Changes): TrainerTrial => ({
+  ...plainTrials.find((each) => each.name === method)!,
+  ...changes,
+  name,
 });
+const shuffled = (method: string) => like(method, `${method}-shuffled`, { isShuffled: true });
 
-/** One for each method that makes a policy of rows, and the controls. */
+/** Far beyond where the gold reward is had: what becomes of likelihoods then tells losses apart. */
+const long = (method: string) => like(method, `${method}-long`, { learningRate: 3e-4, epochs: 5 });
+
+/** One for each method that makes a policy of rows, the long ones, and the controls. */
 export const trainerTrials: readonly TrainerTrial[] = [
   ...plainTrials,
-  shuffled("raft"),
-  shuffled("dpo"),
+  ...["dpo", "dil-lsif", "dil-ukl", "dil-bce"].map(long),
+  ...["raft", "dpo"].map(shuffled),
 ];
 
 /** Those that are evaluated when nothing else is asked for: of each family the ones that differ most. */
 export const defaultTrials: readonly TrainerTrial[] = trialsNamed([
   "raft",
   "dpo",
-  "cdpo",
   "ipo",
-  "hinge",
   "slic",
   "exo",
   "nca",
@@ -96,15 +98,17 @@ export const defaultTrials: readonly TrainerTrial[] = trialsNamed([
   "simpo",
   "cpo",
   "orpo",
-  "rpo",
   "dil-lsif",
   "dil-ukl",
   "dil-bce",
   "kto",
-  "bco",
   "dpo-plackett-luce",
   "rrhf",
   "bonbon",
+  "dpo-long",
+  "dil-lsif-long",
+  "dil-ukl-long",
+  "dil-bce-long",
   "raft-shuffled",
   "dpo-shuffled",
 ]);

@@ -65,8 +65,9 @@ test.each(rowsNames)("rows of '%s' are written as what they are read as", async 
 describe("the trials", () => {
   test("train each method that makes a policy of rows, on rows that it learns from", () => {
     const policies = methods.filter(({ isReward }) => !isReward).map(({ loss }) => loss.name);
-    const trained = trainerTrials.filter(({ isShuffled }) => !isShuffled).map(({ name }) => name);
-    expect(trained).toEqual(policies);
+    const names = trainerTrials.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(policies));
+    expect(new Set(names).size).toBe(names.length);
     for (const trial of trainerTrials) expect(checkedTrial(trial).trial).toBe(trial);
   });
 
