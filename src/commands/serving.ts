@@ -2,8 +2,10 @@
 import type { OptionValues } from "commander";
 import type { Config } from "../base/config.ts";
 import type { Serve } from "../jobs/batch/serve.ts";
+import type { OpenJudges } from "../jobs/training/online/train-online.ts";
 import { openGateway } from "../setup/gateway.ts";
 import { loadModels } from "../setup/models.ts";
+import { openRegistry } from "../setup/registry.ts";
 
 /** The id stays that of the first policy: presets and rewards that name it mean the current one. */
 export function servingOf(config: Config, { reward: asked }: OptionValues): Serve {
@@ -33,3 +35,20 @@ export function servingOf(config: Config, { reward: asked }: OptionValues): Serv
     }
   };
 }
+
+/** What judges the policy in training, which is served among the configured models. */
+export const judgesOf =
+  (config: Config): OpenJudges =>
+  async (own) => {
+    const models = await loadModels(config, undefined, own);
+    try {
+      const { registry } = await openRegistry(config, models);
+      return {
+        reward: (asked) => (asked === null ? models.reward : registry.reward(asked, "--reward")),
+        dispose: () => models.dispose(),
+      };
+    } catch (error) {
+      await models.dispose();
+      throw error;
+    }
+  };

@@ -6,6 +6,7 @@ import { aimsOf } from "./aims.ts";
 import type { TrainerRow, TrainersEvaluation } from "./evaluate-trainers.ts";
 import type { Compared, PolicyFigures } from "./figures.ts";
 import type { LikelihoodCurve } from "./likelihood-curves.ts";
+import { rowsText } from "./trials.ts";
 
 export function tablesOf(evaluation: TrainersEvaluation): string {
   const { domains, rows } = evaluation;
@@ -41,7 +42,7 @@ function mainTable({ domains, rows }: TrainersEvaluation): string {
     const { support, arithmetic } = row.domains;
     return [
       row.name,
-      row.trial?.rows ?? "–",
+      row.trial ? rowsText(row.trial.rows) : "–",
       ...(support ? [plain(support.gold.value), percentOrNone(support.recovered)] : []),
       ...(arithmetic ? [percent(arithmetic.right.value), points(arithmetic.right.change)] : []),
       klText(row, row.all),

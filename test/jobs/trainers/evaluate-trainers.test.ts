@@ -88,10 +88,15 @@ function evaluate(
   const training = { onStart: () => {}, onReferences: () => {}, onStep: () => {} };
   const listener = { onProgress: () => {}, onRow: () => {}, training };
   const options = { trials, ...sizes, policy, seed: 3, threads: 1, memoryBytesMax: null };
-  return evaluateTrainers(runtime, serve, {
-    options: { ...options, out: at(out), ...changes },
-    listener,
-  });
+  const openJudges = () => Promise.reject(new Error("no policy draws its own answers here"));
+  return evaluateTrainers(
+    runtime,
+    { serve, openJudges },
+    {
+      options: { ...options, out: at(out), ...changes },
+      listener,
+    },
+  );
 }
 
 const judgedIn = (...names: string[]) =>
