@@ -88,7 +88,11 @@ const like = (method: string, name: string, changes: Changes): TrainerTrial => (
 const shuffled = (method: string) => like(method, `${method}-shuffled`, { isShuffled: true });
 
 /** Far beyond where the gold reward is had: what becomes of likelihoods then tells losses apart. */
-const long = (method: string) => like(method, `${method}-long`, { learningRate: 3e-4, epochs: 5 });
+const long = (method: string, options: Changes["options"] = {}) =>
+  like(method, `${method}-long`, { learningRate: 3e-4, epochs: 5, options });
+
+/** As DIL's theory has it: by means the push off the rejected answers fades tokens-of-an-answer times later. */
+const sums = { length_normalize: false };
 
 /** Rewarded by what is right, not by the model: verifiable rewards are what these methods are for. */
 const rolloutTrials = onlineMethods.map(({ loss: { name, options } }) =>
@@ -107,7 +111,10 @@ const rolloutTrials = onlineMethods.map(({ loss: { name, options } }) =>
 export const trainerTrials: readonly TrainerTrial[] = [
   ...rowTrials,
   ...rolloutTrials,
-  ...["dpo", "dil-lsif", "dil-ukl", "dil-bce"].map(long),
+  long("dpo"),
+  long("dil-lsif"), // by sums it grows without bound
+  long("dil-ukl", sums),
+  long("dil-bce", sums),
   ...["raft", "dpo"].map(shuffled),
 ];
 

@@ -94,7 +94,7 @@ describe("the trials", () => {
     [{ method: "bradley-terry" }, "'bradley-terry' makes no policy of rows; these do: sft"],
     [{ method: "grpo-of-mine" }, "'grpo-of-mine' makes no policy"],
     [{ rows: "winners" as const }, "dpo learns from rows of: pair; 'winners' are supervised"],
-    [{ rows: own }, "'dpo' makes no policy of answers of its own; these do: reinforce, rloo"],
+    [{ rows: own }, "'dpo' makes no policy of answers of its own; these do: online-dpo, reinforce"],
     [{ method: "grpo" }, "'grpo' makes no policy of rows"],
     [{ method: "grpo", rows: own, isShuffled: true }, "no rewards yet that could be shuffled"],
     [{ method: "distillation", rows: "winners" as const }, "'distillation' makes no policy"],
