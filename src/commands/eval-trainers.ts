@@ -25,7 +25,7 @@ import { batchProgress } from "./batch-progress.ts";
 import { configOf, withSeed, withSettings } from "./options.ts";
 import { answers, natural, readYaml } from "./readers.ts";
 import { plain } from "./report.ts";
-import { servingOf } from "./serving.ts";
+import { judgesOf, servingOf } from "./serving.ts";
 import { trainingProgress } from "./training-progress.ts";
 
 export function addTrainers(group: Command): void {
@@ -33,7 +33,7 @@ export function addTrainers(group: Command): void {
     .command("trainers")
     .description("what each way of training makes of the same logged candidates")
     .requiredOption("--out <folder>", "of candidates, models, tables and figures; goes on there")
-    .option("--prompts <count>", "of each domain, to draw candidates for", natural, 120)
+    .option("--prompts <count>", "of each domain, to draw candidates for", natural, 100)
     .option("--k <count>", "candidates of a prompt", answers, 8)
     .option("--held-out <count>", "prompts of each domain to judge policies on", natural, 100)
     .option("--samples <count>", "n of the base's best-of-n, the measure of all", answers, 16)
@@ -52,9 +52,10 @@ async function evaluate(given: OptionValues): Promise<void> {
   const isQuiet = given["json"] === true;
   const config = configOf(given);
   const { prompts, k, heldOut, samples: n, seed, memoryBytesMax = null, out } = given;
+  const asked = domainsOf(given["domains"]);
   const options = {
-    trials: await trialsOf(given),
-    domains: domainsOf(given["domains"]),
+    trials: await trialsOf(given, asked),
+    domains: asked,
     policy: policyFolder(config),
     threads: config.threads || null,
     prompts,
@@ -69,10 +70,8 @@ async function evaluate(given: OptionValues): Promise<void> {
   const progress = listening(isQuiet);
   try {
     const { listener } = progress;
-    const evaluation = await evaluateTrainers(runtime, servingOf(config, {}), {
-      options,
-      listener,
-    });
+    const models = { serve: servingOf(config, {}), openJudges: judgesOf(config) };
+    const evaluation = await evaluateTrainers(runtime, models, { options, listener });
     progress.stop();
     await write(out, evaluation);
     console.log(isQuiet ? JSON.stringify(evaluation) : tablesOf(evaluation));
@@ -140,8 +139,16 @@ function domainsOf(names: readonly string[] = domains): Domain[] {
   return domains.filter((domain) => asked.includes(domain));
 }
 
-async function trialsOf({ methods, trials }: OptionValues): Promise<readonly TrainerTrial[]> {
-  if (trials === undefined) return methods === undefined ? defaultTrials : trialsNamed(methods);
+async function trialsOf(
+  { methods, trials }: OptionValues,
+  judged: readonly Domain[],
+): Promise<readonly TrainerTrial[]> {
+  if (trials === undefined && methods === undefined) {
+    const isJudged = ({ rows }: TrainerTrial) =>
+      typeof rows === "string" || judged.includes(rows.domain);
+    return defaultTrials.filter(isJudged);
+  }
+  if (trials === undefined) return trialsNamed(methods);
   if (methods !== undefined) {
     const problem = "trials come from --methods or from --trials, not from both";
     throw new GatewayError("invalid_request", { param: "--trials", problem });
@@ -155,7 +162,13 @@ const trialsSchema = Type.Array(
       name: Type.Optional(Type.String({ minLength: 1 })),
       method: Type.String({ minLength: 1 }),
       options: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-      rows: Type.Enum([...rowsNames]),
+      rows: Type.Union([
+        Type.Enum([...rowsNames]),
+        Type.Object(
+          { domain: Type.Enum([...domains]), prompts: Type.Integer({ minimum: 1 }) },
+          { additionalProperties: false },
+        ),
+      ]),
       shuffled: Type.Optional(Type.Boolean()),
       learning_rate: Type.Number({ exclusiveMinimum: 0 }),
       epochs: Type.Number({ exclusiveMinimum: 0 }),

@@ -2,8 +2,10 @@
 import type { OptionValues } from "commander";
 import type { Config } from "../base/config.ts";
 import type { Serve } from "../jobs/batch/serve.ts";
+import type { OpenJudges } from "../jobs/training/online/train-online.ts";
 import { openGateway } from "../setup/gateway.ts";
 import { loadModels } from "../setup/models.ts";
+import { openRegistry } from "../setup/registry.ts";
 
 /** What of the configuration speaks of the reward that another one takes the place of. */
 const onlyReward = {
@@ -44,3 +46,23 @@ export function servingOf(config: Config, { reward: asked }: OptionValues): Serv
     }
   };
 }
+
+/** What judges the policy in training, which is served among the configured models. */
+export const judgesOf =
+  (config: Config): OpenJudges =>
+  async (own) => {
+    const models = await loadModels(config, undefined, own).catch(async (error: unknown) => {
+      await own.loaded.engine.dispose();
+      throw error;
+    });
+    try {
+      const { registry } = await openRegistry(config, models);
+      return {
+        reward: (asked) => (asked === null ? models.reward : registry.reward(asked, "--reward")),
+        dispose: () => models.dispose(),
+      };
+    } catch (error) {
+      await models.dispose();
+      throw error;
+    }
+  };

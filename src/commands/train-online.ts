@@ -7,12 +7,10 @@ import { compileOptions } from "../base/options.ts";
 import { type Method, onlineMethods } from "../jobs/training/methods.ts";
 import type { OnlineSummary } from "../jobs/training/online/finish.ts";
 import { type OnlineOptions, unfinishedWays } from "../jobs/training/online/options.ts";
-import { type OpenJudges, trainOnline } from "../jobs/training/online/train-online.ts";
+import { trainOnline } from "../jobs/training/online/train-online.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
 import type { RewardSpec } from "../rewards/define.ts";
 import { rewardKinds } from "../rewards/index.ts";
-import { loadModels } from "../setup/models.ts";
-import { openRegistry } from "../setup/registry.ts";
 import type { Loss } from "../train/losses/define.ts";
 import { losses } from "../train/losses/index.ts";
 import { givenLossOptions, lossOptionsOf, withLossOptions } from "./loss-options.ts";
@@ -28,6 +26,7 @@ import {
   share,
   shareOrAll,
 } from "./readers.ts";
+import { judgesOf } from "./serving.ts";
 import { trainingProgress } from "./training-progress.ts";
 
 export function addOnline(group: Command): void {
@@ -172,25 +171,6 @@ async function configured(given: OptionValues): Promise<Config> {
   const isFolder = reward !== undefined && (await stat(reward).catch(() => null))?.isDirectory();
   return configOf({ ...given, ...(isFolder && { rewardDir: reward }) });
 }
-
-const judgesOf =
-  (config: Config): OpenJudges =>
-  async (own) => {
-    const models = await loadModels(config, undefined, own).catch(async (error: unknown) => {
-      await own.loaded.engine.dispose();
-      throw error;
-    });
-    try {
-      const { registry } = await openRegistry(config, models);
-      return {
-        reward: (asked) => (asked === null ? models.reward : registry.reward(asked, "--reward")),
-        dispose: () => models.dispose(),
-      };
-    } catch (error) {
-      await models.dispose();
-      throw error;
-    }
-  };
 
 /** @throws GatewayError invalid_request for an option that the loss does not take so */
 function onlineOptions(method: Method, config: Config, given: OptionValues): OnlineOptions {

@@ -2,13 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createRandom, splitSeed } from "../../base/random.ts";
-import {
-  bestPerPrompt,
-  labelled,
-  type PairRule,
-  pairsOf,
-  rankings,
-} from "../../datasets/pairing.ts";
+import { bestPerPrompt, labelled, pairsOf, rankings } from "../../datasets/pairing.ts";
 import { formatNamed } from "../../datasets/read.ts";
 import { gatherByPrompt, type RewardedPrompt } from "../../datasets/rewarded.ts";
 import type { DatasetRow } from "../../datasets/types.ts";
@@ -58,16 +52,10 @@ export function rowsOf(
   rows: RowsName,
   seed: number,
 ): readonly DatasetRow[] {
-  switch (rows) {
-    case "winners":
-      return bestPerPrompt(candidates);
-    case "rated":
-      return labelled(candidates, HALVES);
-    case "lists":
-      return rankings(candidates);
-    default:
-      return pairsOf(candidates, { rule: rows satisfies PairRule, seed });
-  }
+  if (rows === "winners") return bestPerPrompt(candidates);
+  if (rows === "rated") return labelled(candidates, HALVES);
+  if (rows === "lists") return rankings(candidates);
+  return pairsOf(candidates, { rule: rows, seed });
 }
 
 const formats = {

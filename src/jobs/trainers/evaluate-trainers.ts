@@ -13,6 +13,7 @@ import { openBatchFolder } from "../batch/batch-folder.ts";
 import { hashOfPrompts } from "../batch/prompts.ts";
 import type { Serve, Served } from "../batch/serve.ts";
 import { METRICS_FILE } from "../training/metrics.ts";
+import { type OpenJudges, trainOnline } from "../training/online/train-online.ts";
 import type { MetricsLine } from "../training/report.ts";
 import { type TrainingListener, train } from "../training/train.ts";
 import type { Manifest } from "../training/work-folder.ts";
@@ -27,8 +28,9 @@ import {
 import { figuresOf, type Measured, type PolicyFigures } from "./figures.ts";
 import { type HeldOutPrompt, type JudgedAnswer, keptJudgements } from "./judge.ts";
 import { type LikelihoodCurve, likelihoodCurve, writeWatchedPairs } from "./likelihood-curves.ts";
+import { rolloutTrainingOf } from "./rollout-training.ts";
 import { trainingOf } from "./trial-training.ts";
-import { type CheckedTrial, checkedTrial, type TrainerTrial } from "./trials.ts";
+import { type CheckedTrial, checkedTrial, type RowsName, type TrainerTrial } from "./trials.ts";
 
 export interface TrainersOptions extends DrawingOptions {
   readonly trials: readonly TrainerTrial[];
@@ -36,6 +38,12 @@ export interface TrainersOptions extends DrawingOptions {
   readonly policy: string;
   readonly threads: number | null;
   readonly memoryBytesMax: number | null;
+}
+
+/** How the evaluation comes by what is served, and by what judges a policy in training. */
+export interface TrainersModels {
+  readonly serve: Serve;
+  readonly openJudges: OpenJudges;
 }
 
 export interface TrainersListener {
@@ -72,7 +80,7 @@ export interface TrainersEvaluation extends Omit<DrawingOptions, "out"> {
 /** @throws GatewayError for whatever is wrong with trials, models, folder, memory or disk; training_diverged */
 export async function evaluateTrainers(
   runtime: Runtime,
-  serve: Serve,
+  { serve, openJudges }: TrainersModels,
   { options, listener }: { options: TrainersOptions; listener: TrainersListener },
 ): Promise<TrainersEvaluation> {
   const trials = options.trials.map(checkedTrial);
@@ -82,8 +90,10 @@ export async function evaluateTrainers(
   try {
     const folder = await openBatchFolder<never>(options.out, recipeOf(options, served, asked));
     try {
-      const drawn = await drawAll(served, asked, options, listener.onProgress);
-      return await evaluateIn({ runtime, serve, served, options, listener, trials, ...drawn });
+      const onProgress: TrainersListener["onProgress"] = (...of) => listener.onProgress(...of);
+      const drawn = await drawAll(served, asked, options, onProgress);
+      const models = { serve, openJudges, served };
+      return await evaluateIn({ runtime, ...models, options, listener, trials, ...drawn });
     } finally {
       await folder.release();
     }
@@ -113,9 +123,8 @@ function recipeOf(
   };
 }
 
-interface Parts extends Drawn {
+interface Parts extends Drawn, TrainersModels {
   readonly runtime: Runtime;
-  readonly serve: Serve;
   /** The base. */
   readonly served: Served;
   readonly options: TrainersOptions;
@@ -149,7 +158,12 @@ async function evaluateIn(parts: Parts): Promise<TrainersEvaluation> {
     curves.push(likelihoodCurve(name, lines, { heldOut, judged }));
   }
   return {
-    ...{ domains, prompts, k, n, seed, heldOut: options.heldOut },
+    domains,
+    prompts,
+    k,
+    heldOut: options.heldOut,
+    n,
+    seed,
     model: served.policy.id,
     reward: served.reward,
     rows,
@@ -161,22 +175,36 @@ const trialFolder = (name: string) => join("trials", folderOf(name));
 
 /** Trains, unless that is done. @returns what each step said. */
 async function trainTrial(
-  { runtime, options, listener, candidates }: Parts,
+  parts: Parts,
   checked: CheckedTrial,
   watchedPairs: string | null,
 ): Promise<readonly MetricsLine[]> {
-  const { out, seed } = options;
-  const { name, rows, isShuffled } = checked.trial;
+  const { runtime, openJudges, options, listener } = parts;
+  const { name, rows } = checked.trial;
+  const out = join(options.out, trialFolder(name));
+  if (typeof rows === "string") {
+    const data = await writeRowsFor(parts, rows, checked.trial);
+    const asked = trainingOf(checked, options, { data, rows, watchedPairs, out });
+    await train(runtime, asked, listener.training);
+  } else {
+    const asked = rolloutTrainingOf(checked, rows, { ...options, out });
+    await trainOnline(runtime, openJudges, { options: asked, listener: listener.training });
+  }
+  const metrics = await readFile(join(out, METRICS_FILE), "utf8");
+  const lines = metrics.trim().split("\n");
+  return lines.map((line) => JSON.parse(line) as MetricsLine); // written by the training
+}
+
+async function writeRowsFor(
+  { options: { out, seed }, candidates }: Parts,
+  rows: RowsName,
+  { isShuffled }: TrainerTrial,
+): Promise<string> {
   const given = isShuffled ? shuffledRewards(candidates, seed) : candidates;
   const made = { rows: rowsOf(given, rows, seed), format: formatFor(rows) };
   const data = await writeRows(join(out, "data"), isShuffled ? `${rows}-shuffled` : rows, made);
   if (made.rows.length === 0) throw withoutRows(data, rows);
-  const policy = join(out, trialFolder(name));
-  const files = { data, watchedPairs, out: policy };
-  await train(runtime, trainingOf(checked, options, files), listener.training);
-  const metrics = await readFile(join(policy, METRICS_FILE), "utf8");
-  const lines = metrics.trim().split("\n");
-  return lines.map((line) => JSON.parse(line) as MetricsLine); // written by the training
+  return data;
 }
 
 function withoutRows(file: string, rows: string): GatewayError {

@@ -6,6 +6,7 @@ import { aimsOf } from "./aims.ts";
 import type { TrainerRow, TrainersEvaluation } from "./evaluate-trainers.ts";
 import type { Compared, PolicyFigures } from "./figures.ts";
 import type { LikelihoodCurve } from "./likelihood-curves.ts";
+import { rowsText } from "./trials.ts";
 
 export function tablesOf(evaluation: TrainersEvaluation): string {
   const { domains, rows } = evaluation;
@@ -41,7 +42,7 @@ function mainTable({ domains, rows }: TrainersEvaluation): string {
     const { support, arithmetic } = row.domains;
     return [
       row.name,
-      row.trial?.rows ?? "–",
+      row.trial ? rowsText(row.trial.rows) : "–",
       ...(support ? [plain(support.gold.value), percentOrNone(support.recovered)] : []),
       ...(arithmetic ? [percent(arithmetic.right.value), points(arithmetic.right.change)] : []),
       klText(row, row.all),
@@ -147,8 +148,14 @@ function pointOf({ name, klBound }: TrainerRow, figures: PolicyFigures | undefin
   return [{ x: Math.max(KL_MIN, kl), y: figures.gold.value, label: name }];
 }
 
-/** Those whose likelihoods are compared: DPO, its kin without a reference, and direct imitation learning. */
-const WATCHED: readonly string[] = ["dpo", "dil-lsif", "dil-ukl", "dil-bce", "simpo"];
+/** Those whose likelihoods are compared: DPO at its usual length and far beyond it, and direct imitation learning. */
+const WATCHED: readonly string[] = [
+  "dpo",
+  "dpo-long",
+  "dil-lsif-long",
+  "dil-ukl-long",
+  "dil-bce-long",
+];
 
 /** Curves over training, by file name. */
 export function curvesOf({ curves }: TrainersEvaluation): Map<string, Curves> {

@@ -1,7 +1,7 @@
 /** A trial's training, as `plumbline train` would be asked for it. */
 import type { TrainingOptions } from "../training/options.ts";
 import { formatFor } from "./candidates.ts";
-import type { CheckedTrial } from "./trials.ts";
+import type { CheckedTrial, RowsName } from "./trials.ts";
 
 interface Circumstances {
   readonly policy: string;
@@ -12,6 +12,8 @@ interface Circumstances {
 
 interface Files {
   readonly data: string;
+  /** What they are. */
+  readonly rows: RowsName;
   /** Of pairs to watch, where the loss is one on pairs; null: there is none. */
   readonly watchedPairs: string | null;
   readonly out: string;
@@ -21,7 +23,7 @@ interface Files {
 export function trainingOf(
   { trial, method, lossOptions }: CheckedTrial,
   { policy, seed, threads, memoryBytesMax }: Circumstances,
-  { data, watchedPairs, out }: Files,
+  { data, rows, watchedPairs, out }: Files,
 ): TrainingOptions {
   const isWatched = method.loss.family === "pair" && watchedPairs !== null;
   return {
@@ -32,7 +34,7 @@ export function trainingOf(
       files: [data],
       heldOutFiles: isWatched ? [watchedPairs] : [],
       heldOut: 0,
-      format: formatFor(trial.rows),
+      format: formatFor(rows),
       rewardName: null,
       contextTokens: null,
       badRows: "refuse",

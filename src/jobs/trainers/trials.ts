@@ -2,12 +2,21 @@
 import { GatewayError } from "../../base/errors.ts";
 import { nearestName } from "../../base/nearest.ts";
 import { compileOptions } from "../../base/options.ts";
+import type { Domain } from "../../corpus/index.ts";
 import { pairRules } from "../../datasets/pairing.ts";
-import { type Method, methods, type RowKind } from "../training/methods.ts";
+import { ANSWER_TOKENS_MAX } from "../in-turns.ts";
+import { type Method, methods, onlineMethods, type RowKind } from "../training/methods.ts";
 
 /** What is made of logged candidates: the best of each prompt, labels, rankings, or pairs by a rule. */
 export const rowsNames = ["winners", "rated", "lists", ...pairRules] as const;
 export type RowsName = (typeof rowsNames)[number];
+
+/** Of a trial that learns from answers which its own policy draws. */
+export interface Rollouts {
+  readonly domain: Domain;
+  /** Training prompts of it: they need no candidates, and may be more than those that have some. */
+  readonly prompts: number;
+}
 
 export interface TrainerTrial {
   /** Of its folder and its row of the table. */
@@ -15,7 +24,8 @@ export interface TrainerTrial {
   /** A loss's name. */
   readonly method: string;
   readonly options: Readonly<Record<string, unknown>>;
-  readonly rows: RowsName;
+  /** What is made of the candidates, or of no candidates: rollouts. */
+  readonly rows: RowsName | Rollouts;
   /** A control: rewards are permuted among each prompt's answers, so that there is nothing to learn from them. */
   readonly isShuffled: boolean;
   readonly learningRate: number;
@@ -65,30 +75,55 @@ const own: Readonly<Record<string, Changes>> = {
   gsil: { rows: "max_random" },
 };
 
-const policyMethods = methods.filter(({ isReward }) => !isReward);
-const plainTrials = policyMethods.map(({ loss, rows: [kind] }) =>
+/** Of a teacher, and behind words that a request would have to say. */
+const needsMore: ReadonlySet<string> = new Set(["distillation", "conditional-sft"]);
+const rowMethods = methods.filter(({ isReward, loss }) => !isReward && !needsMore.has(loss.name));
+const rowTrials = rowMethods.map(({ loss, rows: [kind] }) =>
   trial(loss.name, { ...usual[kind!], ...own[loss.name] }),
 );
-const shuffled = (method: string) => ({
-  ...plainTrials.find(({ name }) => name === method)!,
-  name: `${method}-shuffled`,
-  isShuffled: true,
+const like = (method: string, name: string, changes: Changes): TrainerTrial => ({
+  ...rowTrials.find((each) => each.name === method)!,
+  ...changes,
+  name,
 });
+const shuffled = (method: string) => like(method, `${method}-shuffled`, { isShuffled: true });
 
-/** One for each method that makes a policy of rows, and the controls. */
+/** Far beyond where the gold reward is had: what becomes of likelihoods then tells losses apart. */
+const long = (method: string, options: Changes["options"] = {}) =>
+  like(method, `${method}-long`, { learningRate: 3e-4, epochs: 5, options });
+
+/** As DIL's theory has it: by means the push off the rejected answers fades tokens-of-an-answer times later. */
+const sums = { length_normalize: false };
+
+/** Rewarded by what is right, not by the model: verifiable rewards are what these methods are for. */
+const rolloutTrials = onlineMethods.map(({ loss: { name, options } }) =>
+  trial(
+    name,
+    {
+      rows: { domain: "arithmetic", prompts: 640 },
+      epochs: 1,
+      ...("tokens_max" in options.properties && { options: { tokens_max: ANSWER_TOKENS_MAX } }),
+    },
+    name.replaceAll("+", "-plus"), // which folders are named by
+  ),
+);
+
+/** One for each method that makes a policy of rows or of its own answers, the long ones, and the controls. */
 export const trainerTrials: readonly TrainerTrial[] = [
-  ...plainTrials,
-  shuffled("raft"),
-  shuffled("dpo"),
+  ...rowTrials,
+  ...rolloutTrials,
+  long("dpo"),
+  long("dil-lsif"), // by sums it grows without bound
+  long("dil-ukl", sums),
+  long("dil-bce", sums),
+  ...["raft", "dpo"].map(shuffled),
 ];
 
 /** Those that are evaluated when nothing else is asked for: of each family the ones that differ most. */
 export const defaultTrials: readonly TrainerTrial[] = trialsNamed([
   "raft",
   "dpo",
-  "cdpo",
   "ipo",
-  "hinge",
   "slic",
   "exo",
   "nca",
@@ -97,15 +132,19 @@ export const defaultTrials: readonly TrainerTrial[] = trialsNamed([
   "simpo",
   "cpo",
   "orpo",
-  "rpo",
   "dil-lsif",
   "dil-ukl",
   "dil-bce",
   "kto",
-  "bco",
   "dpo-plackett-luce",
   "rrhf",
   "bonbon",
+  "grpo",
+  "rloo",
+  "dpo-long",
+  "dil-lsif-long",
+  "dil-ukl-long",
+  "dil-bce-long",
   "raft-shuffled",
   "dpo-shuffled",
 ]);
@@ -130,8 +169,14 @@ const kinds: Readonly<Record<"winners" | "rated" | "lists", RowKind>> = {
 };
 
 /** The kind of rows that they are. */
-export const kindOf = (rows: RowsName): RowKind =>
-  rows in kinds ? kinds[rows as keyof typeof kinds] : "pair"; // all others are pairing rules
+export function kindOf(rows: TrainerTrial["rows"]): RowKind {
+  if (typeof rows !== "string") return "prompt";
+  return rows in kinds ? kinds[rows as keyof typeof kinds] : "pair"; // all others are pairing rules
+}
+
+/** As tables say it. */
+export const rowsText = (rows: TrainerTrial["rows"]): string =>
+  typeof rows === "string" ? rows : `own answers, ${rows.domain}`;
 
 /** What a trial trains, its options checked. */
 export interface CheckedTrial {
@@ -143,16 +188,20 @@ export interface CheckedTrial {
 /** @throws GatewayError invalid_request for a method that makes no policy of such rows, or options that it does not take */
 export function checkedTrial(trial: TrainerTrial): CheckedTrial {
   const { name, rows } = trial;
-  const method = policyMethods.find(({ loss }) => loss.name === trial.method);
-  if (!method) {
-    const known = policyMethods.map(({ loss }) => loss.name).join(", ");
-    throw invalid(name, `'${trial.method}' makes no policy of rows; these do: ${known}`);
-  }
   const kind = kindOf(rows);
+  const known = kind === "prompt" ? onlineMethods : rowMethods;
+  const method = known.find(({ loss }) => loss.name === trial.method);
+  if (!method) {
+    const of = kind === "prompt" ? "answers of its own" : "rows";
+    const names = known.map(({ loss }) => loss.name).join(", ");
+    throw invalid(name, `'${trial.method}' makes no policy of ${of}; these do: ${names}`);
+  }
   if (!method.rows.includes(kind)) {
-    const problem = `${trial.method} learns from rows of: ${method.rows.join(", ")}; '${rows}' are ${kind}`;
+    const problem = `${trial.method} learns from rows of: ${method.rows.join(", ")}; '${rowsText(rows)}' are ${kind}`;
     throw invalid(name, problem);
   }
+  if (kind === "prompt" && trial.isShuffled)
+    throw invalid(name, "answers of its own have no rewards yet that could be shuffled");
   return { trial, method, lossOptions: compileOptions(method.loss, name)(trial.options) };
 }
 

@@ -39,8 +39,13 @@ function row(name: string, found: Found, like?: string): TrainerRow {
   const [support, arithmetic] = [figures(found), figures({ ...found, gold: 0 })];
   const all = figures(found);
   return {
-    ...{ name, trial: trial!, steps: 1, trainingSeconds: 1, klBound: null },
-    ...{ all, domains: { support, arithmetic } },
+    name,
+    trial: trial!,
+    steps: 1,
+    trainingSeconds: 1,
+    klBound: null,
+    all,
+    domains: { support, arithmetic },
   };
 }
 const met = (...rows: TrainerRow[]) => aimsOf({ rows, n: 16 }).map(({ isMet }) => isMet);

@@ -16,7 +16,7 @@ import {
   trainerTrials,
   trialsNamed,
 } from "../../../src/jobs/trainers/trials.ts";
-import { methods } from "../../../src/jobs/training/methods.ts";
+import { methods, onlineMethods } from "../../../src/jobs/training/methods.ts";
 import { temporaryFolder } from "../../support/workspace.ts";
 
 const folder = temporaryFolder();
@@ -63,10 +63,16 @@ test.each(rowsNames)("rows of '%s' are written as what they are read as", async 
 });
 
 describe("the trials", () => {
-  test("train each method that makes a policy of rows, on rows that it learns from", () => {
-    const policies = methods.filter(({ isReward }) => !isReward).map(({ loss }) => loss.name);
-    const trained = trainerTrials.filter(({ isShuffled }) => !isShuffled).map(({ name }) => name);
-    expect(trained).toEqual(policies);
+  const own = { domain: "arithmetic", prompts: 8 } as const;
+
+  test("train each method that makes a policy of rows or of its own answers, on what it learns from", () => {
+    const needsMore = ["distillation", "conditional-sft"]; // a teacher, words in the prompt
+    const policies = [...methods.filter(({ isReward }) => !isReward), ...onlineMethods]
+      .map(({ loss }) => loss.name)
+      .filter((name) => !needsMore.includes(name));
+    const names = trainerTrials.map(({ name }) => name);
+    expect(new Set(trainerTrials.map(({ method }) => method))).toEqual(new Set(policies));
+    expect(new Set(names).size).toBe(names.length);
     for (const trial of trainerTrials) expect(checkedTrial(trial).trial).toBe(trial);
   });
 
@@ -88,6 +94,10 @@ describe("the trials", () => {
     [{ method: "bradley-terry" }, "'bradley-terry' makes no policy of rows; these do: sft"],
     [{ method: "grpo-of-mine" }, "'grpo-of-mine' makes no policy"],
     [{ rows: "winners" as const }, "dpo learns from rows of: pair; 'winners' are supervised"],
+    [{ rows: own }, "'dpo' makes no policy of answers of its own; these do: online-dpo, reinforce"],
+    [{ method: "grpo" }, "'grpo' makes no policy of rows"],
+    [{ method: "grpo", rows: own, isShuffled: true }, "no rewards yet that could be shuffled"],
+    [{ method: "distillation", rows: "winners" as const }, "'distillation' makes no policy"],
     [{ options: { betta: 1 } }, "did you mean 'beta'"],
     [{ options: { beta: -1 } }, "beta"],
   ])("with %o are refused", (changes, problem) => {

@@ -17,6 +17,7 @@ import {
 import type { JudgedAnswer } from "../../../src/jobs/trainers/judge.ts";
 import { curvesOf, plotsOf, tablesOf } from "../../../src/jobs/trainers/report.ts";
 import { type TrainerTrial, trialsNamed } from "../../../src/jobs/trainers/trials.ts";
+import type { OpenJudges } from "../../../src/jobs/training/online/train-online.ts";
 import { createRegistry } from "../../../src/registry/registry.ts";
 import { strategies } from "../../../src/strategies/index.ts";
 import { cannedReward } from "../../support/canned-reward.ts";
@@ -74,6 +75,12 @@ function serving(failsAt = Number.POSITIVE_INFINITY) {
   return { seen, serve };
 }
 
+/** Of answers that a policy in training draws itself. */
+const openJudges: OpenJudges = async ({ loaded }) => ({
+  reward: () => cannedReward((text) => -text.length),
+  dispose: () => loaded.engine.dispose(),
+});
+
 const trials = trialsNamed(["raft", "dpo", "kto", "rrhf", "dpo-shuffled"]).map((trial) => ({
   ...trial,
   epochs: 1,
@@ -88,10 +95,14 @@ function evaluate(
   const training = { onStart: () => {}, onReferences: () => {}, onStep: () => {} };
   const listener = { onProgress: () => {}, onRow: () => {}, training };
   const options = { trials, ...sizes, policy, seed: 3, threads: 1, memoryBytesMax: null };
-  return evaluateTrainers(runtime, serve, {
-    options: { ...options, out: at(out), ...changes },
-    listener,
-  });
+  return evaluateTrainers(
+    runtime,
+    { serve, openJudges },
+    {
+      options: { ...options, out: at(out), ...changes },
+      listener,
+    },
+  );
 }
 
 const judgedIn = (...names: string[]) =>
@@ -216,6 +227,18 @@ describe("the evaluation of trainers", () => {
       const weights = (out: string) => readFileSync(at(out, "trials", name, "model.safetensors"));
       expect(weights("broken").equals(weights("whole")), name).toBe(true);
     }
+  });
+
+  test("takes trials on answers of their own, which need none of the candidates", async () => {
+    const [rloo] = trialsNamed(["rloo"]);
+    const rows = { domain: "arithmetic", prompts: 4 } as const;
+    const asked = { trials: [{ ...rloo!, rows, batch: 2 }] };
+    const found = await evaluate("whole", serving(), asked);
+    expect(found.rows[2]).toMatchObject({ name: "rloo", steps: 2 });
+    expect(tablesOf(found)).toContain("| rloo | own answers, arithmetic |");
+    const again = serving();
+    expect((await evaluate("whole", again, asked)).rows[2]).toEqual(found.rows[2]);
+    expect(again.seen.draws).toBe(0);
   });
 
   test("makes a trial anew whose folder is gone", async () => {
