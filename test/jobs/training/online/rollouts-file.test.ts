@@ -71,7 +71,7 @@ test("what was drawn after the saved state is cut away", async () => {
 test("so is a rollout that was not written whole: a line of it, or a part of a line", async () => {
   const lines = await written("lines.jsonl");
   const text = readFileSync(lines, "utf8");
-  writeFileSync(lines, text.split("\n").slice(0, 3).join("\n") + "\n");
+  writeFileSync(lines, `${text.split("\n").slice(0, 3).join("\n")}\n`);
   expect(await found(lines, 5)).toEqual([rollout(0, 0)]);
   const torn = await written("torn.jsonl");
   truncateSync(torn, readFileSync(torn).length - 20);
