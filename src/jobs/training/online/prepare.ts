@@ -9,7 +9,7 @@ import type { Base } from "../base.ts";
 import { optimizerOf } from "../optimizer.ts";
 import type { Demands } from "./demands.ts";
 import type { OnlineOptions } from "./options.ts";
-import { type ReadPrompt, readPrompts } from "./prompts.ts";
+import { answerable, type ReadPrompt, readPrompts } from "./prompts.ts";
 
 export interface Prompts {
   readonly train: readonly ReadPrompt[];
@@ -26,7 +26,7 @@ export interface Plan {
 
 export async function promptsFor(options: OnlineOptions, base: Base): Promise<Prompts> {
   const { prompts: asked, heldOut: share, evaluate: count } = options;
-  const loaded = await loadPrompts(asked);
+  const loaded = answerable(await loadPrompts(asked), options.reward, asked.badRows);
   const contextTokens = Math.min(options.contextTokens ?? Infinity, base.config.contextTokens);
   const split = splitHeldOut(loaded, { ...asked, share, count });
   const how = { format: base.format, contextTokens };

@@ -43,7 +43,29 @@ export interface PromptRewards {
   readonly of: (prompt: BatchPrompt) => Reward;
 }
 
-/** @throws GatewayError reward_not_found, invalid_request; training_rows_unusable for prompts without a right answer. */
+/**
+ * Without those that have no right answer, where the reward compares with one.
+ * @throws GatewayError training_rows_unusable
+ */
+export function answerable(
+  { prompts, ...counts }: BatchPrompts,
+  reward: string | RewardSpec | null,
+  badRows: "refuse" | "drop",
+): BatchPrompts {
+  if (reward === null || typeof reward === "string" || !lacksAnswer(reward))
+    return { ...counts, prompts };
+  const [known, unknown] = [true, false].map((isKnown) =>
+    prompts.filter(({ answer }) => (answer !== null) === isKnown),
+  ) as [BatchPrompt[], BatchPrompt[]];
+  const problem = `it has no right answer (answer, solution, ground_truth), which ${reward.kind} compares with`;
+  refuseFaults(
+    unknown.map(({ place }) => ({ ...place, problem })),
+    known.length === 0 ? "refuse" : badRows,
+  );
+  return { ...counts, prompts: known, dropped: counts.dropped + unknown.length };
+}
+
+/** @param prompts answerable ones. @throws GatewayError reward_not_found, invalid_request */
 export function promptRewards(
   asked: string | RewardSpec | null,
   find: (asked: string | RewardSpec | null) => Reward,
@@ -53,12 +75,6 @@ export function promptRewards(
     const reward = find(asked);
     return { revision: `${reward.id}@${reward.revision}`, of: () => reward };
   }
-  const without = prompts.filter(({ answer }) => answer === null);
-  const problem = `it has no right answer (answer, solution, ground_truth), which ${asked.kind} compares with`;
-  refuseFaults(
-    without.map(({ place }) => ({ ...place, problem })),
-    "refuse",
-  );
   const of = ({ answer }: BatchPrompt) => find({ ...asked, expected: answer });
   for (const prompt of prompts) of(prompt); // what is wrong with a right answer is said before anything is drawn
   return { revision: JSON.stringify(asked), of };

@@ -113,6 +113,10 @@ describe("what is refused", () => {
     const file = jsonLines(at("no-answers.jsonl"), [{ prompt: "a", answer: "1" }, { prompt: "b" }]);
     const said = await refusal("grpo", { reward: { kind: "exact-match" } }, { file });
     expect(said).toContain("line 2: it has no right answer");
+    const prompts = { ...source(file), badRows: "drop" as const };
+    const dropping = { reward: { kind: "exact-match" }, prompts, steps: 1 };
+    const options = onlineOptions("grpo", { base, out: at("dropped"), prompts: file }, dropping);
+    await expect(runOnline(runtime, judges, options)).resolves.toBeTruthy();
   });
 
   test("right answers that the reward cannot read", async () => {
