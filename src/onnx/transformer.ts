@@ -284,12 +284,16 @@ export function sharedWeights(g: Graph, dtype: DType = "float32"): WeightSource 
   };
 }
 
-/** The tables of each rotary, once. */
+/** Tokens of a packed row are a multiple of it, which may be more than the context. */
+export const ROW_MULTIPLE = 16;
+
+/** The tables of each rotary, once, as long as the longest row: the operator refuses rows that are longer. */
 export function rotaryConstants(g: Graph, { contextTokens, headDim }: TransformerConfig) {
-  const shape = [contextTokens, headDim / 2];
+  const places = Math.ceil(contextTokens / ROW_MULTIPLE) * ROW_MULTIPLE;
+  const shape = [places, headDim / 2];
   const made = memoized((description: string) => {
     const rotary: Rotary = JSON.parse(description);
-    const { cos, sin } = rotaryTables(contextTokens, headDim, rotary);
+    const { cos, sin } = rotaryTables(places, headDim, rotary);
     return { cos: g.constant("float32", shape, cos), sin: g.constant("float32", shape, sin) };
   });
   return (rotary: Rotary) => made(JSON.stringify(rotary));

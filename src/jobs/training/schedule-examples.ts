@@ -1,11 +1,10 @@
 /** Which examples each step takes, and how they are cut into passes: the same for the same seed, in any process. */
 import { assert } from "../../base/assert.ts";
 import { createRandom, splitSeed } from "../../base/random.ts";
+import { ROW_MULTIPLE } from "../../onnx/transformer.ts";
 import type { Pass } from "../../train/trainer.ts";
 import type { Example, Material, References, Teacher } from "./define-material.ts";
 
-/** Rows are as long as a multiple of this: few shapes, and little padding. */
-const ROW_MULTIPLE = 16;
 /** Packing is not perfect: a pass filled to this share of its tokens rarely needs more. */
 const FILL = 0.96;
 
@@ -58,7 +57,7 @@ export function cutIntoPasses<E extends Example>(examples: readonly E[], tokens:
   return passes;
 }
 
-/** Tokens of a row that holds the longest sequence of the pass. */
+/** Tokens of a row that holds the longest sequence of the pass: few shapes, and little padding. */
 export function rowOf(examples: readonly Example[]): number {
   const longest = Math.max(...examples.flatMap(({ lengths }) => lengths));
   return Math.ceil(longest / ROW_MULTIPLE) * ROW_MULTIPLE;

@@ -216,6 +216,17 @@ describe("what comes out", () => {
     await expect(trained("rpo-reward-aware", "none", {})).rejects.toThrow(/has no margin/);
   });
 
+  test("is there for a base whose context is no multiple of the rows that texts are packed in", async () => {
+    const short = await tinyCheckpoint(at("short"), { max_position_embeddings: 21 });
+    const file = jsonLines(at("long.jsonl"), [
+      { prompt: "Say red", completion: "one two three four red green blue grey ".repeat(2) },
+    ]);
+    const data = { files: [file], heldOut: 0, badRows: "refuse" as const };
+    const { steps } = await trained("sft", "short-sft", { base: short, data });
+    for (const { tokens } of steps) expect(tokens).toBe(32); // of which 21 fit the context
+    expect(steps).toHaveLength(6);
+  });
+
   test("of kto and of a list loss is trained too", async () => {
     const kto = await trained("kto", "kto", { steps: 2 });
     expect(kto.steps[0]!.metrics["loss"]).toBeCloseTo(0.5, 6);
