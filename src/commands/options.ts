@@ -3,7 +3,7 @@ import { SingleBar } from "cli-progress";
 import type { Command, OptionValues } from "commander";
 import { type Config, loadConfig } from "../base/config.ts";
 import { flagOf, settingNames, settingsSchema } from "../base/settings.ts";
-import { natural } from "./readers.ts";
+import { natural, oneOf } from "./readers.ts";
 
 /** Every setting of the configuration as a flag. */
 export function withSettings(command: Command): Command {
@@ -19,6 +19,17 @@ export function configOf(options: OptionValues): Config {
   const flags = settingNames.map((name) => [name, options[name] as string | undefined]); // withSettings asks for texts
   return loadConfig({ flags: Object.fromEntries(flags) });
 }
+
+/** Of commands that read rows. @param what is in the file */
+export const withReading = (command: Command, what: string): Command =>
+  command
+    .option("--data-format <name>", `of the ${what}; without it, the first rows tell`)
+    .option(
+      "--bad-rows <what>",
+      "refuse or drop rows that cannot be used",
+      oneOf(["refuse", "drop"]),
+      "refuse",
+    );
 
 /** Of commands that measure. */
 export const withSeed = (command: Command): Command =>

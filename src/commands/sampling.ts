@@ -14,14 +14,14 @@ import { openRuntime } from "../onnx/runtime/index.ts";
 import { policyFolder } from "../setup/models.ts";
 import { batchProgress } from "./batch-progress.ts";
 import { type OptimizationDefaults, optimizationOf } from "./optimization.ts";
-import { configOf } from "./options.ts";
+import { configOf, withReading } from "./options.ts";
 import { count, natural, nonNegative, oneOf, share, shareOrAll } from "./readers.ts";
 import { plain } from "./report.ts";
 import { servingOf } from "./serving.ts";
 import { trainingProgress } from "./training-progress.ts";
 
 export function withSampling(command: Command): Command {
-  return command
+  return withReading(command, "prompts")
     .requiredOption("--out <folder>", "to be written; new, or of the same command cut short")
     .option("--policy <folder>", "the checkpoint that answers; without it, the configured policy")
     .option("--reward <folder|id>", "a checkpoint, or a configured reward; without it, the default")
@@ -29,13 +29,6 @@ export function withSampling(command: Command): Command {
     .option("--top-p <share>", "of sampling", shareOrAll, 1)
     .option("--max-tokens <count>", "of an answer", natural, 160)
     .option("--unfinished <what>", "take or drop cut answers", oneOf(["take", "drop"]), "drop")
-    .option("--data-format <name>", "of the prompts' file; without it, the first rows tell")
-    .option(
-      "--bad-rows <what>",
-      "refuse or drop rows that cannot be used",
-      oneOf(["refuse", "drop"]),
-      "refuse",
-    )
     .option("--seed <number>", "of prompts, samples and training", count, 0)
     .option("--json", "one JSON object on standard output at the end, for machines");
 }

@@ -15,7 +15,7 @@ import type { Loss } from "../train/losses/define.ts";
 import { losses } from "../train/losses/index.ts";
 import { givenLossOptions, lossOptionsOf, withLossOptions } from "./loss-options.ts";
 import { type OptimizationDefaults, optimizationOf, withOptimization } from "./optimization.ts";
-import { configOf, withSettings } from "./options.ts";
+import { configOf, withReading, withSettings } from "./options.ts";
 import {
   count,
   natural,
@@ -69,7 +69,7 @@ const withPairLoss = (command: Command): Command =>
 const pairLosses = losses.filter(({ family }) => family === "pair");
 
 function withDrawing(command: Command): Command {
-  return command
+  return withReading(command, "prompts")
     .option(
       "--reward <folder|id|kind|json>",
       "a checkpoint, a configured reward, or a kind with its options; exact-match and numeric-match take each prompt's right answer; without it, the default reward",
@@ -84,13 +84,6 @@ function withDrawing(command: Command): Command {
       "take",
     )
     .option("--unfinished-reward <number>", "of cut answers; without it, as judged", number)
-    .option("--data-format <name>", "of the prompts' file; without it, the first rows tell")
-    .option(
-      "--bad-rows <what>",
-      "refuse or drop rows that cannot be used",
-      oneOf(["refuse", "drop"]),
-      "refuse",
-    )
     .option("--seed <number>", "of prompts, samples and training", count, 0);
 }
 

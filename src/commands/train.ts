@@ -6,7 +6,8 @@ import { type TrainingSummary, train } from "../jobs/training/train.ts";
 import { openRuntime } from "../onnx/runtime/index.ts";
 import { lossOptionsOf, withLossOptions } from "./loss-options.ts";
 import { type OptimizationDefaults, optimizationOf, withOptimization } from "./optimization.ts";
-import { count, natural, oneOf, share } from "./readers.ts";
+import { withReading } from "./options.ts";
+import { count, natural, share } from "./readers.ts";
 import { addOwnFlags, ownOptions } from "./train-methods.ts";
 import { addOnline } from "./train-online.ts";
 import { trainingProgress } from "./training-progress.ts";
@@ -58,7 +59,7 @@ function addMethod(group: Command, method: Method): void {
 }
 
 function withData(command: Command): Command {
-  return command
+  return withReading(command, "rows")
     .option("--steps <count>", "updates; without it, what the epochs make", natural)
     .option("--seed <number>", "of the order of examples and of who is held out", count, 0)
     .option("--held-out <share>", "of the prompts, to evaluate on", share, 0.05)
@@ -74,18 +75,11 @@ function withData(command: Command): Command {
       count,
       0,
     )
-    .option("--data-format <name>", "of the rows; without it, the first rows tell")
     .option("--reward-name <name>", "of rows with rewards by several names, the one to take")
     .option(
       "--context-tokens <count>",
       "of prompt and answer; without it, the base's context",
       natural,
-    )
-    .option(
-      "--bad-rows <what>",
-      "refuse or drop rows that cannot be used",
-      oneOf(["refuse", "drop"]),
-      "refuse",
     )
     .option("--threads <count>", "of one operator; without it, one a core", natural)
     .option("--json", "one JSON object on standard output at the end, for machines");

@@ -9,6 +9,7 @@ import type { Runtime } from "../../src/onnx/runtime/index.ts";
 import type { Reward } from "../../src/rewards/define.ts";
 import type { StepReport } from "../../src/train/loop.ts";
 import { jsonLines } from "./tiny-checkpoint.ts";
+import { usualTraining } from "./training-options.ts";
 
 /** Judges by one reward, whatever is asked for. */
 export const judgedBy =
@@ -58,27 +59,13 @@ export function onlineOptions(
     lambda: 0.95,
     whitens: true,
     mixture: 0.5,
+    ...usualTraining,
     steps: 2,
-    epochs: 1,
     batch: 4,
-    passTokens: 512,
-    learningRate: 0.01,
-    schedule: "constant",
-    warmup: 0,
-    floor: 0,
-    weightDecay: 0,
-    clipNorm: 1,
-    beta1: 0.9,
-    beta2: 0.999,
-    seed: 5,
     evaluateEvery: null,
-    patience: 0,
-    dtype: "float32",
-    lora: null,
     base,
     out,
     checkpointEvery: 100,
-    threads: 1,
     memoryBytesMax: 2 ** 31,
     sequencesMax: 16,
     cacheBytesMax: 2 ** 28,

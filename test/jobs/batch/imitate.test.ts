@@ -18,6 +18,7 @@ import {
   supervisedRows,
   tinyCheckpoint,
 } from "../../support/tiny-checkpoint.ts";
+import { usualTraining } from "../../support/training-options.ts";
 import { temporaryFolder, testRuntime } from "../../support/workspace.ts";
 
 const folder = temporaryFolder();
@@ -123,25 +124,9 @@ async function run(name: string, changes: Partial<ImitateOptions>) {
     seed: 3,
     out: at(name),
     training: {
-      lora: null,
-      epochs: 1,
-      batch: 8,
-      passTokens: 512,
-      learningRate: 0.01,
-      schedule: "constant",
-      warmup: 0,
-      floor: 0,
-      weightDecay: 0,
-      clipNorm: 1,
-      beta1: 0.9,
-      beta2: 0.999,
-      dtype: "float32",
-      checkpointEvery: 50,
-      memoryBytesMax: null,
+      ...usualTraining,
       steps: null,
       evaluateEvery: null,
-      patience: 0,
-      threads: 1,
       contextTokens: null,
     },
     ...changes,
@@ -225,7 +210,7 @@ describe("a reward and a policy in turn", () => {
 test("killed at every stage it comes to what it would have come to", async () => {
   const flags =
     "--own 2 --k 3 --held-out 0.2 --evaluate 4 --iterations 2 --max-tokens 8 --unfinished take --batch 8 --pass-tokens 256 " +
-    "--learning-rate 0.01 --reward-learning-rate 0.01 --checkpoint-every 1 --threads 1 --device cpu";
+    "--learning-rate 0.01 --reward-learning-rate 0.01 --checkpoint-every 2 --threads 1 --device cpu";
   const data = ["--demonstrations", demonstrations, "--policy", policy];
   const command = ["batch", "irl", ...data, ...flags.split(" ")];
   const go = (out: string, killAt?: string) => runCommand([...command, "--out", at(out)], killAt);
@@ -245,4 +230,4 @@ test("killed at every stage it comes to what it would have come to", async () =>
       const bytes = (out: string) => readFileSync(at(out, `iteration-${i}`, name));
       expect(bytes("killed").equals(bytes("through")), name).toBe(true);
     }
-}, 300_000);
+}, 600_000);

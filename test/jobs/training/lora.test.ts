@@ -16,6 +16,7 @@ import {
   supervisedRows,
   tinyCheckpoint,
 } from "../../support/tiny-checkpoint.ts";
+import { usualReading, usualTraining } from "../../support/training-options.ts";
 import { temporaryFolder } from "../../support/workspace.ts";
 
 const folder = temporaryFolder();
@@ -33,28 +34,16 @@ let common: Omit<TrainingOptions, "method" | "data" | "out">;
 beforeAll(async () => {
   runtime = openRuntime();
   common = {
+    ...usualTraining,
     base: await tinyCheckpoint(at("base")),
     lossOptions: {},
     lora,
     steps: 12,
-    epochs: 1,
-    batch: 8,
-    passTokens: 512,
     learningRate: 0.02,
-    schedule: "constant",
-    warmup: 0,
-    floor: 0,
-    weightDecay: 0,
-    clipNorm: 1,
-    beta1: 0.9,
-    beta2: 0.999,
     seed: 1,
     evaluateEvery: 12,
-    patience: 0,
     dtype: "base",
     checkpointEvery: 100,
-    threads: 1,
-    memoryBytesMax: null,
   };
 });
 afterAll(() => runtime.dispose());
@@ -62,13 +51,11 @@ afterAll(() => runtime.dispose());
 const methodNamed = (name: string) => methods.find(({ loss }) => loss.name === name)!;
 
 function run(method: string, out: string, data: string, more: Partial<TrainingOptions> = {}) {
-  const files = { files: [data], heldOutFiles: [data], heldOut: 0 };
-  const reading = { format: null, rewardName: null, contextTokens: null } as const;
   const options: TrainingOptions = {
     ...common,
     method: methodNamed(method),
     out: at(out),
-    data: { ...files, ...reading, badRows: "refuse" },
+    data: { ...usualReading, files: [data], heldOutFiles: [data] },
     ...more,
   };
   return train(runtime, options, quiet);

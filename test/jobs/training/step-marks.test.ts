@@ -16,6 +16,7 @@ import type { StepSettings } from "../../../src/rewards/step-conventions.ts";
 import { ChatTemplate } from "../../../src/text/chat-template.ts";
 import { Tokenizer } from "../../../src/text/tokenizer.ts";
 import { jsonLines, tinyCheckpoint } from "../../support/tiny-checkpoint.ts";
+import { usualReading, usualTraining } from "../../support/training-options.ts";
 import { temporaryFolder, testRuntime } from "../../support/workspace.ts";
 
 const embedded = join(import.meta.dirname, "../../../models/tiny-chat");
@@ -99,36 +100,15 @@ test("what is trained on steps serves as a process reward that tells right steps
       lossOptions: {},
       stepReading: { settings, neutral: "good" },
       data: {
+        ...usualReading,
         files: [jsonLines(join(folder, "steps.jsonl"), rows)],
-        heldOutFiles: [],
-        heldOut: 0,
-        format: null,
-        rewardName: null,
-        contextTokens: null,
-        badRows: "refuse",
       },
+      ...usualTraining,
       steps: 30,
-      epochs: 1,
-      batch: 8,
-      passTokens: 512,
       learningRate: 0.02,
-      schedule: "constant",
-      warmup: 0,
-      floor: 0,
-      weightDecay: 0,
-      clipNorm: 1,
-      beta1: 0.9,
-      beta2: 0.999,
-      seed: 5,
       evaluateEvery: null,
-      patience: 0,
-      dtype: "float32",
-      lora: null,
       base,
       out,
-      checkpointEvery: 50,
-      threads: 1,
-      memoryBytesMax: null,
     },
     { onStart: () => {}, onReferences: () => {}, onStep: () => {} },
   );

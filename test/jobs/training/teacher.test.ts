@@ -18,6 +18,7 @@ import {
 import { train } from "../../../src/jobs/training/train.ts";
 import type { StepReport } from "../../../src/train/loop.ts";
 import { jsonLines, supervisedRows, tinyCheckpoint } from "../../support/tiny-checkpoint.ts";
+import { usualReading, usualTraining } from "../../support/training-options.ts";
 import { temporaryFolder, testRuntime } from "../../support/workspace.ts";
 
 const folder = temporaryFolder();
@@ -49,35 +50,16 @@ async function trained(changes: Partial<TrainingOptions> & { out: string }) {
     lossOptions: compileOptions(method.loss, "distillation")({ teacher_weight: 1 }),
     teacher: { folder: teacher, tokens: 8 },
     data: {
+      ...usualReading,
       files: [data],
-      heldOutFiles: [],
       heldOut: 0.2,
-      format: null,
-      rewardName: null,
-      contextTokens: null,
-      badRows: "refuse",
     },
+    ...usualTraining,
     steps: 12,
-    epochs: 1,
-    batch: 8,
     passTokens: 256,
     learningRate: 0.02,
-    schedule: "constant",
-    warmup: 0,
-    floor: 0,
-    weightDecay: 0,
-    clipNorm: 1,
-    beta1: 0.9,
-    beta2: 0.999,
-    seed: 5,
     evaluateEvery: 4,
-    patience: 0,
-    dtype: "float32",
-    lora: null,
     base,
-    checkpointEvery: 50,
-    threads: 1,
-    memoryBytesMax: null,
     ...changes,
   };
   const asked: number[] = [];

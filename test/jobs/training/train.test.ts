@@ -19,6 +19,7 @@ import {
   supervisedRows,
   tinyCheckpoint,
 } from "../../support/tiny-checkpoint.ts";
+import { usualReading, usualTraining } from "../../support/training-options.ts";
 import { temporaryFolder, testRuntime } from "../../support/workspace.ts";
 
 const folder = temporaryFolder();
@@ -42,37 +43,18 @@ function options(name: string, out: string, { data, ...changes }: Changes = {}):
   return {
     method,
     lossOptions: compileOptions(method.loss, name)({}),
+    ...usualTraining,
     steps: 6,
-    epochs: 1,
-    batch: 8,
     passTokens: 4096,
-    learningRate: 0.01,
-    schedule: "constant",
-    warmup: 0,
-    floor: 0,
-    weightDecay: 0,
-    clipNorm: 1,
-    beta1: 0.9,
-    beta2: 0.999,
-    seed: 5,
     evaluateEvery: 2,
-    patience: 0,
-    dtype: "float32",
-    lora: null,
     base,
     out: at(out),
     checkpointEvery: 3,
-    threads: 1,
-    memoryBytesMax: null,
     ...changes,
     data: {
+      ...usualReading,
       files: [name === "sft" ? files.sft : files.pairs],
-      heldOutFiles: [],
       heldOut: 0.2,
-      format: null,
-      rewardName: null,
-      contextTokens: null,
-      badRows: "refuse",
       ...data,
     },
   };
