@@ -53,7 +53,7 @@ export function svgOf({ title, x, y, series }: Plot): string {
   try {
     chart.setOption({
       ...looks(title),
-      legend: { top: 40, left: 16, data: series.map(({ name }) => name) },
+      legend: { top: 40, left: 16, itemGap: 32, data: series.map(({ name }) => name) },
       grid: { left: 64, right: 140, top: 80, bottom: 56 },
       xAxis: {
         type: "log",
@@ -91,8 +91,8 @@ export function curvesSvg({ title, x, series }: Curves): string {
   try {
     chart.setOption({
       ...looks(title),
-      legend: { top: 12, right: 16, data: series.map(({ name }) => name) },
-      grid: { left: 64, right: 24, top: 48, bottom: 48 },
+      legend: { top: 36, left: 16, itemGap: 24, data: series.map(({ name }) => name) },
+      grid: { left: 64, right: 24, top: 72, bottom: 48 },
       xAxis: { type: "value", min: "dataMin", max: "dataMax", name: x, ...axisText, nameGap: 28 },
       yAxis: { type: "value", scale: true, axisLabel: axisText.axisLabel },
       series: series.map(({ name, points }) => ({
@@ -131,7 +131,7 @@ function marks({ name, isLine, points }: Series) {
     symbolSize: 6,
     data: points.map((point) => ({ name: point.label ?? "", value: [point.x, point.y.estimate] })),
     label: { show: true, position: "right" as const, formatter: "{b}", color: INK, fontSize: 11 },
-    labelLayout: { moveOverlap: "shiftY" as const },
+    labelLayout: { moveOverlap: "shiftY" as const, hideOverlap: true },
   };
 }
 
