@@ -196,7 +196,10 @@ describe("the evaluation of trainers", () => {
     expect(tables).not.toMatch(/NaN|undefined|-0\.00/);
     const plots = plotsOf(evaluation);
     expect([...plots.keys()]).toEqual(["trainers-support.svg", "trainers-arithmetic.svg"]);
-    expect(svgOf(plots.get("trainers-support.svg")!)).toContain("dpo-shuffled");
+    const support = plots.get("trainers-support.svg")!;
+    const labels = support.series.flatMap(({ points }) => points.map(({ label }) => label));
+    expect(labels).toContain("dpo-shuffled");
+    expect(svgOf(support)).toContain("trained on shuffled rewards");
     const curves = curvesOf(evaluation);
     expect(curvesSvg(curves.get("trainers-chosen.svg")!)).toMatch(/^<svg /);
   });
