@@ -28,6 +28,8 @@ export function addOwnFlags(command: Command, { loss }: Method): void {
         natural,
         TEACHER_TOKENS,
       );
+  if (takesPrefixes(loss))
+    command.option("--prefixes", "judge every beginning of an answer, not its end alone");
   if (loss.family === "reward-point")
     command
       .option(
@@ -61,13 +63,24 @@ export function addOwnFlags(command: Command, { loss }: Method): void {
       );
 }
 
+/** Those of scores of one answer, without terms for demonstrations. */
+const takesPrefixes = ({ family, name }: Method["loss"]) =>
+  family === "reward-point" || name === "bradley-terry" || name === "pair-classification";
+
 /** @throws GatewayError invalid_request */
 export function ownOptions(
   { loss }: Method,
   given: OptionValues,
-): Pick<TrainingOptions, "teacher" | "conditioning" | "stepReading"> {
+): Pick<TrainingOptions, "teacher" | "conditioning" | "stepReading" | "prefixes"> {
   if (loss.name === "distillation")
     return { teacher: { folder: given["teacher"], tokens: given["teacherTokens"] } };
+  if (given["prefixes"] === true) {
+    if (given["stepConvention"] === undefined) return { prefixes: true };
+    throw new GatewayError("invalid_request", {
+      param: "--prefixes",
+      problem: "steps are judged where they end; leave out one of it and --step-convention",
+    });
+  }
   if (loss.family === "reward-point" && given["stepConvention"] !== undefined)
     return { stepReading: { settings: given["stepConvention"], neutral: given["neutral"] } };
   if (loss.name === "preference-model" && given["lora"] === true) {

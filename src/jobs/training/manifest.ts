@@ -23,6 +23,7 @@ export function manifestOf(
     "--base": base.sha256,
     ...(teacher && { "--teacher": teacher.sha256, "--teacher-tokens": options.teacher!.tokens }),
     ...(options.conditioning && conditioned(options.conditioning)),
+    ...(options.prefixes && { "--prefixes": true }),
     ...(options.stepReading && {
       "--step-convention": JSON.stringify(options.stepReading.settings),
       "--neutral": options.stepReading.neutral,

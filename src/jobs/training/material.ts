@@ -14,6 +14,8 @@ import {
   type MarkedAnswer,
   pointStep,
   preferenceStep,
+  prefixMarks,
+  prefixStep,
   rankedPairs,
   rankedStep,
 } from "../../train/families/rewards.ts";
@@ -42,11 +44,13 @@ export interface MaterialOptions {
   readonly conditioning?: Conditioning | undefined;
   /** Of reward models that learn from rows of steps. */
   readonly stepReading?: StepReading | undefined;
+  /** Of reward models: every beginning of an answer is judged, not its end alone. */
+  readonly prefixes?: boolean | undefined;
 }
 
 export function materialOf(
   loss: Loss,
-  { lossOptions = {}, conditioning, stepReading }: MaterialOptions = {},
+  { lossOptions = {}, conditioning, stepReading, prefixes = false }: MaterialOptions = {},
 ): Material {
   switch (loss.family) {
     case "supervised":
@@ -62,11 +66,12 @@ export function materialOf(
     case "list":
       return lists;
     case "reward":
-      return loss.name === "preference-model" ? comparisons : rewardPairs;
+      if (loss.name === "preference-model") return comparisons;
+      return prefixes ? comparedPrefixes : rewardPairs;
     case "reward-list":
       return rewardLists;
     case "reward-point":
-      return stepReading ? markedSteps(loss.name, stepReading) : rewardPoints(loss.name);
+      return stepReading ? markedSteps(loss.name, stepReading) : rewardPoints(loss.name, prefixes);
     case "correction":
     case "policy":
     case "actor-critic":
@@ -280,8 +285,41 @@ const rewardLists = material({
   step: (examples, tokensPerRow) => rankedStep(examples, tokensPerRow),
 });
 
-/** Each answer's target at its last token: its reward, or for an answer that is good or bad the loss's two numbers. */
-function rewardPoints(loss: string): Material {
+/** Both answers where they begin to differ and from there on, as far as both go. Of a list all pairs, which together count as one. */
+const comparedPrefixes = material({
+  read: (row, format) => {
+    assert(row.kind === "pair" || row.kind === "list", "kinds are checked before");
+    if (row.kind === "pair" && row.margin !== undefined)
+      throw new UnusableRow("it has a margin, of which its prefixes have no known share");
+    const texts = row.kind === "pair" ? [row.chosen, row.rejected] : row.completions;
+    const ranked =
+      row.kind === "pair"
+        ? [{ chosen: 0, rejected: 1, weight: 1 }]
+        : rankedPairs(checkedRewards(row).map((reward) => -reward));
+    const { prompt, completions } = encodeAll(format, row, texts, "whole");
+    const pairs = ranked.map(({ chosen, rejected, weight }) => ({
+      prompt,
+      chosen: completions[chosen]!,
+      rejected: completions[rejected]!,
+      weight: weight ?? 1,
+    }));
+    const lengths = pairs.flatMap(({ chosen, rejected }) =>
+      [chosen, rejected].map((answer) => prompt.length + answer.length),
+    );
+    return [{ place: row.place, lengths, scoredTokens: 0, share: 1, answers: [], pairs }];
+  },
+  step: (examples, tokensPerRow) =>
+    prefixStep(
+      examples.flatMap(({ pairs }) => pairs),
+      tokensPerRow,
+    ),
+});
+
+/**
+ * Each answer's target at its last token, or at each of them: its reward, or for an answer that is good or bad the loss's two
+ * numbers.
+ */
+function rewardPoints(loss: string, prefixes: boolean): Material {
   return material<Example & MarkedAnswer>({
     read(row, format) {
       const judged = judgedAnswers(row, loss);
@@ -296,7 +334,9 @@ function rewardPoints(loss: string): Material {
         answers: [],
         prompt,
         completion,
-        marks: [{ at: completion.length - 1, target: judged[i]!.target }],
+        marks: prefixes
+          ? prefixMarks(completion.length, judged[i]!.target)
+          : [{ at: completion.length - 1, target: judged[i]!.target }],
       }));
     },
     step: (examples, tokensPerRow) => pointStep(examples, tokensPerRow),

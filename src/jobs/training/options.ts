@@ -43,6 +43,8 @@ export interface Recipe extends Optimization {
   readonly conditioning?: Conditioning | undefined;
   /** Of reward models that learn from rows of steps. */
   readonly stepReading?: StepReading | undefined;
+  /** Of reward models: every beginning of an answer is judged, not its end alone. */
+  readonly prefixes?: boolean | undefined;
   readonly data: DataOptions;
   /** null: as many as `epochs` make. */
   readonly steps: number | null;

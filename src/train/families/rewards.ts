@@ -151,10 +151,12 @@ export interface ComparedAnswers {
   readonly prompt: readonly number[];
   readonly chosen: readonly number[];
   readonly rejected: readonly number[];
+  /** Of the pair, among all; 1 where nothing is said. */
+  readonly weight?: number;
 }
 
 /**
- * Both answers are compared at every prefix of equal length; together the prefixes of a pair weigh 1. Where both
+ * Both answers are compared at every prefix of equal length; together the prefixes weigh what the pair does. Where both
  * prefixes are the same tokens there is nothing to tell apart, and no pair.
  * Source: Rashid et al., arXiv:2406.07780, section 4.
  * @throws InvariantError when two answers never differ within the shorter one's length.
@@ -165,14 +167,14 @@ export function prefixStep(pairs: readonly ComparedAnswers[], tokensPerRow: numb
     [...prompt, ...rejected],
   ]);
   const packed = pack(sequences, tokensPerRow);
-  const compared = pairs.flatMap(({ prompt, chosen, rejected }, i) => {
+  const compared = pairs.flatMap(({ prompt, chosen, rejected, weight = 1 }, i) => {
     const shorter = Math.min(chosen.length, rejected.length);
     const from = chosen.findIndex((token, t) => token !== rejected[t]);
     assert(from >= 0 && from < shorter, "two answers do not differ where both have tokens");
     return Array.from({ length: shorter - from }, (_, t) => ({
       chosen: packed.starts[2 * i]! + prompt.length + from + t,
       rejected: packed.starts[2 * i + 1]! + prompt.length + from + t,
-      weight: 1 / (shorter - from),
+      weight: weight / (shorter - from),
     }));
   });
   return {
@@ -192,7 +194,6 @@ export function prefixStep(pairs: readonly ComparedAnswers[], tokensPerRow: numb
 export interface ComparedInOne extends ComparedAnswers {
   /** What stands between the two. */
   readonly separator: readonly number[];
-  /** Of the pair, among all. */
   readonly weight: number;
 }
 

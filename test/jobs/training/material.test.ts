@@ -28,8 +28,9 @@ function stepOf(
   loss: string,
   rows: readonly DatasetRow[],
   references = (example: Example) => example.answers.map(() => 0),
+  prefixes = false,
 ): StepData {
-  const material = materialOf(lossNamed(loss));
+  const material = materialOf(lossNamed(loss), { prefixes });
   const read = rows.flatMap((row) => [...material.read(row, format)]);
   return material.step(material.complete(read, 64), 96, references, nobody);
 }
@@ -38,6 +39,41 @@ test("a pair of a demonstration is told apart from labelled pairs, for losses th
   const pair: DatasetRow = { kind: "pair", prompt: asked, chosen: "4", rejected: "5", place };
   const { float32 } = stepOf("aihf", [pair, { ...pair, demonstrated: true }]);
   expect([...float32["demonstrated"]!]).toEqual([0, 1]);
+});
+
+describe("with prefixes a reward", () => {
+  const pair: DatasetRow = { kind: "pair", prompt: asked, chosen: "4", rejected: "5 6 7", place };
+  const prefixed = (loss: string, row: DatasetRow) => stepOf(loss, [row], () => [], true);
+
+  test("compares answers from where they differ to the end of the shorter one, weighing 1 together", () => {
+    const { int64, float32 } = prefixed("bradley-terry", pair);
+    const shorter = format.tokenizer.encode("4").length + 2; // with the end of the turn and the line
+    expect(int64["chosen_rows"]).toHaveLength(shorter);
+    const [first, last] = [float32["pair_weights"]!, int64["chosen_rows"]!];
+    expect(first.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(1, 6);
+    const whole = stepOf("bradley-terry", [pair]);
+    expect(last.at(-1)).toBe(whole.int64["chosen_rows"]![0]);
+  });
+
+  test("foretells an answer's rating at each of its tokens, more surely at later ones", () => {
+    const rated: DatasetRow = {
+      kind: "supervised",
+      prompt: asked,
+      completion: "4",
+      reward: 2,
+      place,
+    };
+    const { float32 } = prefixed("reward-regression", rated);
+    const tokens = format.tokenizer.encode("4").length + 2;
+    expect([...float32["targets"]!]).toEqual(Array.from({ length: tokens }, () => 2));
+    const sum = (tokens * (tokens + 1)) / 2;
+    for (const [t, weight] of [...float32["weights"]!].entries())
+      expect(weight).toBeCloseTo((t + 1) / sum, 6);
+  });
+
+  test("has no use for margins", () => {
+    expect(() => prefixed("bradley-terry", { ...pair, margin: 1 })).toThrow(/it has a margin/);
+  });
 });
 
 describe("an answer to imitate", () => {

@@ -131,6 +131,12 @@ describe("what comes out", () => {
     });
   });
 
+  test("of bradley-terry on prefixes is a reward model that knows from an answer's beginning", async () => {
+    const { steps } = await trained("bradley-terry", "prefixed", { steps: 24, prefixes: true });
+    expect(steps[0]!.metrics["loss"]).toBeCloseTo(Math.LN2, 6);
+    expect(steps.at(-1)!.heldOut!["accuracy"]).toBeGreaterThan(0.9); // over all beginnings of answers not seen
+  });
+
   test("of preference-model is a reward that compares, of answers that it has not seen, and is known by its folder", async () => {
     const { steps } = await trained("preference-model", "taste", { steps: 24 });
     expect(steps[0]!.metrics["loss"]).toBeCloseTo(Math.LN2, 6);
