@@ -19,12 +19,10 @@ import type { DatasetRow } from "../../datasets/types.ts";
 import { writeDataset } from "../../datasets/write.ts";
 import type { Runtime } from "../../onnx/runtime/index.ts";
 import { openBase } from "../training/base.ts";
-import { optimizationManifest } from "../training/manifest.ts";
 import { type Method, methods } from "../training/methods.ts";
 import { type TrainingSummary, train } from "../training/train.ts";
 import type { Manifest } from "../training/work-folder.ts";
-import { drawRecipe, hashesOf, SAMPLES_FILE } from "./batch.ts";
-import { openBatchFolder } from "./batch-folder.ts";
+import { hashesOf, SAMPLES_FILE } from "./batch.ts";
 import { type Demonstrations, loadDemonstrations, ownPairs } from "./demonstrations.ts";
 import {
   type Iterating,
@@ -35,15 +33,13 @@ import {
   iterate,
   type Stage,
   sliceOf,
-  splitPrompts,
-  summaryOf,
   trainPolicy,
 } from "./iterations.ts";
-import { type BatchPrompt, hashOfPrompts, readableBy } from "./prompts.ts";
+import type { BatchPrompt } from "./prompts.ts";
 import { withoutWinners } from "./raft.ts";
 import { drawing, samplePrompts } from "./sample-prompts.ts";
 import { type SelectionReport, selectRows } from "./selection.ts";
-import { type Serve, servedInTurn } from "./serve.ts";
+import type { Serve } from "./serve.ts";
 import { writing } from "./writing.ts";
 
 /** The loss that tells demonstrations from own answers, and what is fixed of its options. */
@@ -88,7 +84,6 @@ export interface ImitateOptions extends IterationOptions {
   readonly lossOptions: Static<TObject>;
   /** Own answers to each prompt. */
   readonly own: number;
-  readonly takesUnfinished: boolean;
   /** null: self-play, which has none. */
   readonly learning: RewardLearning | null;
 }
@@ -130,34 +125,18 @@ export async function imitate(
   for (const file of options.learning?.preferences ?? []) await openDataset(file);
   const method = discriminator(options.imitation);
   await openBase(rewardBase(options) ?? options.policy, method); // refused before anything is sampled
-  const models = servedInTurn(serve);
-  try {
-    const served = await models.at(null);
-    const given = readableBy(served.policy, demonstrations.given, options.prompts.badRows);
-    const { prompts, heldOut } = splitPrompts(given, options);
-    const recipe = await recipeOf(options, {
-      policy: `${served.policy.id}@${served.policy.revision}`,
-      reward: `${served.reward}@${served.rewardRevision}`,
-      "demonstrations, SHA-256": demonstrations.sha256,
-      "prompts, SHA-256": hashOfPrompts(prompts),
-      "held-out prompts, SHA-256": hashOfPrompts(heldOut),
-    });
-    const folder = await openBatchFolder<ImitateSummary>(options.out, recipe);
-    try {
-      if (folder.results) return folder.results;
-      const { reward } = served;
-      const shared = { runtime, options, listener, models, reward, prompts, heldOut };
-      const parts: Parts = { ...shared, demonstrations };
-      const iterations = await iterate(parts, (stage) => improve(parts, stage));
-      const summary = summaryOf(options.imitation, parts, given, iterations);
-      await folder.finish(summary);
-      return summary;
-    } finally {
-      await folder.release();
-    }
-  } finally {
-    await models.letGo();
-  }
+  const recipe = await recipeOf(options, demonstrations);
+  return iterate(
+    runtime,
+    serve,
+    { options, listener },
+    {
+      mode: options.imitation,
+      asked: demonstrations.given,
+      recipe,
+      improve: (parts, stage) => improve({ ...parts, options, demonstrations }, stage),
+    },
+  );
 }
 
 async function improve(parts: Parts, stage: Stage): Promise<ImitateMade> {
@@ -315,21 +294,16 @@ const write = (file: string, format: string, rows: readonly DatasetRow[]) =>
   writing(file, () => writeDataset(file, formatNamed(format), rows));
 
 /** Under the names of the command's flags. */
-async function recipeOf(options: ImitateOptions, of: Manifest): Promise<Manifest> {
+async function recipeOf(
+  options: ImitateOptions,
+  demonstrations: Demonstrations,
+): Promise<Manifest> {
   const { learning } = options;
   return {
-    mode: options.imitation,
     "--demonstrations": basename(options.prompts.source), // what is in it, the next tells
-    ...of,
+    "demonstrations, SHA-256": demonstrations.sha256,
     loss: JSON.stringify(options.lossOptions),
     "--own": options.own,
-    "--iterations": options.iterations,
-    "--iteration-prompts": options.iterationPrompts,
-    "--patience": options.patience,
-    ...drawRecipe(options),
-    "--unfinished": options.takesUnfinished ? "take" : "drop",
-    ...optimizationManifest(options.training),
-    "--context-tokens": options.training.contextTokens,
     ...(learning && {
       "--k": learning.k,
       "--improve": learning.improve,

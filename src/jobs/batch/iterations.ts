@@ -16,18 +16,23 @@ import { bootstrapInterval, type Interval } from "../../base/statistics.ts";
 import { mergeAdapter } from "../../checkpoints/merge.ts";
 import { goldReward } from "../../corpus/index.ts";
 import type { Runtime } from "../../onnx/runtime/index.ts";
+import { optimizationManifest } from "../training/manifest.ts";
 import type { Method } from "../training/methods.ts";
 import type { TrainingOptions } from "../training/options.ts";
 import { type TrainingListener, type TrainingSummary, train } from "../training/train.ts";
-import { type BatchListener, type DrawOptions, rewardMeans } from "./batch.ts";
+import type { Manifest } from "../training/work-folder.ts";
+import { type BatchListener, type DrawOptions, drawRecipe, rewardMeans } from "./batch.ts";
+import { openBatchFolder } from "./batch-folder.ts";
 import {
   type BatchPrompt,
   type BatchPrompts,
+  hashOfPrompts,
   type PromptOptions,
+  readableBy,
   splitHeldOut,
 } from "./prompts.ts";
 import { samplePrompts } from "./sample-prompts.ts";
-import type { ServedInTurn } from "./serve.ts";
+import { type Serve, type Served, type ServedInTurn, servedInTurn } from "./serve.ts";
 import { writing } from "./writing.ts";
 
 /** What of a training the iterations do not decide themselves. */
@@ -50,6 +55,8 @@ export interface IterationOptions extends DrawOptions {
   readonly heldOut: number;
   /** Held-out prompts to evaluate on, at most. */
   readonly evaluate: number;
+  /** Whether answers are learnt that were cut. */
+  readonly takesUnfinished: boolean;
   readonly training: StageTraining;
   readonly out: string;
 }
@@ -92,7 +99,7 @@ export interface IterationsSummary<M> {
   readonly best: number;
 }
 
-export const POLICY = "policy";
+const POLICY = "policy";
 /** Before it is merged; with LoRA only. */
 const ADAPTER = "adapter";
 const EVALUATION_FILE = "evaluation.jsonl";
@@ -124,8 +131,69 @@ export interface CurrentPolicy {
   readonly base: string;
 }
 
-/** @param improve writes the next policy into the stage's `policy` folder. */
+/** What one kind of iterations brings along. */
+export interface Kind<M> {
+  readonly mode: string;
+  readonly asked: BatchPrompts;
+  /** What decides the result besides what all kinds have, under the names of the command's flags. */
+  readonly recipe: Manifest;
+  /** Writes the next policy into the stage's `policy` folder. */
+  readonly improve: (parts: Iterating<M>, stage: Stage) => Promise<M>;
+}
+
+/** @throws GatewayError for whatever is wrong with prompts, models, folder, memory or disk; training_diverged */
 export async function iterate<M>(
+  runtime: Runtime,
+  serve: Serve,
+  { options, listener }: Pick<Iterating<M>, "options" | "listener">,
+  { mode, asked, recipe, improve }: Kind<M>,
+): Promise<IterationsSummary<M>> {
+  const models = servedInTurn(serve);
+  try {
+    const served = await models.at(null);
+    const given = readableBy(served.policy, asked, options.prompts.badRows);
+    const { prompts, heldOut } = splitPrompts(given, options);
+    const { reward } = served;
+    const parts = { runtime, options, listener, models, reward, prompts, heldOut };
+    const folder = await openBatchFolder<IterationsSummary<M>>(options.out, {
+      mode,
+      ...recipe,
+      ...sharedRecipe(parts, served),
+    });
+    try {
+      if (folder.results) return folder.results;
+      const iterations = await stages(parts, (stage) => improve(parts, stage));
+      const summary = summaryOf(mode, parts, given, iterations);
+      await folder.finish(summary);
+      return summary;
+    } finally {
+      await folder.release();
+    }
+  } finally {
+    await models.letGo();
+  }
+}
+
+function sharedRecipe<M>(
+  { options, prompts, heldOut }: Iterating<M>,
+  { policy, reward, rewardRevision }: Served,
+): Manifest {
+  return {
+    policy: `${policy.id}@${policy.revision}`,
+    reward: `${reward}@${rewardRevision}`,
+    "prompts, SHA-256": hashOfPrompts(prompts),
+    "held-out prompts, SHA-256": hashOfPrompts(heldOut),
+    "--iterations": options.iterations,
+    "--iteration-prompts": options.iterationPrompts,
+    "--patience": options.patience,
+    ...drawRecipe(options),
+    "--unfinished": options.takesUnfinished ? "take" : "drop",
+    ...optimizationManifest(options.training),
+    "--context-tokens": options.training.contextTokens,
+  };
+}
+
+async function stages<M>(
   parts: Iterating<M>,
   improve: (stage: Stage) => Promise<M>,
 ): Promise<IterationReport<M>[]> {
@@ -259,7 +327,7 @@ export async function trainPolicy(
 }
 
 /** @throws GatewayError invalid_request for patience with nothing to wait for */
-export function splitPrompts(
+function splitPrompts(
   given: BatchPrompts,
   { prompts, heldOut: share, evaluate: count, patience }: IterationOptions,
 ): ReturnType<typeof splitHeldOut> {
@@ -273,7 +341,7 @@ function nothingToWaitFor(): GatewayError {
   return new GatewayError("invalid_request", { param: "--patience", problem });
 }
 
-export function summaryOf<M>(
+function summaryOf<M>(
   mode: string,
   { options, prompts, heldOut }: Pick<Iterating<M>, "options" | "prompts" | "heldOut">,
   given: BatchPrompts,

@@ -10,11 +10,8 @@ import { formatNamed } from "../../datasets/read.ts";
 import { writeDataset } from "../../datasets/write.ts";
 import type { Runtime } from "../../onnx/runtime/index.ts";
 import { openBase } from "../training/base.ts";
-import { optimizationManifest } from "../training/manifest.ts";
 import { methods } from "../training/methods.ts";
-import type { Manifest } from "../training/work-folder.ts";
-import { drawRecipe, hashesOf, type RewardMeans, rewardMeans, SAMPLES_FILE } from "./batch.ts";
-import { openBatchFolder } from "./batch-folder.ts";
+import { hashesOf, type RewardMeans, rewardMeans, SAMPLES_FILE } from "./batch.ts";
 import {
   type Iterating,
   type IterationListener,
@@ -24,20 +21,17 @@ import {
   iterate,
   type Stage,
   sliceOf,
-  splitPrompts,
-  summaryOf,
   trainPolicy,
 } from "./iterations.ts";
-import { hashOfPrompts, loadPrompts, readableBy } from "./prompts.ts";
+import { loadPrompts } from "./prompts.ts";
 import { drawing, samplePrompts } from "./sample-prompts.ts";
 import { type Selection, type SelectionReport, selectRows } from "./selection.ts";
-import { type Serve, servedInTurn } from "./serve.ts";
+import type { Serve } from "./serve.ts";
 import { writing } from "./writing.ts";
 
 export interface RaftOptions extends IterationOptions {
   readonly k: number;
   readonly selection: Selection;
-  readonly takesUnfinished: boolean;
 }
 
 /** What a policy was trained on, and how. */
@@ -68,32 +62,22 @@ export async function raft(
 ): Promise<RaftSummary> {
   const asked = await loadPrompts(options.prompts);
   await openBase(options.policy, method); // what cannot be trained is refused before anything is sampled
-  const models = servedInTurn(serve);
-  try {
-    const served = await models.at(null);
-    const given = readableBy(served.policy, asked, options.prompts.badRows);
-    const { prompts, heldOut } = splitPrompts(given, options);
-    const recipe = recipeOf(options, {
-      policy: `${served.policy.id}@${served.policy.revision}`,
-      reward: `${served.reward}@${served.rewardRevision}`,
-      prompts: hashOfPrompts(prompts),
-      heldOut: hashOfPrompts(heldOut),
-    });
-    const folder = await openBatchFolder<RaftSummary>(options.out, recipe);
-    try {
-      if (folder.results) return folder.results;
-      const { reward } = served;
-      const parts = { runtime, options, listener, models, reward, prompts, heldOut };
-      const iterations = await iterate(parts, (stage) => improve(parts, stage));
-      const summary = summaryOf("raft", parts, given, iterations);
-      await folder.finish(summary);
-      return summary;
-    } finally {
-      await folder.release();
-    }
-  } finally {
-    await models.letGo();
-  }
+  const recipe = {
+    "--prompts": basename(options.prompts.source), // what is in it, its hash tells
+    "--k": options.k,
+    selection: JSON.stringify(options.selection),
+  };
+  return iterate(
+    runtime,
+    serve,
+    { options, listener },
+    {
+      mode: "raft",
+      asked,
+      recipe,
+      improve: (parts, stage) => improve({ ...parts, options }, stage),
+    },
+  );
 }
 
 /** Samples, filters, trains. */
@@ -131,28 +115,4 @@ export function withoutWinners(
   const problem = `of ${answers} answers none can be learnt from, ${unfinished} of them having been cut`;
   const remedy = "Raise --max-tokens, or take cut answers with --unfinished take.";
   return new GatewayError("dataset_unusable", { file, problem, remedy });
-}
-
-/** Under the names of the command's flags. */
-function recipeOf(
-  options: RaftOptions,
-  of: { policy: string; reward: string; prompts: string; heldOut: string },
-): Manifest {
-  return {
-    mode: "raft",
-    "--prompts": basename(options.prompts.source), // what is in it, the next tells
-    "prompts, SHA-256": of.prompts,
-    "held-out prompts, SHA-256": of.heldOut,
-    policy: of.policy,
-    reward: of.reward,
-    "--k": options.k,
-    "--iterations": options.iterations,
-    "--iteration-prompts": options.iterationPrompts,
-    "--patience": options.patience,
-    ...drawRecipe(options),
-    selection: JSON.stringify(options.selection),
-    "--unfinished": options.takesUnfinished ? "take" : "drop",
-    ...optimizationManifest(options.training),
-    "--context-tokens": options.training.contextTokens,
-  };
 }
